@@ -1,0 +1,53 @@
+# Everything sets itself up in .venv; all it needs is Python >= 3.11, and gcc for the engine in C.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGE := $(VENV)/.package-installed
+SOURCES := $(shell find src native binding -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: help test lint format clean
+help:
+	@echo "make test    all checks and tests, on both engines"
+	@echo "make lint    the checks alone: types, style, the floors of the house"
+	@echo "make format  lay out the sources"
+	@echo "make clean   remove what the others made"
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "prock needs Python 3.11 or later: none was found" >&2; exit 1; }
+	@echo "setting up $(VENV) ..." >&2
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) can't make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@$(PIP) install --upgrade pip
+
+# The package is installed as a stranger would get it, not in place: what is tested is what is shipped.
+$(PACKAGE): $(BIN)/python $(SOURCES)
+	@echo "building prock ..." >&2
+	@$(PIP) install --force-reinstall --no-deps . -Csetup-args=-Dwerror=true
+	@touch $@
+
+$(VENV)/.%-installed: $(BIN)/python pyproject.toml
+	@echo "installing what 'make $*' needs ..." >&2
+	@$(PIP) install --group $*
+	@touch $@
+
+test: lint $(VENV)/.test-installed
+	@sh tools/test-native.sh
+	@$(BIN)/python -m pytest
+
+lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+	@$(BIN)/mypy --package prock
+	@$(BIN)/mypy $(wildcard tests/*.py tests/*/*.py) tools
+	@$(BIN)/python tools/stubtest.py
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.lint-installed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(VENV) build .hypothesis .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,563 @@
+/* native/ for Python. Parses arguments, holds or lets go of the GIL, builds tuples; no logic.
+ *
+ * The GIL is kept for the first slice of a pass and let go of once, for the rest, where there is one: who lets go of it
+ * waits a whole switch interval (5 ms) for another thread that computes, so a shorter pass disturbs others least by
+ * not asking. The same rule makes a pass over 100 processes cost with a busy thread what it costs without.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "prock.h"
+
+#define SLICE_NS 5000000U /* sys.getswitchinterval() */
+
+typedef struct {
+    PyObject_HEAD
+    struct prock_root root;
+    newfunc tuple_new;
+    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan; /* prock.model */
+    PyObject *access_denied, *not_supported, *malformed;                /* prock.errors */
+    PyObject *no_names, *stat_name, *io_name, *children_name;
+} Proc;
+
+/* ---- arguments and errors ---- */
+
+/* None is 0, the calling process. */
+static int pid_from(PyObject *argument, int32_t *pid)
+{
+    if (argument == Py_None) {
+        *pid = 0;
+        return 0;
+    }
+    if (!PyIndex_Check(argument)) {
+        PyObject *type = PyType_GetName(Py_TYPE(argument));
+        if (type)
+            PyErr_Format(PyExc_TypeError, "a pid is an int or None, not %U", type);
+        Py_XDECREF(type);
+        return -1;
+    }
+    PyObject *number = PyNumber_Index(argument);
+    if (!number)
+        return -1;
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow || value <= 0 || value > INT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "%S can't be a pid: it must be from 1 to %d", number, INT32_MAX);
+        Py_DECREF(number);
+        return -1;
+    }
+    Py_DECREF(number);
+    *pid = (int32_t)value;
+    return 0;
+}
+
+static void set_exception(PyObject *type, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *values = Py_VaBuildValue(format, arguments);
+    va_end(arguments);
+    PyObject *exception = values ? PyObject_CallObject(type, values) : NULL;
+    if (exception)
+        PyErr_SetObject(type, exception);
+    Py_XDECREF(exception);
+    Py_XDECREF(values);
+}
+
+/* None for a process that is gone, else NULL with an exception set. */
+static PyObject *failed(Proc *self, int error, int32_t pid, const char *what)
+{
+    int shown = pid ? pid : (int)getpid();
+    switch (error) {
+    case -ESRCH:
+        Py_RETURN_NONE;
+    case -EACCES:
+        set_exception(self->access_denied, "(is)", shown, what);
+        return NULL;
+    case -EBADMSG:
+        set_exception(self->malformed, "(is)", shown, what);
+        return NULL;
+    case -ENOTSUP: {
+        PyObject *file = PyUnicode_FromFormat("%s/PID/%s", self->root.path, what);
+        if (file)
+            set_exception(self->not_supported, "(O)", file);
+        Py_XDECREF(file);
+        return NULL;
+    }
+    case -ENOMEM:
+        return PyErr_NoMemory();
+    default:
+        errno = -error;
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, self->root.path);
+    }
+}
+
+/* ---- rows ---- */
+
+/* A tuple of n new references, or NULL where one of them is; takes them all either way. */
+static PyObject *tuple_of(Py_ssize_t n, PyObject *const *items)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!tuple || !items[i]) {
+            for (; i < n; i++)
+                Py_XDECREF(items[i]);
+            Py_CLEAR(tuple);
+            break;
+        }
+        PyTuple_SetItem(tuple, i, items[i]);
+    }
+    return tuple;
+}
+
+/* A named tuple, by tuple.__new__ itself: the class's own __new__ is Python code and takes three times as long. */
+static PyObject *record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items)
+{
+    PyObject *fields = tuple_of(n, items);
+    PyObject *arguments = fields ? PyTuple_Pack(1, fields) : NULL;
+    PyObject *result = arguments ? self->tuple_new((PyTypeObject *)type, arguments, NULL) : NULL;
+    Py_XDECREF(arguments);
+    Py_XDECREF(fields);
+    return result;
+}
+
+#define RECORD(self, type, ...)                                                                                        \
+    record(self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
+
+static PyObject *u64(uint64_t value)
+{
+    return PyLong_FromUnsignedLongLong(value);
+}
+
+static PyObject *text(const char *bytes, size_t len)
+{
+    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)len, "surrogateescape");
+}
+
+static PyObject *new_reference(PyObject *object)
+{
+    Py_INCREF(object);
+    return object;
+}
+
+static PyObject *cpu_row(Proc *self, const struct prock_cpu *cpu)
+{
+    return RECORD(self, self->cpu_time, u64(cpu->user_ns), u64(cpu->system_ns));
+}
+
+static PyObject *io_row(Proc *self, const struct prock_io *io)
+{
+    return RECORD(
+        self, self->disk_io, u64(io->read_bytes), u64(io->write_bytes), u64(io->cancelled_write_bytes), u64(io->rchar),
+        u64(io->wchar), u64(io->syscr), u64(io->syscw));
+}
+
+static PyObject *info_row(Proc *self, const struct prock_stat *stat)
+{
+    const struct prock_root *root = &self->root;
+    return RECORD(
+        self, self->process_info, PyLong_FromLong(stat->pid), PyLong_FromLong(stat->ppid), PyLong_FromLong(stat->pgrp),
+        PyLong_FromLong(stat->session), PyLong_FromLong(stat->tty_nr), text(&stat->state, 1),
+        text(stat->comm, stat->comm_len), PyLong_FromLong(stat->num_threads), u64(stat->starttime),
+        u64(stat->cpu.user_ns), u64(stat->cpu.system_ns), u64(prock_multiply(stat->cutime, root->tick_ns)),
+        u64(prock_multiply(stat->cstime, root->tick_ns)), u64(prock_multiply(stat->rss, root->page_bytes)),
+        u64(stat->vsize), u64(stat->minflt), u64(stat->majflt));
+}
+
+static PyObject *refused_names(Proc *self, unsigned refused)
+{
+    PyObject *names[3];
+    Py_ssize_t n = 0;
+    if (!refused)
+        return new_reference(self->no_names);
+    if (refused & PROCK_REFUSED_STAT)
+        names[n++] = new_reference(self->stat_name);
+    if (refused & PROCK_REFUSED_IO)
+        names[n++] = new_reference(self->io_name);
+    if (refused & PROCK_REFUSED_CHILDREN)
+        names[n++] = new_reference(self->children_name);
+    return tuple_of(n, names);
+}
+
+static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_member *member)
+{
+    PyObject *ppid = member->has_stat ? PyLong_FromLong(member->stat.ppid)
+                     : member->parent ? PyLong_FromLong(member->parent)
+                                      : new_reference(Py_None);
+    return RECORD(
+        self, self->process_stats, new_reference(taken_ns), PyLong_FromLong(member->pid), ppid,
+        member->has_cpu ? cpu_row(self, &member->cpu) : new_reference(Py_None),
+        member->has_stat ? info_row(self, &member->stat) : new_reference(Py_None),
+        member->has_io ? io_row(self, &member->io) : new_reference(Py_None), refused_names(self, member->refused));
+}
+
+static PyObject *list_of_pids(const struct prock_pids *pids)
+{
+    PyObject *list = PyList_New((Py_ssize_t)pids->n);
+    for (size_t i = 0; list && i < pids->n; i++) {
+        PyObject *pid = PyLong_FromLong(pids->v[i]);
+        if (!pid)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)i, pid);
+    }
+    return list;
+}
+
+/* ---- one process ---- */
+
+static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    struct prock_cpu cpu;
+    struct prock_stat stat;
+    if (pid_from(argument, &pid) < 0)
+        return NULL;
+    int error;
+    if (self->root.live) {
+        error = prock_cpu_time(pid, &cpu);
+    } else {
+        error = prock_read_stat(&self->root, pid, &stat);
+        cpu = stat.cpu;
+    }
+    return error ? failed(self, error, pid, "stat") : cpu_row(self, &cpu);
+}
+
+static PyObject *Proc_info(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    struct prock_stat stat;
+    if (pid_from(argument, &pid) < 0)
+        return NULL;
+    int error = prock_read_stat(&self->root, pid, &stat);
+    return error ? failed(self, error, pid, "stat") : info_row(self, &stat);
+}
+
+static PyObject *Proc_memory(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    struct prock_statm statm;
+    if (pid_from(argument, &pid) < 0)
+        return NULL;
+    int error = prock_read_statm(&self->root, pid, &statm);
+    if (error)
+        return failed(self, error, pid, "statm");
+    PyObject *const values[] = {
+        u64(prock_multiply(statm.resident, self->root.page_bytes)),
+        u64(prock_multiply(statm.size, self->root.page_bytes)),
+    };
+    return tuple_of(2, values);
+}
+
+static PyObject *Proc_disk_io(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    struct prock_io io;
+    if (pid_from(argument, &pid) < 0)
+        return NULL;
+    int error = prock_read_io(&self->root, pid, &io);
+    return error ? failed(self, error, pid, "io") : io_row(self, &io);
+}
+
+static PyObject *Proc_comm(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    char comm[PROCK_COMM_MAX];
+    size_t len;
+    if (pid_from(argument, &pid) < 0)
+        return NULL;
+    int error = prock_read_comm(&self->root, pid, comm, &len);
+    return error ? failed(self, error, pid, "comm") : text(comm, len);
+}
+
+static int pid_or_own(Proc *self, PyObject *argument, int32_t *pid)
+{
+    if (pid_from(argument, pid) < 0)
+        return -1;
+    int error = *pid ? 0 : prock_own_pid(&self->root, pid);
+    if (error) {
+        PyErr_Format(PyExc_FileNotFoundError, "%s/self does not name the calling process", self->root.path);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *Proc_children(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    struct prock_pids found = {0};
+    if (pid_or_own(self, argument, &pid) < 0)
+        return NULL;
+    int error = prock_is_process(&self->root, pid);
+    if (!error)
+        error = prock_read_children(&self->root, pid, 0, &found);
+    PyObject *result = error ? failed(self, error, pid, "children") : list_of_pids(&found);
+    prock_pids_free(&found);
+    return result;
+}
+
+/* ---- many processes ---- */
+
+static PyObject *Proc_pids(Proc *self, PyObject *Py_UNUSED(nothing))
+{
+    struct prock_pids pids = {0};
+    int error = prock_list(&self->root, &pids);
+    PyObject *result = error ? failed(self, error, 0, "") : list_of_pids(&pids);
+    prock_pids_free(&pids);
+    return result;
+}
+
+static PyObject *scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan)
+{
+    PyObject *result = NULL, *rows = PyList_New((Py_ssize_t)scan->n);
+    for (size_t i = 0; rows && i < scan->n; i++) {
+        PyObject *row = info_row(self, &scan->rows[i]);
+        if (!row)
+            Py_CLEAR(rows);
+        else
+            PyList_SetItem(rows, (Py_ssize_t)i, row);
+    }
+    PyObject *arguments = rows ? PyTuple_Pack(1, rows) : NULL;
+    PyObject *coverage = Py_BuildValue(
+        "{sKsnsn}", "taken_ns", (unsigned long long)taken_ns, "vanished", (Py_ssize_t)scan->vanished, "denied",
+        (Py_ssize_t)scan->denied);
+    if (arguments && coverage)
+        result = PyObject_Call(self->scan, arguments, coverage);
+    Py_XDECREF(coverage);
+    Py_XDECREF(arguments);
+    Py_XDECREF(rows);
+    return result;
+}
+
+static PyObject *Proc_scan(Proc *self, PyObject *Py_UNUSED(nothing))
+{
+    struct prock_scan scan;
+    uint64_t taken_ns = prock_monotonic_ns();
+    prock_scan_start(&scan, &self->root);
+    int status = prock_scan_run(&scan, taken_ns + SLICE_NS);
+    if (status == 1) {
+        Py_BEGIN_ALLOW_THREADS status = prock_scan_run(&scan, PROCK_NO_DEADLINE);
+        Py_END_ALLOW_THREADS
+    }
+    PyObject *result = status ? failed(self, status, 0, "stat") : scan_result(self, taken_ns, &scan);
+    prock_scan_free(&scan);
+    return result;
+}
+
+static PyObject *tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk)
+{
+    PyObject *taken = u64(taken_ns), *members = PyList_New(0);
+    for (size_t i = 0; taken && members && i < walk->n; i++) {
+        if (walk->members[i].gone)
+            continue;
+        PyObject *row = stats_row(self, taken, &walk->members[i]);
+        if (!row || PyList_Append(members, row) < 0)
+            Py_CLEAR(members);
+        Py_XDECREF(row);
+    }
+    Py_XDECREF(taken);
+    return members ? Py_BuildValue("(Nn)", members, (Py_ssize_t)walk->vanished) : NULL;
+}
+
+static PyObject *Proc_tree(Proc *self, PyObject *arguments)
+{
+    PyObject *root;
+    int32_t pid;
+    int want;
+    struct prock_walk walk;
+    if (!PyArg_ParseTuple(arguments, "Oi:tree", &root, &want) || pid_or_own(self, root, &pid) < 0)
+        return NULL;
+    int status = prock_is_process(&self->root, pid);
+    if (status)
+        return failed(self, status, pid, "stat");
+    uint64_t taken_ns = prock_monotonic_ns();
+    prock_walk_start(&walk, &self->root, pid, want);
+    status = prock_walk_run(&walk, taken_ns + SLICE_NS);
+    if (status == 1) {
+        Py_BEGIN_ALLOW_THREADS status = prock_walk_run(&walk, PROCK_NO_DEADLINE);
+        Py_END_ALLOW_THREADS
+    }
+    PyObject *result = status ? failed(self, status, pid, "stat") : tree_result(self, taken_ns, &walk);
+    prock_walk_free(&walk);
+    return result;
+}
+
+/* ---- the type ---- */
+
+static int take_classes(Proc *self, PyObject *model, PyObject *errors)
+{
+    const struct {
+        PyObject **slot, *module;
+        const char *name;
+    } classes[] = {
+        {&self->cpu_time, model, "CpuTime"},
+        {&self->disk_io, model, "DiskIo"},
+        {&self->process_info, model, "ProcessInfo"},
+        {&self->process_stats, model, "ProcessStats"},
+        {&self->scan, model, "Scan"},
+        {&self->access_denied, errors, "AccessDenied"},
+        {&self->not_supported, errors, "NotSupported"},
+        {&self->malformed, errors, "MalformedProcFile"},
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (!(*classes[i].slot = PyObject_GetAttrString(classes[i].module, classes[i].name)))
+            return -1;
+    self->no_names = PyTuple_New(0);
+    self->stat_name = PyUnicode_InternFromString("stat");
+    self->io_name = PyUnicode_InternFromString("io");
+    self->children_name = PyUnicode_InternFromString("children");
+    return self->no_names && self->stat_name && self->io_name && self->children_name ? 0 : -1;
+}
+
+static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    const char *path;
+    Py_ssize_t len;
+    unsigned long long tick_ns, page_bytes;
+    PyObject *model, *errors;
+    /* A subclass may take keywords of its own. */
+    if (!PyArg_ParseTuple(arguments, "s#KKOO:Proc", &path, &len, &tick_ns, &page_bytes, &model, &errors))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Proc *self = (Proc *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    if ((size_t)len >= sizeof self->root.path || strlen(path) != (size_t)len) {
+        PyErr_SetString(PyExc_ValueError, "no proc file system can have that path");
+        Py_DECREF(self);
+        return NULL;
+    }
+    memcpy(self->root.path, path, (size_t)len + 1);
+    self->root.path_len = (size_t)len;
+    self->root.tick_ns = tick_ns;
+    self->root.page_bytes = page_bytes;
+    self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
+    if (take_classes(self, model, errors) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int Proc_traverse(Proc *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->cpu_time);
+    Py_VISIT(self->disk_io);
+    Py_VISIT(self->process_info);
+    Py_VISIT(self->process_stats);
+    Py_VISIT(self->scan);
+    Py_VISIT(self->access_denied);
+    Py_VISIT(self->not_supported);
+    Py_VISIT(self->malformed);
+    return 0;
+}
+
+static int Proc_clear(Proc *self)
+{
+    Py_CLEAR(self->cpu_time);
+    Py_CLEAR(self->disk_io);
+    Py_CLEAR(self->process_info);
+    Py_CLEAR(self->process_stats);
+    Py_CLEAR(self->scan);
+    Py_CLEAR(self->access_denied);
+    Py_CLEAR(self->not_supported);
+    Py_CLEAR(self->malformed);
+    Py_CLEAR(self->no_names);
+    Py_CLEAR(self->stat_name);
+    Py_CLEAR(self->io_name);
+    Py_CLEAR(self->children_name);
+    return 0;
+}
+
+static void Proc_dealloc(Proc *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    PyObject_GC_UnTrack(self);
+    Proc_clear(self);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *get_live(Proc *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->root.live);
+}
+
+static int set_live(Proc *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    int live = value ? PyObject_IsTrue(value) : -1;
+    if (live < 0) {
+        if (!value)
+            PyErr_SetString(PyExc_AttributeError, "live can't be deleted");
+        return -1;
+    }
+    self->root.live = live;
+    return 0;
+}
+
+static PyMethodDef Proc_methods[] = {
+    {"cpu_time", (PyCFunction)Proc_cpu_time, METH_O, NULL}, {"info", (PyCFunction)Proc_info, METH_O, NULL},
+    {"memory", (PyCFunction)Proc_memory, METH_O, NULL},     {"disk_io", (PyCFunction)Proc_disk_io, METH_O, NULL},
+    {"comm", (PyCFunction)Proc_comm, METH_O, NULL},         {"children", (PyCFunction)Proc_children, METH_O, NULL},
+    {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},    {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
+    {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},   {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef Proc_getset[] = {
+    {"live", (getter)get_live, (setter)set_live, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot Proc_slots[] = {
+    {Py_tp_doc, "Questions to the proc file system at a path; prock.engine.protocol says what each answers."},
+    {Py_tp_new, Proc_new},
+    {Py_tp_dealloc, Proc_dealloc},
+    {Py_tp_traverse, Proc_traverse},
+    {Py_tp_clear, Proc_clear},
+    {Py_tp_methods, Proc_methods},
+    {Py_tp_getset, Proc_getset},
+    {0, NULL},
+};
+
+static PyType_Spec Proc_spec = {
+    .name = "prock._core.Proc",
+    .basicsize = sizeof(Proc),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = Proc_slots,
+};
+
+static int fill_module(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &Proc_spec, NULL);
+    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return status;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, fill_module},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_core",
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&module_definition);
+}

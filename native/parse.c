@@ -1,0 +1,183 @@
+/* Parsers of proc(5) files. They touch nothing but the buffer, and read exactly what src/prock/engine/parse.py reads.
+ */
+#define _GNU_SOURCE
+#include "prock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NUMBER_DIGITS_MAX 20
+
+struct cursor {
+    const char *at, *end;
+};
+
+/* A run of digits that fits into 64 bits. */
+static bool read_u64(struct cursor *c, uint64_t *out)
+{
+    const char *start = c->at;
+    uint64_t value = 0;
+    for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
+        unsigned digit = (unsigned)(*c->at - '0');
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    *out = value;
+    return c->at > start && c->at - start <= NUMBER_DIGITS_MAX;
+}
+
+/* A number that may be negative: those count as 0, for counters can only have gone wrong that way. */
+static bool read_counter(struct cursor *c, uint64_t *out)
+{
+    bool negative = c->at < c->end && *c->at == '-';
+    if (negative)
+        c->at++;
+    if (!read_u64(c, out))
+        return false;
+    if (negative)
+        *out = 0;
+    return true;
+}
+
+static bool read_i32(struct cursor *c, int32_t *out)
+{
+    uint64_t value;
+    bool negative = c->at < c->end && *c->at == '-';
+    if (negative)
+        c->at++;
+    if (!read_u64(c, &value) || value > (uint64_t)INT32_MAX + negative)
+        return false;
+    *out = negative ? (int32_t)-(int64_t)value : (int32_t)value;
+    return true;
+}
+
+static bool take(struct cursor *c, char wanted)
+{
+    if (c->at >= c->end || *c->at != wanted)
+        return false;
+    c->at++;
+    return true;
+}
+
+bool prock_parse_pid(const char *digits, size_t len, int32_t *pid)
+{
+    struct cursor c = {digits, digits + len};
+    uint64_t value;
+    if (len == 0 || *digits == '0' || !read_u64(&c, &value) || c.at != c.end || value > INT32_MAX)
+        return false;
+    *pid = (int32_t)value;
+    return true;
+}
+
+/* Start of the last ") ", or NULL: the name before it may hold brackets itself. */
+static const char *end_of_name(const char *buf, size_t len)
+{
+    for (const char *end = buf + len; (end = memrchr(buf, ')', (size_t)(end - buf)));)
+        if (end + 1 < buf + len && end[1] == ' ')
+            return end;
+    return NULL;
+}
+
+static int parse_fields(struct cursor *c, struct prock_stat *out)
+{
+    uint64_t ignored;
+    int32_t *const ids[] = {&out->ppid, &out->pgrp, &out->session, &out->tty_nr};
+    for (size_t i = 0; i < 4; i++)
+        if (!take(c, ' ') || !read_i32(c, ids[i]))
+            return -EBADMSG;
+    uint64_t *const counters[] = {
+        &ignored,     /* tpgid */ &ignored, /* flags */
+        &out->minflt, &ignored,
+        &out->majflt, &ignored,
+        &out->utime,  &out->stime,
+        &out->cutime, &out->cstime,
+        &ignored,     /* priority */ &ignored, /* nice */
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        if (!take(c, ' ') || !read_counter(c, counters[i]))
+            return -EBADMSG;
+    if (!take(c, ' ') || !read_i32(c, &out->num_threads))
+        return -EBADMSG;
+    uint64_t *const rest[] = {&ignored /* itrealvalue */, &out->starttime, &out->vsize, &out->rss};
+    for (size_t i = 0; i < 4; i++)
+        if (!take(c, ' ') || !read_counter(c, rest[i]))
+            return -EBADMSG;
+    return 0;
+}
+
+int prock_parse_stat(const char *buf, size_t len, struct prock_stat *out)
+{
+    struct cursor c = {buf, buf + len};
+    uint64_t pid;
+    if (!read_u64(&c, &pid) || pid > INT32_MAX || !take(&c, ' ') || !take(&c, '('))
+        return -EBADMSG;
+    out->pid = (int32_t)pid;
+    const char *end = end_of_name(buf, len);
+    if (!end || end < c.at)
+        return -EBADMSG;
+    out->comm_len = (size_t)(end - c.at);
+    if (out->comm_len > PROCK_COMM_MAX)
+        out->comm_len = PROCK_COMM_MAX;
+    memcpy(out->comm, c.at, out->comm_len);
+    c.at = end + 2;
+    if (c.at >= c.end || *c.at == ' ')
+        return -EBADMSG;
+    out->state = *c.at++;
+    if (parse_fields(&c, out) != 0)
+        return -EBADMSG;
+    /* Without something behind it the last number may be cut off. */
+    bool complete = take(&c, '\n') ? c.at == c.end || *c.at == ' ' : take(&c, ' ');
+    return complete ? 0 : -EBADMSG;
+}
+
+int prock_parse_statm(const char *buf, size_t len, struct prock_statm *out)
+{
+    struct cursor c = {buf, buf + len};
+    bool ok = read_u64(&c, &out->size) && take(&c, ' ') && read_u64(&c, &out->resident) && take(&c, ' ');
+    return ok ? 0 : -EBADMSG;
+}
+
+int prock_parse_io(const char *buf, size_t len, struct prock_io *out)
+{
+    const struct {
+        const char *name;
+        uint64_t *value;
+    } lines[] = {
+        {"rchar: ", &out->rchar},
+        {"wchar: ", &out->wchar},
+        {"syscr: ", &out->syscr},
+        {"syscw: ", &out->syscw},
+        {"read_bytes: ", &out->read_bytes},
+        {"write_bytes: ", &out->write_bytes},
+        {"cancelled_write_bytes: ", &out->cancelled_write_bytes},
+    };
+    const size_t wanted = sizeof lines / sizeof *lines;
+    unsigned found = 0;
+    const char *end = buf + len;
+    for (const char *line = buf, *newline; (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1) {
+        for (size_t i = 0; i < wanted; i++) {
+            size_t name_len = strlen(lines[i].name);
+            if ((size_t)(newline - line) < name_len || memcmp(line, lines[i].name, name_len) != 0)
+                continue;
+            struct cursor c = {line + name_len, newline};
+            if (!read_u64(&c, lines[i].value) || c.at != newline)
+                return -EBADMSG;
+            found |= 1U << i;
+        }
+    }
+    return found == (1U << wanted) - 1 ? 0 : -EBADMSG;
+}
+
+int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_to)
+{
+    struct cursor c = {buf, buf + len};
+    while (c.at < c.end) {
+        uint64_t pid;
+        if (!read_u64(&c, &pid) || pid == 0 || pid > INT32_MAX || !take(&c, ' '))
+            return -EBADMSG;
+        int error = prock_pids_add(append_to, (int32_t)pid);
+        if (error)
+            return error;
+    }
+    return 0;
+}

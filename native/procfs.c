@@ -1,0 +1,222 @@
+/* One file of one process: open, read, close, parse. The one place that tells gone from refused from not there. */
+#define _GNU_SOURCE
+#include "prock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PATH_CAP (4000 + 64)
+
+int prock_errno(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ESRCH:
+        return -ESRCH;
+    case EACCES:
+    case EPERM:
+        return -EACCES;
+    default:
+        return -error;
+    }
+}
+
+static char *put(char *at, const char *text, size_t len)
+{
+    memcpy(at, text, len);
+    return at + len;
+}
+
+/* ROOT/PID/what, or ROOT/self/what for pid 0; by hand, as snprintf costs as much as a system call. */
+static void path_of(const struct prock_root *root, int32_t pid, const char *what, char path[PATH_CAP])
+{
+    char *at = put(path, root->path, root->path_len);
+    *at++ = '/';
+    if (pid == 0) {
+        at = put(at, "self", 4);
+    } else {
+        char digits[10];
+        size_t first = sizeof digits;
+        for (uint32_t rest = (uint32_t)pid; rest; rest /= 10)
+            digits[--first] = (char)('0' + rest % 10);
+        at = put(at, digits + first, sizeof digits - first);
+    }
+    *at++ = '/';
+    put(at, what, strlen(what) + 1);
+}
+
+int prock_why_missing(const struct prock_root *root, int32_t pid)
+{
+    char path[PATH_CAP];
+    path_of(root, pid, "", path);
+    if (access(path, F_OK) == 0)
+        return -ENOTSUP;
+    uint64_t total;
+    if (root->live && prock_cpu_total(pid, &total) == 0)
+        return -EACCES; /* hidepid=2 */
+    return -ESRCH;
+}
+
+int prock_is_process(const struct prock_root *root, int32_t pid)
+{
+    uint64_t total;
+    return root->live && pid != 0 ? prock_cpu_total(pid, &total) : 0;
+}
+
+int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    char path[PATH_CAP];
+    path_of(root, pid, what, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
+    size_t n = 0;
+    for (ssize_t got; n < cap; n += (size_t)got) {
+        got = read(fd, buf + n, cap - n);
+        if (got < 0 && errno == EINTR) {
+            got = 0;
+            continue;
+        }
+        if (got < 0) {
+            int error = prock_errno(errno);
+            close(fd);
+            return error;
+        }
+        /* proc hands out these files whole: what ends in a newline is complete, and costs no second call. */
+        if (got == 0 || (n == 0 && buf[got - 1] == '\n' && (size_t)got < cap)) {
+            n += (size_t)got;
+            break;
+        }
+    }
+    close(fd);
+    *len = n;
+    return 0;
+}
+
+/* The CPU clock comes first where it is to tell processes from mere threads; reading it costs a fortieth of a file. */
+static int read_of_process(
+    const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    int error = prock_is_process(root, pid);
+    return error ? error : prock_read(root, pid, what, buf, cap, len);
+}
+
+int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out)
+{
+    char buf[2048];
+    size_t len;
+    uint64_t total;
+    int error = prock_read(root, pid, "stat", buf, sizeof buf, &len);
+    if (error || (error = prock_parse_stat(buf, len, out)))
+        return error;
+    if (pid != 0)
+        out->pid = pid;
+    if (!root->live) {
+        out->cpu.user_ns = prock_multiply(out->utime, root->tick_ns);
+        out->cpu.system_ns = prock_multiply(out->stime, root->tick_ns);
+        return 0;
+    }
+    if ((error = prock_cpu_total(pid, &total))) /* reaped since, or a thread's id */
+        return error;
+    out->cpu = prock_split(total, out->utime, out->stime);
+    return 0;
+}
+
+int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out)
+{
+    char buf[512];
+    size_t len;
+    int error = read_of_process(root, pid, "statm", buf, sizeof buf, &len);
+    return error ? error : prock_parse_statm(buf, len, out);
+}
+
+int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out)
+{
+    char buf[2048];
+    size_t len;
+    int error = read_of_process(root, pid, "io", buf, sizeof buf, &len);
+    return error ? error : prock_parse_io(buf, len, out);
+}
+
+int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len)
+{
+    char buf[PROCK_COMM_MAX + 2];
+    int error = read_of_process(root, pid, "comm", buf, sizeof buf, len);
+    if (error)
+        return error;
+    if (*len && buf[*len - 1] == '\n')
+        --*len;
+    if (*len > PROCK_COMM_MAX)
+        *len = PROCK_COMM_MAX;
+    memcpy(comm, buf, *len);
+    return 0;
+}
+
+int prock_own_pid(const struct prock_root *root, int32_t *pid)
+{
+    char path[PATH_CAP], target[16];
+    snprintf(path, sizeof path, "%s/self", root->path);
+    ssize_t len = readlink(path, target, sizeof target);
+    if (len < 0)
+        return prock_errno(errno);
+    return prock_parse_pid(target, (size_t)len, pid) ? 0 : -EBADMSG;
+}
+
+/* Threads of the machine: an upper bound for its processes that costs one small read. */
+int prock_thread_count(const struct prock_root *root, uint64_t *threads)
+{
+    char path[PATH_CAP];
+    snprintf(path, sizeof path, "%s/loadavg", root->path);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return prock_errno(errno);
+    unsigned long long total;
+    int fields = fscanf(file, "%*s %*s %*s %*[0-9]/%llu", &total);
+    fclose(file);
+    if (fields != 1)
+        return -EBADMSG;
+    *threads = total;
+    return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+int prock_list(const struct prock_root *root, struct prock_pids *out)
+{
+    _Alignas(struct dirent64) char buf[32768];
+    char path[PATH_CAP];
+    snprintf(path, sizeof path, "%s/", root->path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    bool ascending = true;
+    long got;
+    int error = 0;
+    while (!error && (got = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0) {
+        for (long at = 0; at < got && !error;) {
+            const struct dirent64 *entry = (const void *)(buf + at);
+            int32_t pid;
+            at += entry->d_reclen;
+            if (!prock_parse_pid(entry->d_name, strlen(entry->d_name), &pid))
+                continue;
+            ascending = ascending && (out->n == 0 || out->v[out->n - 1] < pid);
+            error = prock_pids_add(out, pid);
+        }
+    }
+    if (!error && got < 0)
+        error = -errno;
+    close(fd);
+    if (!error && !ascending)
+        qsort(out->v, out->n, sizeof *out->v, by_number);
+    return error;
+}

@@ -1,0 +1,203 @@
+"""The engine in plain Python: the fallback where nothing could be compiled, and the oracle of the native one."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from prock.engine import parse
+from prock.engine.procfs import CLOCK_PID_LIMIT, PID_MAX, ProcFiles, check_pid, clock_id
+from prock.engine.protocol import WANT_CPU, WANT_STAT
+from prock.engine.walk import TreePass
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
+from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Parsed = TypeVar("Parsed")
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class PureEngine(ProcFiles):
+    name = "pure"
+
+    def cpu_time(self, pid: int | None, /) -> CpuTime | None:
+        pid = check_pid(pid)
+        if not self.live:
+            info = self.info(pid)
+            return None if info is None else info.cpu_time
+        if pid is not None and pid >= CLOCK_PID_LIMIT:
+            return None
+        try:
+            total = time.clock_gettime_ns(clock_id(pid or 0, 2))
+            by_tick = time.clock_gettime_ns(clock_id(pid or 0, 0))
+            user = time.clock_gettime_ns(clock_id(pid or 0, 1))
+        except OSError:
+            return None
+        return CpuTime(*parse.split(total, user, max(0, by_tick - user)))
+
+    def info(self, pid: int | None, /) -> ProcessInfo | None:
+        pid = check_pid(pid)
+        stat = self._parsed(pid, "stat", parse.stat)
+        if stat is None:
+            return None
+        read_pid, comm, state, number = stat
+        user, system = number[parse.UTIME], number[parse.STIME]
+        if self.live:
+            try:
+                user_ns, system_ns = parse.split(time.clock_gettime_ns(clock_id(pid or 0, 2)), user, system)
+            except OSError:  # reaped since, or the id of a thread
+                return None
+        else:
+            user_ns, system_ns = parse.saturate(user * TICK_NS), parse.saturate(system * TICK_NS)
+        return ProcessInfo(
+            pid=pid or read_pid,
+            ppid=number[parse.PPID],
+            pgrp=number[parse.PGRP],
+            session=number[parse.SESSION],
+            tty_nr=number[parse.TTY_NR],
+            state=state.decode("utf-8", "surrogateescape"),
+            comm=comm.decode("utf-8", "surrogateescape"),
+            num_threads=number[parse.NUM_THREADS],
+            start_ticks=number[parse.STARTTIME],
+            user_ns=user_ns,
+            system_ns=system_ns,
+            children_user_ns=parse.saturate(number[parse.CUTIME] * TICK_NS),
+            children_system_ns=parse.saturate(number[parse.CSTIME] * TICK_NS),
+            rss_bytes=parse.saturate(number[parse.RSS] * PAGE_BYTES),
+            vsize_bytes=number[parse.VSIZE],
+            minor_faults=number[parse.MINFLT],
+            major_faults=number[parse.MAJFLT],
+        )
+
+    def memory(self, pid: int | None, /) -> tuple[int, int] | None:
+        pages = self._parsed_of_process(pid, "statm", parse.statm)
+        if pages is None:
+            return None
+        virtual, resident = pages
+        return parse.saturate(resident * PAGE_BYTES), parse.saturate(virtual * PAGE_BYTES)
+
+    def disk_io(self, pid: int | None, /) -> DiskIo | None:
+        counters = self._parsed_of_process(pid, "io", parse.io)
+        return None if counters is None else DiskIo(*counters)
+
+    def comm(self, pid: int | None, /) -> str | None:
+        name = self._parsed_of_process(pid, "comm", bytes)
+        return None if name is None else name.removesuffix(b"\n")[: parse.COMM_MAX].decode("utf-8", "surrogateescape")
+
+    def children(self, pid: int | None, /) -> list[int] | None:
+        pid = check_pid(pid) or self._own_pid()
+        if not self._is_process(pid):
+            return None
+        try:
+            return self.children_of_threads(pid)
+        except NotSupported:
+            return self.children_by_scan(pid)
+
+    def pids(self) -> list[int]:
+        names = os.listdir(self.root)
+        return sorted(int(name) for name in names if _is_pid(name))
+
+    def scan(self) -> Scan:
+        taken_ns = time.monotonic_ns()
+        rows = []
+        vanished = denied = 0
+        for pid in self.pids():
+            try:
+                row = self.info(pid)
+            except (AccessDenied, MalformedProcFile, NotSupported):
+                denied += 1
+                continue
+            if row is None:
+                vanished += 1
+            else:
+                rows.append(row)
+        return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
+
+    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
+        root = check_pid(pid) or self._own_pid()
+        if not self._is_process(root):
+            return None
+        if want & WANT_CPU and not self.live:
+            want |= WANT_STAT
+        return TreePass(self, root, want).run()
+
+    def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
+        """As `_parsed`, but nothing for the id of a thread."""
+        pid = check_pid(pid)
+        if pid is not None and not self._is_process(pid):
+            return None
+        return self._parsed(pid, what, parser)
+
+    def _parsed(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
+        try:
+            data = _read_file(f"{self.root}/{pid or 'self'}/{what}")
+        except PermissionError:
+            raise AccessDenied(pid or os.getpid(), what) from None
+        except FileNotFoundError:
+            self._missing(pid, what)
+            return None
+        except ProcessLookupError:
+            return None
+        try:
+            return parser(data)
+        except ValueError:
+            raise MalformedProcFile(pid or os.getpid(), what) from None
+
+    def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
+        """Children that any thread started. A number of threads that is known already saves listing them.
+
+        Raises `NotSupported` where the kernel was built without CONFIG_PROC_CHILDREN.
+        """
+        task = f"{self.root}/{pid}/task"
+        found: list[int] = []
+        threads_read = 0
+        try:
+            if num_threads is None:
+                num_threads = os.stat(task).st_nlink - 2  # a directory for each thread; some file systems don't count
+            tids = [pid] if num_threads == 1 else map(int, filter(_is_pid, os.listdir(task)))
+            for tid in tids:
+                children = self._children_of_thread(f"{task}/{tid}")
+                if children is not None:
+                    threads_read += 1
+                    found += children
+        except PermissionError:
+            raise AccessDenied(pid, "children") from None
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        except ValueError:
+            raise MalformedProcFile(pid, "children") from None
+        if not threads_read:
+            self._missing(pid, "task")
+            return None
+        return found
+
+    def _children_of_thread(self, directory: str) -> list[int] | None:
+        try:
+            return parse.children(_read_file(f"{directory}/children"))
+        except FileNotFoundError:
+            if os.path.exists(directory):
+                raise NotSupported(f"{self.root}/PID/task/TID/children") from None
+        except ProcessLookupError:
+            pass
+        return None
+
+
+def _is_pid(name: str) -> bool:
+    return name.isascii() and name.isdigit() and name[0] != "0" and int(name) <= PID_MAX
+
+
+def _read_file(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, 4096)
+        while part := os.read(descriptor, 65536) if data else b"":
+            data += part
+        return data
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,299 @@
+"""What prock answers with: plain rows, immutable, hashable, picklable.
+
+Units are in the names. ``None`` means unknown (not asked for, refused, or gone), never zero. Below each field stands
+where the kernel says it, and how the number is biased: *exact*, *lower bound*, *upper bound* or *estimate*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prock._records import NamedTuple
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+CpuPercent: TypeAlias = float
+"""CPU time over elapsed time, in percent: 100.0 is one core for the whole interval, a tree on 8 cores reaches 800.0."""
+
+Identity: TypeAlias = "tuple[int, int]"
+"""``(pid, start_ticks)``: names one process as long as the machine is up, also after its pid was given away."""
+
+
+class CpuTime(NamedTuple):
+    """CPU time used, in nanoseconds.
+
+    Differences saturate at zero: the split between user and system can move backwards by a tick, a total can not.
+
+    >>> later, earlier = CpuTime(user_ns=7, system_ns=2), CpuTime(user_ns=4, system_ns=3)
+    >>> later - earlier, (later - earlier).total_ns
+    (CpuTime(user_ns=2, system_ns=0), 2)
+    """
+
+    user_ns: int
+    """Time in user mode. Estimate: the exact total, divided as the scheduler ticks fell."""
+    system_ns: int
+    """Time in the kernel. Estimate, as `user_ns`."""
+
+    @property
+    def total_ns(self) -> int:
+        """User and system together. Exact from the CPU clock; counted in ticks it is a lower bound by up to 20 ms."""
+        return self.user_ns + self.system_ns
+
+    def __add__(self, other: CpuTime) -> CpuTime:  # type: ignore[override]  # a sum of times, not of tuples
+        if not isinstance(other, CpuTime):
+            return NotImplemented
+        return CpuTime(self.user_ns + other.user_ns, self.system_ns + other.system_ns)
+
+    def __sub__(self, other: CpuTime) -> CpuTime:
+        if not isinstance(other, CpuTime):
+            return NotImplemented
+        total = max(0, self.total_ns - other.total_ns)
+        user = min(total, max(0, self.user_ns - other.user_ns))
+        return CpuTime(user, total - user)
+
+
+class DiskIo(NamedTuple):
+    """I/O counters of ``/proc/PID/io``.
+
+    The kernel adds the counters of every child that was waited for to its parent's, and keeps no separate field: the
+    sum over a tree's live processes counts nothing twice, but a single process's figures jump when it reaps a child.
+    """
+
+    read_bytes: int
+    """Bytes fetched from storage. ``read_bytes``; exact for local file systems, 0 for most network ones."""
+    write_bytes: int
+    """Bytes sent (or about to be sent) to storage. ``write_bytes``; charged when the page is dirtied."""
+    cancelled_write_bytes: int
+    """Bytes of `write_bytes` that never had to be written: the file was truncated first. ``cancelled_write_bytes``."""
+    read_chars: int
+    """Bytes through read calls, page cache, pipes and terminals included. ``rchar``; exact."""
+    write_chars: int
+    """Bytes through write calls. ``wchar``; exact."""
+    read_count: int
+    """Number of read calls. ``syscr``; exact."""
+    write_count: int
+    """Number of write calls. ``syscw``; exact."""
+
+    def __add__(self, other: DiskIo) -> DiskIo:  # type: ignore[override]  # a sum of counters, not of tuples
+        if not isinstance(other, DiskIo):
+            return NotImplemented
+        return DiskIo(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def __sub__(self, other: DiskIo) -> DiskIo:
+        if not isinstance(other, DiskIo):
+            return NotImplemented
+        return DiskIo(*(max(0, mine - theirs) for mine, theirs in zip(self, other, strict=True)))
+
+
+class LivenessInfo(NamedTuple):
+    """Is it alive, and is it still the same process? From one read of ``/proc/PID/stat``."""
+
+    pid: int
+    ppid: int
+    """Parent; 0 where there is none in this PID namespace."""
+    pgrp: int
+    session: int
+    tty: str | None
+    """Controlling terminal as ``ps -o tty=`` prints it (``pts/3``), None without one."""
+    state: str
+    """One letter as in proc(5): R, S, D, Z (zombie), T, t, I, X …"""
+    comm: str
+    """Name of the main thread, at most 15 bytes; bytes that are not UTF-8 as surrogate escapes."""
+    num_threads: int
+    start_ticks: int
+    """Start, in clock ticks since boot. With the pid it identifies the process: it never moves."""
+    start_time: float
+    """Start, in seconds since the epoch, to the tick (10 ms). For show: it moves when the wall clock is set."""
+
+    @property
+    def identity(self) -> Identity:
+        """What survives the reuse of a pid."""
+        return (self.pid, self.start_ticks)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still run. A zombie can not; one whose main thread alone has ended shows Z too, and can."""
+        return self.state not in ("Z", "X", "x") or self.num_threads > 1
+
+
+class ProcessInfo(NamedTuple):
+    """One process as ``/proc/PID/stat`` describes it: a row of a full scan."""
+
+    pid: int
+    ppid: int
+    """Parent; 0 where there is none in this PID namespace."""
+    pgrp: int
+    session: int
+    tty_nr: int
+    """Device number of the controlling terminal, 0 without one."""
+    state: str
+    comm: str
+    num_threads: int
+    start_ticks: int
+    user_ns: int
+    """Own time in user mode, all threads. Estimate: the exact total, divided as `utime` and `stime` are."""
+    system_ns: int
+    children_user_ns: int
+    """Of children that were waited for, and theirs. ``cutime``; lower bound, by less than a tick of 10 ms."""
+    children_system_ns: int
+    """``cstime``; as `children_user_ns`."""
+    rss_bytes: int
+    """Resident pages; shared ones count in every process. The kernel's per-CPU counters may lag by some dozen pages."""
+    vsize_bytes: int
+    """Address space in use; exact."""
+    minor_faults: int
+    """``minflt``; exact."""
+    major_faults: int
+    """``majflt``: those that had to read from storage; exact."""
+
+    @property
+    def identity(self) -> Identity:
+        """What survives the reuse of a pid."""
+        return (self.pid, self.start_ticks)
+
+    @property
+    def cpu_time(self) -> CpuTime:
+        """Its own, without children."""
+        return CpuTime(self.user_ns, self.system_ns)
+
+    @property
+    def cpu_time_with_children(self) -> CpuTime:
+        """Its own and that of children waited for."""
+        return CpuTime(self.user_ns + self.children_user_ns, self.system_ns + self.children_system_ns)
+
+
+class Scan(tuple["ProcessInfo", ...]):
+    """All processes of the machine at about one time: an immutable sequence of `ProcessInfo`, ascending pids.
+
+    A scan is not atomic: it can hold a child without its parent, and, after reuse of a pid, even a cycle.
+    """
+
+    taken_ns: int
+    """When it began, in nanoseconds of the monotonic clock."""
+    vanished: int
+    """Processes listed that had ended when their turn came."""
+    denied: int
+    """Processes listed that this user may not read (``hidepid``)."""
+
+    def __new__(
+        cls, rows: Iterable[ProcessInfo] = (), *, taken_ns: int = 0, vanished: int = 0, denied: int = 0
+    ) -> Scan:
+        self = super().__new__(cls, rows)
+        self.__dict__.update(taken_ns=taken_ns, vanished=vanished, denied=denied)
+        return self
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Scan does not change: {name} can't be set")
+
+    def __repr__(self) -> str:
+        return f"<Scan of {len(self)} processes, {self.vanished} vanished, {self.denied} denied>"
+
+
+class ProcessStats(NamedTuple):
+    """One process at one instant."""
+
+    taken_ns: int
+    """When the reading began, in nanoseconds of the monotonic clock. The members of a tree share one instant."""
+    pid: int
+    ppid: int | None
+    """Parent. Of a tree's member that refuses its ``stat``: the process in whose list of children it stood."""
+    cpu_time: CpuTime | None
+    """Its own, all threads, without children. Exact; a thread running just then lags by up to a scheduler tick."""
+    info: ProcessInfo | None
+    """The rest of ``stat``; None where not asked for or refused."""
+    disk_io: DiskIo | None
+    """``/proc/PID/io``; None where not asked for or refused."""
+    refused: tuple[str, ...]
+    """Names of the files that were asked for and that the kernel refused."""
+
+    @property
+    def comm(self) -> str | None:
+        return None if self.info is None else self.info.comm
+
+    @property
+    def state(self) -> str | None:
+        return None if self.info is None else self.info.state
+
+    @property
+    def identity(self) -> Identity | None:
+        """What survives the reuse of a pid."""
+        return None if self.info is None else self.info.identity
+
+    @property
+    def cpu_time_with_children(self) -> CpuTime | None:
+        """Its own and that of children waited for. The children's part is a lower bound, by less than 20 ms."""
+        return None if self.info is None else self.info.cpu_time_with_children
+
+    @property
+    def rss_bytes(self) -> int | None:
+        return None if self.info is None else self.info.rss_bytes
+
+    @property
+    def vsize_bytes(self) -> int | None:
+        return None if self.info is None else self.info.vsize_bytes
+
+    @property
+    def num_threads(self) -> int | None:
+        return None if self.info is None else self.info.num_threads
+
+
+class TreeStats(NamedTuple):
+    """A process and all its descendants at about one instant.
+
+    Totals are sums over the members that could be read. None: not asked for, or of no member known.
+    """
+
+    taken_ns: int
+    """When the reading began, in nanoseconds of the monotonic clock."""
+    cpu_time: CpuTime
+    """Own times of all members. Falls when a member ends."""
+    cpu_time_with_children: CpuTime | None
+    """Own times and those of children that members waited for. Nothing is in it twice, as parents are read before
+    their children. Lower bound: by less than 20 ms a member, and by whatever ended without being waited for."""
+    rss_bytes: int | None
+    """Upper bound: pages that members share count once for each."""
+    vsize_bytes: int | None
+    num_threads: int | None
+    disk_io: DiskIo | None
+    """Of members and of children that they waited for. Lower bound where members refused it."""
+    members: tuple[ProcessStats, ...]
+    """Root first, then breadth first."""
+    vanished: int
+    """Descendants that were found and had ended when their turn came."""
+    denied: int
+    """Members of which something asked for was refused: see their `ProcessStats.refused`."""
+
+    @property
+    def process_count(self) -> int:
+        """Members read, the root included, zombies too."""
+        return len(self.members)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Root first, then breadth first."""
+        return tuple(member.pid for member in self.members)
+
+
+class AllStats(NamedTuple):
+    """What one process uses, in one call."""
+
+    cpu_time: CpuTime
+    """As `prock.get_cpu_time`."""
+    memory_bytes: int
+    """Resident set size, as `prock.get_memory`."""
+    memory_virtual_bytes: int
+    """As `prock.get_memory_virtual`."""
+    disk_io: DiskIo | None
+    """As `prock.get_disk_io`; None where the kernel refuses it to this user or does not count it."""
+
+
+class TreeUsage(NamedTuple):
+    """What a tracker says of a tree."""
+
+    percent: CpuPercent | None
+    """CPU over the tracker's interval; None on the first call, when there is no interval yet."""
+    memory_bytes: int | None
+    """Sum of the members' resident sets; upper bound, as shared pages count in each."""
+    process_count: int

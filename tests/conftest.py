@@ -1,0 +1,61 @@
+"""Every test that asks for `engine` runs once on each engine; the others run on whichever is active."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import processes
+import pytest
+
+import prock
+from prock.engine import open_engine, using
+
+if TYPE_CHECKING:
+    from prock.engine.protocol import Engine
+
+
+def is_native_built() -> bool:
+    try:
+        open_engine("native")
+    except ImportError:
+        return False
+    return True
+
+
+ENGINES = ["native", "pure"] if is_native_built() else ["pure"]
+
+
+def pytest_report_header() -> str:
+    return f"prock {prock.__version__} from {prock.__path__[0]}, engines: {', '.join(ENGINES)}"
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(engine_name: str) -> Iterator[Engine]:
+    """The active engine, for the time of the test."""
+    with using(open_engine(engine_name)) as active:
+        yield active
+
+
+@pytest.fixture
+def spawn() -> Iterator[processes.Spawn]:
+    """Start Python programs that end, with all they started, when the test does."""
+    spawned = processes.Spawn()
+    yield spawned
+    spawned.end()
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """A pid that was a process a moment ago, and is none now."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid

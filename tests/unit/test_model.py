@@ -1,0 +1,94 @@
+"""The rows: arithmetic, immutability, identity, pickling."""
+
+from __future__ import annotations
+
+import operator
+import pickle
+
+import pytest
+
+import prock
+from prock import CpuTime, DiskIo, Scan
+
+
+def info(**changed: object) -> prock.ProcessInfo:
+    values = dict.fromkeys(prock.ProcessInfo._fields, 0) | {"state": "S", "comm": "x", "num_threads": 1}
+    return prock.ProcessInfo(**(values | changed))  # type: ignore[arg-type]  # the fields are of two types
+
+
+ROWS = [
+    CpuTime(1, 2),
+    DiskIo(1, 2, 3, 4, 5, 6, 7),
+    info(pid=3),
+    prock.ProcessStats(1, 2, 3, CpuTime(4, 5), info(), None, ("io",)),
+    prock.TreeStats(1, CpuTime(1, 2), None, None, None, None, None, (), 0, 0),
+    prock.AllStats(CpuTime(1, 2), 3, 4, None),
+    prock.TreeUsage(None, 1, 2),
+    prock.LivenessInfo(1, 0, 1, 1, None, "S", "x", 1, 5, 1.5),
+    Scan([info(pid=1)], taken_ns=5, vanished=6, denied=7),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
+def test_rows_are_immutable_hashable_picklable_and_show_themselves(row: tuple[object, ...]) -> None:
+    copy = pickle.loads(pickle.dumps(row))
+    assert copy == row and type(copy) is type(row) and hash(copy) == hash(row)
+    assert type(row).__name__ in repr(row)
+    for name in (*getattr(row, "_fields", ()), "vanished"):
+        with pytest.raises(AttributeError):
+            setattr(row, name, 1)
+
+
+def test_a_scan_keeps_its_coverage_through_pickle() -> None:
+    copy = pickle.loads(pickle.dumps(ROWS[-1]))
+    assert isinstance(copy, Scan)
+    assert (copy.taken_ns, copy.vanished, copy.denied) == (5, 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier", "difference"),
+    [
+        (CpuTime(7, 5), CpuTime(3, 4), CpuTime(4, 1)),
+        (CpuTime(7, 5), CpuTime(7, 5), CpuTime(0, 0)),
+        (CpuTime(1, 1), CpuTime(7, 5), CpuTime(0, 0)),
+        (CpuTime(4, 9), CpuTime(5, 5), CpuTime(0, 3)),  # the split moved back: the total is what counts
+        (CpuTime(9, 4), CpuTime(5, 5), CpuTime(3, 0)),
+    ],
+)
+def test_differences_of_cpu_time_saturate_and_keep_the_total(
+    later: CpuTime, earlier: CpuTime, difference: CpuTime
+) -> None:
+    assert later - earlier == difference
+    assert (later - earlier).total_ns == max(0, later.total_ns - earlier.total_ns)
+
+
+def test_sums() -> None:
+    assert CpuTime(1, 2) + CpuTime(3, 4) == CpuTime(4, 6)
+    assert DiskIo(1, 2, 3, 4, 5, 6, 7) + DiskIo(*[1] * 7) == DiskIo(2, 3, 4, 5, 6, 7, 8)
+    assert DiskIo(1, 2, 3, 4, 5, 6, 7) - DiskIo(*[3] * 7) == DiskIo(0, 0, 0, 1, 2, 3, 4)
+
+
+def test_a_time_and_a_tuple_are_not_added() -> None:
+    with pytest.raises(TypeError):
+        operator.add(CpuTime(1, 2), (3, 4))
+    with pytest.raises(TypeError):
+        operator.sub(CpuTime(1, 2), 3)
+
+
+@pytest.mark.parametrize(
+    ("state", "num_threads", "alive"),
+    [("R", 1, True), ("Z", 1, False), ("Z", 2, True), ("X", 1, False), ("T", 1, True)],
+)
+def test_alive(state: str, num_threads: int, alive: bool) -> None:
+    assert prock.LivenessInfo(1, 0, 1, 1, None, state, "x", num_threads, 5, 1.5).is_alive is alive
+
+
+def test_errors_are_the_builtins_that_callers_expect_and_travel() -> None:
+    for error, builtin in [
+        (prock.AccessDenied(5, "io"), PermissionError),
+        (prock.NotSupported("x"), OSError),
+        (prock.MalformedProcFile(5, "stat"), ValueError),
+    ]:
+        copy = pickle.loads(pickle.dumps(error))
+        assert isinstance(copy, builtin) and isinstance(copy, prock.ProckError)
+        assert str(copy) == str(error) and vars(copy) == vars(error)
