@@ -41,6 +41,7 @@ from prock.snapshot import (
     snapshot_tree,
     snapshot_tree_from_scan,
 )
+from prock.trackers import CumulativeTracker, DeltaTracker
 from prock.tree import collect_descendants_from_map, is_descendant_of
 
 __version__ = "0.1.0"
@@ -50,6 +51,8 @@ __all__ = [
     "AllStats",
     "CpuPercent",
     "CpuTime",
+    "CumulativeTracker",
+    "DeltaTracker",
     "DiskIo",
     "LivenessInfo",
     "MalformedProcFile",

@@ -1,0 +1,115 @@
+"""A kernel that only keeps CPU accounts: who forks, burns, exits, reaps, and who inherits whose children."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from prock.ledger import Ledger
+from prock.model import ProcessInfo
+
+TICK = 10
+"""``cutime`` and ``cstime`` are told in ticks, rounded down; here a tick is 10 units of time."""
+INIT = 1
+
+
+@dataclass
+class Task:
+    pid: int
+    start: int
+    parent: int
+    own: int = 0
+    waited: int = 0
+    zombie: bool = False
+    ignores_sigchld: bool = False
+    subreaper: bool = False
+
+
+@dataclass
+class Kernel:
+    """Pids are reused as fast as possible, to the ledger's peril."""
+
+    tasks: dict[int, Task] = field(default_factory=dict)
+    now: int = 0
+    burnt: int = 0
+    """All CPU time that descendants of the root used, and the root."""
+
+    def __post_init__(self) -> None:
+        self.tasks[INIT] = Task(INIT, 0, 0)
+        self.root = self.fork(INIT)
+
+    def fork(self, parent: int) -> int:
+        self.now += 1
+        pid = next(pid for pid in range(2, 10_000) if pid not in self.tasks)
+        self.tasks[pid] = Task(pid, self.now, parent, ignores_sigchld=self.tasks[parent].ignores_sigchld)
+        return pid
+
+    def burn(self, pid: int, amount: int) -> None:
+        self.tasks[pid].own += amount
+        self.burnt += amount
+
+    def exit(self, pid: int) -> None:
+        task = self.tasks[pid]
+        task.zombie = True
+        heir = self._reaper_of(task)
+        for child in self.children(pid):
+            child.parent = heir
+            if child.zombie and (heir == INIT or self.tasks[heir].ignores_sigchld):
+                self._release(child)
+        if self.tasks[task.parent].ignores_sigchld or task.parent == INIT:
+            self._release(task)
+
+    def reap(self, parent: int) -> None:
+        """Wait for all children that have ended."""
+        for child in self.children(parent):
+            if child.zombie:
+                self.tasks[parent].waited += child.own + child.waited
+                self._release(child)
+
+    def children(self, pid: int) -> list[Task]:
+        return [task for task in self.tasks.values() if task.parent == pid]
+
+    def living(self) -> list[int]:
+        return [task.pid for task in self.tasks.values() if task.pid != INIT and not task.zombie]
+
+    def row(self, pid: int) -> ProcessInfo:
+        task = self.tasks[pid]
+        return ProcessInfo(
+            pid=pid, ppid=task.parent, pgrp=0, session=0, tty_nr=0, state="Z" if task.zombie else "S", comm="",
+            num_threads=1, start_ticks=task.start, user_ns=task.own, system_ns=0,
+            children_user_ns=task.waited // TICK * TICK, children_system_ns=0,
+            rss_bytes=0, vsize_bytes=0, minor_faults=0, major_faults=0,
+        )  # fmt: skip
+
+    def _reaper_of(self, task: Task) -> int:
+        ancestor = self.tasks[task.parent]
+        while ancestor.pid != INIT and (ancestor.zombie or not ancestor.subreaper):
+            ancestor = self.tasks[ancestor.parent]
+        return ancestor.pid
+
+    def _release(self, task: Task) -> None:
+        del self.tasks[task.pid]
+
+
+def read_tree(kernel: Kernel, known: Collection[tuple[int, int]]) -> Iterator[ProcessInfo]:
+    """The rows that a tracker gets: the tree breadth first, then what was known before and is no longer in it.
+
+    Between any two rows the kernel may go on.
+    """
+    seen = set()
+    for start in (kernel.root, *(pid for pid, _ in known)):
+        queue = [start]
+        for pid in queue:
+            task = kernel.tasks.get(pid)
+            if task is None or pid in seen:
+                continue
+            if pid == start != kernel.root and (pid, task.start) not in known:
+                continue  # the pid was given away again
+            seen.add(pid)
+            row = kernel.row(pid)
+            queue += [child.pid for child in kernel.children(pid)]
+            yield row
+
+
+def sample(kernel: Kernel, ledger: Ledger) -> None:
+    ledger.update(list(read_tree(kernel, list(ledger))))
