@@ -87,6 +87,10 @@ class DiskIo(NamedTuple):
         return DiskIo(*(max(0, mine - theirs) for mine, theirs in zip(self, other, strict=True)))
 
 
+def _can_run(state: str, num_threads: int) -> bool:
+    return state not in ("Z", "X", "x") or num_threads > 1
+
+
 class LivenessInfo(NamedTuple):
     """Is it alive, and is it still the same process? From one read of ``/proc/PID/stat``."""
 
@@ -115,7 +119,7 @@ class LivenessInfo(NamedTuple):
     @property
     def is_alive(self) -> bool:
         """Whether it can still run. A zombie can not; one whose main thread alone has ended shows Z too, and can."""
-        return self.state not in ("Z", "X", "x") or self.num_threads > 1
+        return _can_run(self.state, self.num_threads)
 
 
 class ProcessInfo(NamedTuple):
@@ -152,6 +156,11 @@ class ProcessInfo(NamedTuple):
     def identity(self) -> Identity:
         """What survives the reuse of a pid."""
         return (self.pid, self.start_ticks)
+
+    @property
+    def is_alive(self) -> bool:
+        """As `LivenessInfo.is_alive`."""
+        return _can_run(self.state, self.num_threads)
 
     @property
     def cpu_time(self) -> CpuTime:
