@@ -33,11 +33,15 @@ static char *put(char *at, const char *text, size_t len)
     return at + len;
 }
 
-/* ROOT/PID/what, or ROOT/self/what for pid 0; by hand, as snprintf costs as much as a system call. */
+/* ROOT/PID/what, or ROOT/self/what for pid 0, less the root where its directory is open; by hand, as snprintf costs as
+ * much as a system call. */
 static void path_of(const struct prock_root *root, int32_t pid, const char *what, char path[PATH_CAP])
 {
-    char *at = put(path, root->path, root->path_len);
-    *at++ = '/';
+    char *at = path;
+    if (root->dir < 0) {
+        at = put(at, root->path, root->path_len);
+        *at++ = '/';
+    }
     if (pid == 0) {
         at = put(at, "self", 4);
     } else {
@@ -55,7 +59,7 @@ int prock_why_missing(const struct prock_root *root, int32_t pid)
 {
     char path[PATH_CAP];
     path_of(root, pid, "", path);
-    if (access(path, F_OK) == 0)
+    if ((root->dir < 0 ? access(path, F_OK) : faccessat(root->dir, path, F_OK, 0)) == 0)
         return -ENOTSUP;
     uint64_t total;
     if (root->live && prock_cpu_total(pid, &total) == 0)
@@ -73,7 +77,7 @@ int prock_read(const struct prock_root *root, int32_t pid, const char *what, cha
 {
     char path[PATH_CAP];
     path_of(root, pid, what, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = root->dir < 0 ? open(path, O_RDONLY | O_CLOEXEC) : openat(root->dir, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
     size_t n = 0;

@@ -1,53 +1,71 @@
 /* Every process of the machine, one read of stat each. */
+#define _GNU_SOURCE
 #include "prock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 void prock_scan_start(struct prock_scan *scan, const struct prock_root *root)
 {
-    *scan = (struct prock_scan){.root = root};
+    memset(scan, 0, sizeof *scan);
+    scan->root = *root;
 }
 
-static int list(struct prock_scan *scan)
+static int begin(struct prock_scan *scan)
 {
-    int error = prock_list(scan->root, &scan->pids);
+    int error = scan->listed ? 0 : prock_list(&scan->root, &scan->pids);
     if (error)
         return error;
     scan->listed = true;
-    scan->rows = malloc((scan->pids.n ? scan->pids.n : 1) * sizeof *scan->rows);
-    return scan->rows ? 0 : -ENOMEM;
+    struct prock_stat *rows = realloc(scan->rows, (scan->n + scan->pids.n + 1) * sizeof *rows);
+    if (!rows)
+        return -ENOMEM;
+    scan->rows = rows;
+    scan->root.dir = open(scan->root.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    scan->begun = scan->root.dir >= 0;
+    return scan->begun ? 0 : -errno;
+}
+
+static int read_next(struct prock_scan *scan)
+{
+    int error = prock_read_stat(&scan->root, scan->pids.v[scan->next++], &scan->rows[scan->n]);
+    switch (error) {
+    case 0:
+        scan->n++;
+        return 0;
+    case -ESRCH:
+        scan->vanished++;
+        return 0;
+    case -EACCES:
+    case -ENOTSUP:
+    case -EBADMSG:
+        scan->denied++;
+        return 0;
+    default:
+        return error;
+    }
 }
 
 int prock_scan_run(struct prock_scan *scan, uint64_t deadline_ns)
 {
-    int error = scan->listed ? 0 : list(scan);
+    int error = scan->begun ? 0 : begin(scan);
     while (!error && scan->next < scan->pids.n) {
-        error = prock_read_stat(scan->root, scan->pids.v[scan->next++], &scan->rows[scan->n]);
-        switch (error) {
-        case 0:
-            scan->n++;
-            break;
-        case -ESRCH:
-            scan->vanished++;
-            error = 0;
-            break;
-        case -EACCES:
-        case -ENOTSUP:
-        case -EBADMSG:
-            scan->denied++;
-            error = 0;
-        }
-        if (!error && deadline_ns != PROCK_NO_DEADLINE && prock_monotonic_ns() > deadline_ns)
-            return scan->next < scan->pids.n;
+        error = read_next(scan);
+        bool look = deadline_ns != PROCK_NO_DEADLINE && scan->next % PROCK_STRIDE == 0;
+        if (!error && look && scan->next < scan->pids.n && prock_monotonic_ns() > deadline_ns)
+            return 1;
     }
     return error;
 }
 
 void prock_scan_free(struct prock_scan *scan)
 {
+    if (scan->begun)
+        close(scan->root.dir);
     prock_pids_free(&scan->pids);
     free(scan->rows);
-    scan->rows = NULL;
-    scan->n = 0;
+    memset(scan, 0, sizeof *scan);
 }

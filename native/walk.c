@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* A scan is thought of once so many members wait to be visited ... */
 #define FIRST_DOUBT 64
+/* ... and a fifth of all threads: then listing the processes adds at most an eighth to the walk. */
+#define LISTING_SHARE 5
 /* What a member costs to be walked to (stat and children) and to be scanned (stat alone): 11.6 to 8 microseconds. */
 #define WALK_PRICE 3
 #define SCAN_PRICE 2
-/* The scan's listing is only made once a fifth of all threads waits: then it adds at most an eighth to the walk. */
-#define LISTING_SHARE 5
 
 void prock_walk_start(struct prock_walk *walk, const struct prock_root *root, int32_t root_pid, int want)
 {
@@ -24,7 +25,7 @@ void prock_walk_start(struct prock_walk *walk, const struct prock_root *root, in
 
 static int append(struct prock_walk *walk, int32_t pid, int32_t parent)
 {
-    int new = prock_pidmap_add(&walk->known, pid, 0);
+    int new = prock_pidmap_add(&walk->known, pid, (uint32_t)walk->n);
     if (new != 1)
         return new;
     if (walk->n == walk->cap) {
@@ -111,20 +112,46 @@ static int read_member(struct prock_walk *walk, struct prock_member *member, con
     return 0;
 }
 
-/* Is a scan of the machine cheaper than what is known to be left of the walk? */
-static int doubt(struct prock_walk *walk, bool *scan_is_cheaper)
+/* Leave to the scan all processes of the machine but those that were visited already. */
+static int hand_over(struct prock_walk *walk, const struct prock_pids *all)
+{
+    struct prock_scan *scan = &walk->scan;
+    int error = 0;
+    uint32_t index;
+    scan->rows = malloc((walk->next + 1) * sizeof *scan->rows);
+    if (!scan->rows)
+        return -ENOMEM;
+    for (size_t i = 0; i < walk->next; i++)
+        if (walk->members[i].has_stat && !walk->members[i].gone)
+            scan->rows[scan->n++] = walk->members[i].stat;
+    for (size_t i = 0; i < all->n && !error; i++) {
+        bool visited = prock_pidmap_get(&walk->known, all->v[i], &index) && index < walk->next;
+        if (!visited || !walk->members[index].has_stat)
+            error = prock_pids_add(&scan->pids, all->v[i]);
+    }
+    scan->listed = true;
+    walk->phase = PROCK_SCANNING;
+    return error;
+}
+
+/* Change to a scan where what is known to be left of the walk would cost more. */
+static int doubt(struct prock_walk *walk)
 {
     size_t waiting = walk->n - walk->next;
     uint64_t threads;
-    *scan_is_cheaper = false;
     if (!(walk->want & PROCK_WANT_STAT) || walk->scan_refused || waiting < walk->doubt)
         return 0;
-    walk->doubt = waiting * 2;
-    if (prock_thread_count(walk->root, &threads) == 0 && waiting * LISTING_SHARE < threads)
+    if (prock_thread_count(walk->root, &threads) == 0 && waiting * LISTING_SHARE < threads) {
+        walk->doubt = threads / LISTING_SHARE + 1;
         return 0;
+    }
     struct prock_pids all = {0};
     int error = prock_list(walk->root, &all);
-    *scan_is_cheaper = waiting * WALK_PRICE > all.n * SCAN_PRICE;
+    size_t unread = all.n > walk->next ? all.n - walk->next : 0;
+    if (!error && waiting * WALK_PRICE > unread * SCAN_PRICE)
+        error = hand_over(walk, &all);
+    else
+        walk->doubt = unread * SCAN_PRICE / WALK_PRICE + 1;
     prock_pids_free(&all);
     return error;
 }
@@ -161,19 +188,17 @@ static int walk_down(struct prock_walk *walk, uint64_t deadline_ns)
 {
     int error = walk->n ? 0 : begin_with_root(walk);
     while (!error && walk->next < walk->n) {
-        bool scan_is_cheaper;
-        error = doubt(walk, &scan_is_cheaper);
-        if (!error && scan_is_cheaper) {
-            walk->phase = PROCK_SCANNING;
-            return 0;
-        }
+        error = doubt(walk);
+        if (walk->phase == PROCK_SCANNING)
+            return error;
         if (!error)
             error = visit(walk);
-        if (!error && deadline_ns != PROCK_NO_DEADLINE && prock_monotonic_ns() > deadline_ns)
+        bool look = deadline_ns != PROCK_NO_DEADLINE && walk->next % PROCK_STRIDE == 0;
+        if (!error && look && prock_monotonic_ns() > deadline_ns)
             return 1;
     }
     if (error == -ENOTSUP && !walk->scan_forced) {
-        walk->scan_forced = true;
+        walk->scan_forced = true; /* the kernel was built without CONFIG_PROC_CHILDREN */
         walk->phase = PROCK_SCANNING;
         return 0;
     }

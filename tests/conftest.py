@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def is_native_built() -> bool:
     try:
         open_engine("native")
-    except ImportError:
+    except prock.NotSupported:
         return False
     return True
 

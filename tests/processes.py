@@ -53,7 +53,10 @@ class Spawn:
                 except ProcessLookupError:
                     pass
             popen.kill()
-            popen.communicate()
+            popen.wait()
+            for pipe in (popen.stdin, popen.stdout):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
 
 
 class Program:

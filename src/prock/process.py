@@ -11,10 +11,9 @@ import os
 import time
 
 from prock import engine, ttys
+from prock.engine.procfs import TICK_NS
 from prock.errors import AccessDenied, NotSupported
 from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats
-
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def get_cpu_time(pid: int | None = None) -> CpuTime | None:
@@ -260,5 +259,5 @@ def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStat
 
 def _epoch_seconds(start_ticks: int) -> float:
     boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    centiseconds = round(boot_ns / 10_000_000 + start_ticks * 100 / TICKS_PER_SECOND)
+    centiseconds = round((boot_ns + start_ticks * TICK_NS) / 10_000_000)
     return centiseconds / 100

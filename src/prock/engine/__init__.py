@@ -1,41 +1,54 @@
 """The only rooms that ask the kernel.
 
-`active` is the engine that everything uses that is not told otherwise. It is chosen once, on import: the native one
-where it was compiled, else the pure one; ``PROCK_ENGINE=native`` or ``pure`` overrides that.
+`active` is the engine that everything uses that is not told otherwise. It is chosen once, when it is first needed: the
+native one where it was compiled, else the pure one; ``PROCK_ENGINE=native`` or ``pure`` overrides that.
 """
 
 from __future__ import annotations
 
 import os
 
-from prock.engine import pure
+from prock.errors import NotSupported
 
-TYPE_CHECKING = False  # see _records.py
+TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 NAMES = ("native", "pure")
 
+active: Engine
+
 
 def open_engine(name: str | None = None, root: str = "/proc") -> Engine:
     """The engine of that name, or the best that this installation has, asking the proc that is mounted at `root`.
 
-    Raises `ValueError` for a name that does not exist and `ImportError` for ``native`` where it was not compiled.
+    Raises `NotSupported` for a name that does not exist, and for ``native`` where it was not compiled.
     """
     if name is not None and name not in NAMES:
-        raise ValueError(f"no engine is called {name!r}: choose one of {', '.join(NAMES)}")
+        raise NotSupported(f"an engine called {name!r}; there are {' and '.join(NAMES)}")
     if name != "pure":
         try:
-            from prock.engine import native
-        except ImportError:
+            from prock.engine.native import NativeEngine
+        except ImportError as error:
             if name == "native":
-                raise
+                raise NotSupported(f"the native engine ({error})") from error
         else:
-            return native.NativeEngine(root)
-    return pure.PureEngine(root)
+            return NativeEngine(root)
+    from prock.engine.pure import PureEngine  # here, as the native engine has no use for it
+
+    return PureEngine(root)
 
 
-active: Engine = open_engine(os.environ.get("PROCK_ENGINE") or None)
+def __getattr__(name: str) -> Engine:
+    """`active`, the first time; from then on it is an ordinary attribute, which costs nothing to find."""
+    if name != "active":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    global active
+    try:
+        active = open_engine(os.environ.get("PROCK_ENGINE") or None)
+    except NotSupported as error:
+        raise NotSupported(f"{error.what} (asked for by PROCK_ENGINE)") from error
+    return active
 
 
 class using:  # noqa: N801  # reads as the statement that it makes
@@ -51,9 +64,13 @@ class using:  # noqa: N801  # reads as the statement that it makes
 
     def __enter__(self) -> Engine:
         global active
-        self._before, active = active, self._engine
+        self._before = globals().get("active")
+        active = self._engine
         return active
 
     def __exit__(self, *exception: object) -> None:
         global active
-        active = self._before
+        if self._before is None:
+            del active
+        else:
+            active = self._before

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from prock import errors, model
 from prock._core import Proc
-from prock.engine.procfs import ProcFiles
-from prock.engine.pure import PAGE_BYTES, TICK_NS
+from prock.engine.procfs import PAGE_BYTES, TICK_NS, ProcFiles
 from prock.errors import NotSupported
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
+from _weakref import ref  # the module weakref around it costs a millisecond to import
 
 from prock.errors import AccessDenied, NotSupported
 
@@ -16,7 +16,10 @@ PID_MAX = 2**31 - 1
 CLOCK_PID_LIMIT = 2**28
 """A clock id holds the pid above its three lowest bits; a larger one would name another clock."""
 
-_open_engines: weakref.WeakSet[ProcFiles] = weakref.WeakSet()
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+_open_engines: list[ref[ProcFiles]] = []
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -50,7 +53,8 @@ class ProcFiles:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
         self.live = self._is_live()
-        _open_engines.add(self)
+        _open_engines[:] = [known for known in _open_engines if known() is not None]
+        _open_engines.append(ref(self))
 
     def _is_live(self) -> bool:
         """Does `root` number processes as our own system calls do, and do CPU clocks answer?
@@ -131,8 +135,10 @@ class ProcFiles:
 
 def _after_fork() -> None:
     """The child may be in another PID namespace, where the same proc shows other numbers."""
-    for engine in _open_engines:
-        engine.live = engine._is_live()
+    for known in _open_engines:
+        engine = known()
+        if engine is not None:
+            engine.live = engine._is_live()
 
 
 os.register_at_fork(after_in_child=_after_fork)

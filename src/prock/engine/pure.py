@@ -6,7 +6,7 @@ import os
 import time
 
 from prock.engine import parse
-from prock.engine.procfs import CLOCK_PID_LIMIT, PID_MAX, ProcFiles, check_pid, clock_id
+from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, PID_MAX, TICK_NS, ProcFiles, check_pid, clock_id
 from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.engine.walk import TreePass
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     Parsed = TypeVar("Parsed")
-
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class PureEngine(ProcFiles):
@@ -105,9 +102,14 @@ class PureEngine(ProcFiles):
 
     def scan(self) -> Scan:
         taken_ns = time.monotonic_ns()
+        rows, vanished, denied = self.read_all(self.pids())
+        return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
+
+    def read_all(self, pids: list[int]) -> tuple[list[ProcessInfo], int, int]:
+        """The rows of those processes, how many had vanished, and how many were denied."""
         rows = []
         vanished = denied = 0
-        for pid in self.pids():
+        for pid in pids:
             try:
                 row = self.info(pid)
             except (AccessDenied, MalformedProcFile, NotSupported):
@@ -117,7 +119,7 @@ class PureEngine(ProcFiles):
                 vanished += 1
             else:
                 rows.append(row)
-        return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
+        return rows, vanished, denied
 
     def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
         root = check_pid(pid) or self._own_pid()

@@ -10,14 +10,16 @@ from prock.model import ProcessInfo, ProcessStats
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prock.engine.pure import PureEngine
 
 FIRST_DOUBT = 64
-"""Members waiting to be visited, from which on it is asked (and again at each doubling) whether to scan."""
+"""A scan is thought of once so many members wait to be visited ..."""
+LISTING_SHARE = 5
+"""... and a fifth of all threads: then listing the processes adds at most an eighth to the walk."""
 WALK_PRICE, SCAN_PRICE = 3, 2
 """What a member costs to be walked to (``stat`` and ``children``) and to be scanned (``stat`` alone): 11.6 to 8 µs."""
-LISTING_SHARE = 5
-"""The scan's listing is only made once a fifth of all threads waits: then it adds at most an eighth to the walk."""
 
 
 class TreePass:
@@ -28,34 +30,34 @@ class TreePass:
         self._root = root
         self._want = want
         self._taken_ns = time.monotonic_ns()
-        self._doubt = FIRST_DOUBT
+        self._doubt: float = FIRST_DOUBT
         self._members: list[ProcessStats] = []
         self._vanished = 0
 
     def run(self) -> tuple[list[ProcessStats], int] | None:
         try:
-            finished = self._walk()
+            unread = self._walk()
         except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
-            self._scan(forced=True)
+            self._assemble(self._engine.scan())
         else:
-            if not finished and not self._scan(forced=False):
-                self._doubt = 0
-                self._walk()
+            if unread is not None:
+                self._scan(unread)
         return (self._members, self._vanished) if self._members else None
 
-    def _walk(self) -> bool:
-        """Breadth first; False where it gave up because a scan is cheaper."""
+    def _walk(self) -> list[int] | None:
+        """Breadth first; where it gave up because a scan is cheaper, the pids that are not read yet."""
         self._members, self._vanished = [], 0
         queue: list[tuple[int, int | None]] = [(self._root, None)]
         known = {self._root}
         for index, (pid, parent) in enumerate(queue):
-            if self._scan_is_cheaper(len(queue) - index):
-                return False
+            unread = self._cheaper_scan(visited=index, waiting=len(queue) - index)
+            if unread is not None:
+                return unread
             for child in self._visit(pid, parent):
                 if child not in known:
                     known.add(child)
                     queue.append((child, pid))
-        return True
+        return None
 
     def _visit(self, pid: int, parent: int | None) -> list[int]:
         """Read one member; its children are the answer."""
@@ -100,11 +102,17 @@ class TreePass:
         ppid = parent if row is None else row.ppid
         return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused)
 
-    def _scan(self, forced: bool) -> bool:
-        """The tree from a full scan; False where processes refused, for the walk finds those among them."""
-        scan = self._engine.scan()
-        if scan.denied and not forced:
-            return False
+    def _scan(self, unread: list[int]) -> None:
+        """Let a scan read the rest. Where processes refuse it, walk after all: only that finds those among them."""
+        rows, _, denied = self._engine.read_all(unread)
+        if denied:
+            self._doubt = float("inf")
+            self._walk()
+        else:
+            self._assemble([member.info for member in self._members if member.info is not None] + rows)
+
+    def _assemble(self, scan: Sequence[ProcessInfo]) -> None:
+        """The tree from a scan."""
         place = {row.pid: index for index, row in enumerate(scan)}
         children: dict[int, list[int]] = {}
         for row in scan:
@@ -123,15 +131,22 @@ class TreePass:
                 if child not in known:
                     known.add(child)
                     queue.append((child, pid))
-        return True
 
-    def _scan_is_cheaper(self, waiting: int) -> bool:
-        if not self._want & WANT_STAT or not self._doubt or waiting < self._doubt:
-            return False
-        self._doubt = 2 * waiting
-        if waiting * LISTING_SHARE < self._thread_count():
-            return False
-        return waiting * WALK_PRICE > len(self._engine.pids()) * SCAN_PRICE
+    def _cheaper_scan(self, visited: int, waiting: int) -> list[int] | None:
+        """What a scan would have to read, where what is known to be left of the walk would cost more."""
+        if not self._want & WANT_STAT or waiting < self._doubt:
+            return None
+        threads = self._thread_count()
+        if waiting * LISTING_SHARE < threads:
+            self._doubt = threads // LISTING_SHARE + 1
+            return None
+        pids = self._engine.pids()
+        unread = max(0, len(pids) - visited)
+        if waiting * WALK_PRICE <= unread * SCAN_PRICE:
+            self._doubt = unread * SCAN_PRICE // WALK_PRICE + 1
+            return None
+        read = {member.pid for member in self._members if member.info is not None}
+        return [pid for pid in pids if pid not in read]
 
     def _thread_count(self) -> int:
         """Threads of the machine, a cheap upper bound for its processes; 0 where it can't be read."""

@@ -1,0 +1,54 @@
+"""Every public name is documented, and every example in a docstring is true, on both engines."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import prock
+
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(prock.__path__, "prock.")
+    if name not in ("prock._core", "prock.__main__", "prock.engine.native")
+]
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs={"prock": prock})
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in prock.__all__ if callable(getattr(prock, name))])
+def test_public_names_are_documented(name: str) -> None:
+    documented = getattr(prock, name)
+    assert documented.__doc__ and len(documented.__doc__.split()) > 2 and not documented.__doc__.startswith(f"{name}(")
+
+
+FUNCTIONS = [name for name in prock.__all__ if name[0].islower()]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_tell_their_cost_and_show_an_example(name: str) -> None:
+    text = getattr(prock, name).__doc__
+    assert "Cost" in text and ">>> " in text
+
+
+SEED = """
+    AllStats CpuTime CumulativeTracker DeltaTracker DiskIo LivenessInfo ProcessInfo ProcessStats TreeStats CpuPercent
+    build_children_map build_parent_map collect_descendants_from_map collect_tree_pids get_all_stats get_children
+    get_cpu_time get_cpu_time_with_children get_disk_io get_liveness_info get_memory get_memory_virtual get_ppid
+    get_process_comm get_process_environ get_process_path get_start_time get_tty is_descendant_of list_all_pids
+    scan_all_processes snapshot_process snapshot_tree snapshot_tree_from_scan
+""".split()
+
+
+def test_every_name_of_the_description_exists() -> None:
+    assert set(SEED) <= set(prock.__all__)
+    assert all(hasattr(prock, name) for name in prock.__all__)
