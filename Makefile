@@ -7,10 +7,12 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help test lint format clean
+.PHONY: help demo test lint bench format clean
 help:
+	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
 	@echo "make lint    the checks alone: types, style, the floors of the house"
+	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -31,6 +33,9 @@ $(VENV)/.%-installed: $(BIN)/python pyproject.toml
 	@$(PIP) install --group $*
 	@touch $@
 
+demo: $(PACKAGE)
+	@$(BIN)/python tools/demo.py
+
 test: lint $(VENV)/.test-installed
 	@sh tools/test-native.sh
 	@$(BIN)/python -m pytest
@@ -40,9 +45,13 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	@$(BIN)/mypy --package prock
-	@$(BIN)/mypy $(wildcard tests/*.py tests/*/*.py) tools
+	@$(BIN)/mypy $(filter-out tests/cli/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
+	@$(BIN)/mypy $(wildcard tests/cli/*.py)
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
+
+bench: $(PACKAGE) $(VENV)/.bench-installed
+	@$(BIN)/python benchmarks/core.py
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .
@@ -50,4 +59,4 @@ format: $(VENV)/.lint-installed
 	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(VENV) build .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/crate/target

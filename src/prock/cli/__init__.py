@@ -1,0 +1,74 @@
+"""The command ``prock``: one module per subcommand, imported when it is called, for start-up is part of the price.
+
+A subcommand's module has ``configure(parser)``, ``run(arguments) -> int`` and ``EPILOG``; its one line of help stands
+in `COMMANDS`. Whatever it writes goes through `prock.cli.output`; what went wrong is a `Failure`, and becomes one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "stat": "everything about one process",
+    "tree": "a process and all that it started, with subtree totals",
+    "scan": "the trees of this machine that use the most",
+    "doctor": "what prock can measure here, and what would enable the rest",
+}
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""What a shell says of a command that SIGINT or SIGPIPE ended."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 1 for what can't be answered, 2 for what can't be asked."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    called = f"prock {arguments[0]}" if arguments and arguments[0] in COMMANDS else "prock"
+    try:
+        return _guarded(called, arguments)
+    except KeyboardInterrupt:
+        if argv is None:
+            _end_by_interrupt()
+        return INTERRUPTED
+
+
+def _guarded(called: str, arguments: list[str]) -> int:
+    """Every error that is expected, said in one line."""
+    from prock.cli import output
+    from prock.errors import ProckError
+
+    try:
+        return _dispatch(called, arguments)
+    except SystemExit as stop:  # argparse has printed its help
+        return stop.code if isinstance(stop.code, int) else 0
+    except output.Failure as failure:
+        return output.complain(called, str(failure), failure.exit_code)
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except ProckError as error:
+        return output.complain(called, str(error))
+    except OSError as error:
+        return output.complain(called, output.describe(error))
+    except MemoryError:
+        return output.complain(called, "out of memory")
+
+
+def _dispatch(called: str, arguments: list[str]) -> int:
+    from prock.cli import command
+
+    if called == "prock":
+        return command.run_without_subcommand(arguments, COMMANDS)
+    return command.run_subcommand(arguments[0], COMMANDS[arguments[0]], arguments[1:])
+
+
+def _end_by_interrupt() -> None:
+    """Die of SIGINT, as a shell expects: one that sees a mere exit code goes on with its loop or script."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,124 @@
+"""Where everything that a subcommand says goes out: one way to standard output, one to standard error.
+
+A terminal gets colours (unless NO_COLOR is set) and lines cut to its width; a pipe or a file gets neither. A standard
+output that is closed, full or broken is said in one line, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from prock.cli.text import escape
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TextIO
+
+STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+class Failure(Exception):
+    """What the user has to know, in one line; ends the command."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Screen:
+    """What standard output is able to show."""
+
+    def __init__(self) -> None:
+        self.encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        self.width = terminal_width()
+        """Columns of the terminal; None where there is no terminal, or it does not say."""
+        self.colour = _is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+        self.ellipsis = "…" if self.can_show("…") else "..."
+
+    def can_show(self, characters: str) -> bool:
+        try:
+            characters.encode(self.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def clean(self, text: str) -> str:
+        """Text of strangers in a form that neither breaks the line nor speaks to the terminal."""
+        return escape(text, self.encoding)
+
+    def paint(self, text: str, style: str) -> str:
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.colour else text
+
+
+def terminal_width() -> int | None:
+    if not _is_terminal():
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def write(lines: Iterable[str]) -> None:
+    """Write lines to standard output, all of them, or raise `Failure`; `BrokenPipeError` where nobody reads on."""
+    stream = sys.stdout
+    if stream is None:
+        raise Failure("cannot write the output: standard output is closed")
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        stream.write(text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii"))
+        stream.flush()
+    except OSError as error:
+        _abandon(stream)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Failure(f"cannot write the output: {error.strerror}") from None
+
+
+def write_json(document: Mapping[str, object]) -> None:
+    """One document in ASCII: no name in it can reach the terminal. Indented for eyes, one line for programs."""
+    import json
+
+    write([json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2 if _is_terminal() else None)])
+
+
+def complain(called: str, message: str, exit_code: int = 1) -> int:
+    """One line on standard error."""
+    write_error(f"{called}: {message}\n")
+    return exit_code
+
+
+def write_error(text: str) -> None:
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:  # nobody is left to tell; the exit code still does
+        _abandon(sys.stderr)
+
+
+def describe(error: OSError) -> str:
+    """``Too many open files: /proc/1/stat``."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{reason}: {escape(os.fsdecode(error.filename))}" if isinstance(error.filename, (str, bytes)) else reason
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stdout is not None and sys.stdout.isatty()
+    except ValueError:
+        return False
+
+
+def _abandon(stream: TextIO) -> None:
+    """Give what is left in its buffer nowhere to fail: Python flushes once more at exit, and would report it."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass

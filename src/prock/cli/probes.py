@@ -1,0 +1,213 @@
+"""What ``prock doctor`` looks at. Nothing here writes, and whatever is opened is closed at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from prock import engine
+from prock._records import NamedTuple
+from prock.cli.output import describe
+from prock.errors import AccessDenied, NotSupported, ProckError
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OK, LIMITED, NO = "ok", "limited", "no"
+
+FEW_DESCRIPTORS = 1024
+MOUNT_PROC = "mount this PID namespace's proc: mount -t proc proc /proc"
+
+
+class Check(NamedTuple):
+    """One thing looked at."""
+
+    name: str
+    """Stable: programs may ask for it."""
+    status: str
+    finding: str
+    remedy: str | None = None
+    """What would enable the rest."""
+
+
+def all_checks() -> list[Check]:
+    first = (the_engine, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io)
+    return [probe() for probe in (*first, perf_task_clock, cgroup_v2, descriptors)]
+
+
+def the_engine() -> Check:
+    name, asked = engine.active.name, os.environ.get("PROCK_ENGINE")
+    try:
+        works = engine.active.info(None) is not None
+        reason = "does not find its own process"
+    except (ProckError, OSError) as error:
+        works = False
+        reason = str(error) if isinstance(error, ProckError) else describe(error)
+    if not works:
+        return Check("engine", NO, f"{name} does not work on {engine.active.root}: {reason}", MOUNT_PROC)
+    chosen = f", as PROCK_ENGINE={asked} asks" if asked else ""
+    if name == "native":
+        return Check("engine", OK, f"native: the compiled core{chosen}")
+    finding = f"{name}{chosen}: the same answers in plain Python"
+    try:
+        from prock.engine import native  # noqa: F401  # is it there?
+    except ImportError as error:
+        remedy = "install a wheel, or a C compiler and Python's headers, and install prock again"
+        return Check("engine", LIMITED, f"{finding}, as the compiled core is not there ({error})", remedy)
+    return Check("engine", LIMITED, finding, "unset PROCK_ENGINE")
+
+
+def the_python() -> Check:
+    return Check("python", OK, f"{sys.implementation.name} {sys.version.split()[0]}, {sys.executable}")
+
+
+def the_kernel() -> Check:
+    system = os.uname()
+    return Check("kernel", OK, f"{system.sysname} {system.release} {system.machine}")
+
+
+def proc_mount() -> Check:
+    root = engine.active.root
+    mounted = [mount for mount in _mounts("proc") if mount.point == root]
+    if not mounted:
+        return Check("proc", NO, f"no proc is mounted at {root}", MOUNT_PROC)
+    hiding = [option for option in mounted[-1].options if option.startswith(("hidepid=", "subset="))]
+    if not hiding or hiding == ["hidepid=0"] or hiding == ["hidepid=off"]:
+        return Check("proc", OK, f"mounted at {root}, hides no process")
+    found = f"mounted at {root} with {','.join(hiding)}"
+    try:
+        seen = engine.active.info(1) is not None
+    except AccessDenied:
+        seen = False
+    if seen:
+        return Check("proc", OK, f"{found}, but this user sees the others' processes")
+    remedy = "run as root or as a member of the mount's gid= group"
+    return Check("proc", LIMITED, f"{found}: processes of other users are hidden", remedy)
+
+
+def cpu_clocks() -> Check:
+    if engine.active.live:
+        return Check("cpu_clocks", OK, "answer, in nanoseconds, for every user's processes")
+    return Check(
+        "cpu_clocks",
+        LIMITED,
+        "do not answer, or proc is another PID namespace's: CPU time is counted in ticks of 10 ms",
+        "leave the sandbox, or let its seccomp profile pass clock_gettime; mount this namespace's proc",
+    )
+
+
+def children_files() -> Check:
+    root, pid = engine.active.root, os.getpid()
+    if os.path.exists(f"{root}/self/task/{pid}/children") or os.path.exists(f"{root}/thread-self/children"):
+        return Check("children_files", OK, "there: a tree costs what it has members, not what the machine has")
+    finding = "not there: every look at a tree scans the machine"
+    return Check("children_files", LIMITED, finding, "a kernel with CONFIG_PROC_CHILDREN")
+
+
+def task_io() -> Check:
+    try:
+        if engine.active.disk_io(None) is None:
+            return Check("task_io", NO, "the own counters are not to be found", MOUNT_PROC)
+    except (ProckError, OSError) as error:
+        return Check("task_io", NO, f"no I/O counters ({error})", "a kernel with CONFIG_TASK_IO_ACCOUNTING")
+    for pid in _others():
+        try:
+            if engine.active.disk_io(pid) is not None:
+                return Check("task_io", OK, "readable, of other users' processes too")
+        except (AccessDenied, NotSupported):
+            finding = "readable of this user's processes; refused of others'"
+            return Check("task_io", LIMITED, finding, "run as root (CAP_SYS_PTRACE)")
+    return Check("task_io", OK, "readable of this user's processes; no others are here to try")
+
+
+def perf_task_clock() -> Check:
+    from prock.cli import perf  # with ctypes, which nothing else here needs
+
+    paranoid = _first_line("/proc/sys/kernel/perf_event_paranoid")
+    setting = f"kernel.perf_event_paranoid = {paranoid or 'unknown'}"
+    reason = perf.why_task_clock_is_refused()
+    if reason is None:
+        return Check("perf_task_clock", OK, f"can be opened, {setting}")
+    if paranoid is None or not paranoid.lstrip("-").isdigit() or int(paranoid) <= perf.PARANOID_LIMIT:
+        remedy = "a kernel with CONFIG_PERF_EVENTS; in a container a seccomp profile that passes perf_event_open"
+    else:
+        remedy = f"sudo sysctl kernel.perf_event_paranoid={perf.PARANOID_LIMIT}"
+    return Check("perf_task_clock", NO, f"{reason}, {setting}", remedy)
+
+
+def cgroup_v2() -> Check:
+    mounted = _mounts("cgroup2")
+    if not mounted:
+        return Check("cgroup_v2", NO, "not mounted", "mount -t cgroup2 none DIRECTORY, or boot with cgroup v2")
+    mount = mounted[0]
+    own = next((line[3:] for line in _lines("/proc/self/cgroup") if line.startswith("0::")), "/")
+    below = own.removeprefix(mount.root) if mount.root != "/" else own
+    group = os.path.normpath(f"{mount.point}/{below}") if ".." not in below.split("/") else mount.point
+    if os.access(group, os.W_OK | os.X_OK) and os.access(f"{group}/cgroup.procs", os.W_OK):
+        return Check("cgroup_v2", OK, f"mounted at {mount.point}, this user may make groups in {group}")
+    finding = f"mounted at {mount.point}, but this user may not make groups in {group}"
+    remedy = "systemd-run --user --scope -p Delegate=yes COMMAND, or run as root"
+    return Check("cgroup_v2", LIMITED, finding, remedy if os.geteuid() else "a mount that is not read-only")
+
+
+def descriptors() -> Check:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    said_soft, said_hard = ("unlimited" if limit == resource.RLIM_INFINITY else str(limit) for limit in (soft, hard))
+    finding = f"soft limit {said_soft}, hard limit {said_hard}"
+    if soft == resource.RLIM_INFINITY or soft >= FEW_DESCRIPTORS:
+        return Check("descriptors", OK, finding)
+    return Check("descriptors", LIMITED, f"{finding}: few can be kept open", f"ulimit -n {FEW_DESCRIPTORS}")
+
+
+class Mount(NamedTuple):
+    """A line of ``mountinfo``."""
+
+    point: str
+    root: str
+    """The directory of the file system that is mounted."""
+    options: tuple[str, ...]
+    """Of the mount and of the file system."""
+
+
+def _mounts(kind: str) -> list[Mount]:
+    """Mounts of one type of file system, the last one on top; empty where proc does not tell."""
+    found = []
+    for line in _lines(f"{engine.active.root}/self/mountinfo"):
+        before, _, after = line.partition(" - ")
+        fields, system = before.split(" "), after.split(" ")
+        if system[0] == kind and len(fields) > 5 and len(system) > 2:
+            options = (*fields[5].split(","), *system[2].split(","))
+            found.append(Mount(_unquoted(fields[4]), _unquoted(fields[3]), options))
+    return found
+
+
+def _unquoted(path: str) -> str:
+    r"""``mountinfo`` writes a space as ``\040``."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, character)
+    return path
+
+
+def _others() -> Iterator[int]:
+    """Processes of other users."""
+    for pid in engine.active.pids():
+        try:
+            if os.stat(f"{engine.active.root}/{pid}").st_uid != os.geteuid():
+                yield pid
+        except OSError:  # gone
+            continue
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def _first_line(path: str) -> str | None:
+    return next(iter(_lines(path)), None)

@@ -1,0 +1,215 @@
+"""``prock stat``: everything about one process.
+
+JSON (``prock.stat/1``): the names of `prock.ProcessInfo` and `prock.DiskIo`, and `path`, `tty`, `start_time_s` (epoch),
+`age_s`, `children` (pids), ``cpu_time`` and ``waited_for_children_cpu_time`` (each `user_ns`, `system_ns`, `total_ns`).
+Null is unknown, not applicable or refused; `refused` names the files below ``/proc/PID`` that this user may not read.
+"""
+
+from __future__ import annotations
+
+import time
+
+import prock
+from prock import ttys
+from prock.cli import command, output
+from prock.cli.text import count, decode_bytes, format_age, table
+from prock.engine.procfs import TICK_NS
+from prock.model import CpuTime, ProcessInfo, ProcessStats
+from prock.units import format_bytes, format_cpu
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Answer = TypeVar("Answer")
+
+EPILOG = """\
+The CPU time of the process itself is exact to the nanosecond; how it divides
+into user and system is an estimate, and the part of waited-for children is
+counted in steps of 10 ms. The kernel counts the I/O of children that were
+waited for as the process's own.
+
+A dash is unknown; what this user may not read says "refused".
+
+example:
+  prock stat 1                  the first process of this machine
+"""
+
+STATES = {
+    "R": "running or ready to run",
+    "S": "sleeping, waits for an event",
+    "D": "waits for I/O, not interruptible",
+    "T": "stopped by a signal",
+    "t": "stopped by a debugger",
+    "Z": "zombie, its parent has not waited for it",
+    "X": "dead",
+    "I": "idle kernel thread",
+    "P": "parked kernel thread",
+}
+LABEL_WIDTH = 12
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    command.add_pid(parser, of="the process")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    subject = Subject(command.chosen_pid(arguments))
+    if arguments.json:
+        output.write_json(subject.as_json())
+    else:
+        output.write(_page(subject, output.Screen()))
+    return 0
+
+
+class Subject:
+    """All that can be found out about one process, at about one time."""
+
+    def __init__(self, pid: int) -> None:
+        stats = prock.snapshot_process(pid, io=True)
+        if stats is None:
+            raise output.Failure(f"no process {pid}")
+        if stats.info is None:
+            raise prock.AccessDenied(pid, "stat")
+        self.stats: ProcessStats = stats
+        self.info: ProcessInfo = stats.info
+        self.refused = list(stats.refused)
+        self.path = self._ask(prock.get_process_path, pid, "exe")
+        self.children = self._ask(prock.get_children, pid, "children")
+        self.parent_comm = self._ask(prock.get_process_comm, self.info.ppid, None) if self.info.ppid else None
+        liveness = self._ask(prock.get_liveness_info, pid, "stat")
+        if liveness is None or liveness.identity != self.info.identity:
+            raise output.Failure(f"no process {pid}: it ended while it was read")
+        self.start_time_s = liveness.start_time
+        self.age_s = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - self.info.start_ticks * TICK_NS / 1e9)
+
+    def _ask(self, question: Callable[[int], Answer], pid: int, file: str | None) -> Answer | None:
+        """The answer; None where it is refused, and then the file is noted."""
+        try:
+            return question(pid)
+        except (prock.AccessDenied, prock.NotSupported):
+            if file is not None:
+                self.refused.append(file)
+            return None
+
+    @property
+    def waited_for(self) -> CpuTime:
+        return CpuTime(self.info.children_user_ns, self.info.children_system_ns)
+
+    def as_json(self) -> dict[str, object]:
+        info, disk_io = self.info, self.stats.disk_io
+        return {
+            "schema": "prock.stat/1",
+            "pid": info.pid,
+            "ppid": info.ppid,
+            "pgrp": info.pgrp,
+            "session": info.session,
+            "comm": decode_bytes(info.comm),
+            "path": None if self.path is None else decode_bytes(self.path),
+            "state": info.state,
+            "tty": ttys.device_name(info.tty_nr),
+            "start_ticks": info.start_ticks,
+            "start_time_s": self.start_time_s,
+            "age_s": round(self.age_s, 2),
+            "num_threads": info.num_threads,
+            "children": self.children,
+            "cpu_time": cpu_as_json(info.cpu_time),
+            "waited_for_children_cpu_time": cpu_as_json(self.waited_for),
+            "rss_bytes": info.rss_bytes,
+            "vsize_bytes": info.vsize_bytes,
+            "minor_faults": info.minor_faults,
+            "major_faults": info.major_faults,
+            "disk_io": None if disk_io is None else disk_io._asdict(),
+            "refused": self.refused,
+        }
+
+
+def cpu_as_json(time_used: CpuTime) -> dict[str, int]:
+    return {
+        "user_ns": time_used.user_ns,
+        "system_ns": time_used.system_ns,
+        "total_ns": time_used.total_ns,
+    }
+
+
+def _page(subject: Subject, screen: output.Screen) -> list[str]:
+    info = subject.info
+    facts = [
+        ("process", f"{info.pid} {screen.clean(info.comm)}"),
+        ("path", _path(subject, screen)),
+        ("parent", _parent(subject, screen)),
+        ("children", _unless_refused(subject, "children", _number(subject.children))),
+        ("state", f"{info.state} ({_state(info)})"),
+        ("terminal", ttys.device_name(info.tty_nr) or "none"),
+        ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
+        ("threads", f"{info.num_threads:,}"),
+        ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
+        ("page faults", f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"),
+    ]
+    lines = [_labelled(label, text, screen) for label, text in facts]
+    lines += ["", *_block("CPU", _cpu_rows(subject), screen), ""]
+    disk_io = subject.stats.disk_io
+    if disk_io is None:
+        return [*lines, _labelled("I/O", _unless_refused(subject, "io", "-"), screen)]
+    rows = [
+        ("storage", "through calls", "calls", ""),
+        (format_bytes(disk_io.read_bytes), format_bytes(disk_io.read_chars), f"{disk_io.read_count:,}", "read"),
+        (format_bytes(disk_io.write_bytes), format_bytes(disk_io.write_chars), f"{disk_io.write_count:,}", "written"),
+    ]
+    if disk_io.cancelled_write_bytes:
+        rows.append((format_bytes(disk_io.cancelled_write_bytes), "", "", "of that cancelled"))
+    return [*lines, *_block("I/O", rows, screen)]
+
+
+def _cpu_rows(subject: Subject) -> list[tuple[str, str, str, str]]:
+    own, waited = subject.info.cpu_time, subject.waited_for
+    parts = ((own, "own"), (waited, "waited-for children"), (own + waited, "together"))
+    return [("user", "system", "total", "")] + [
+        (format_cpu(part.user_ns), format_cpu(part.system_ns), format_cpu(part.total_ns), of) for part, of in parts
+    ]
+
+
+def _labelled(label: str, text: str, screen: output.Screen) -> str:
+    return screen.paint(f"{label:{LABEL_WIDTH}}", "bold") + text
+
+
+def _block(label: str, rows: list[tuple[str, str, str, str]], screen: output.Screen) -> list[str]:
+    """A small table beside its label."""
+    first, *others = (line.rstrip() for line in table(rows))
+    return [_labelled(label, screen.paint(first, "dim"), screen), *(" " * LABEL_WIDTH + line for line in others)]
+
+
+def _unless_refused(subject: Subject, file: str, text: str) -> str:
+    return "refused to this user" if file in subject.refused else text
+
+
+def _number(children: list[int] | None) -> str:
+    return "-" if children is None else f"{len(children):,}"
+
+
+def _path(subject: Subject, screen: output.Screen) -> str:
+    if subject.path is not None:
+        return screen.clean(subject.path)
+    nothing = "none (kernel thread)" if subject.info.vsize_bytes == 0 and subject.info.state != "Z" else "-"
+    return _unless_refused(subject, "exe", nothing)
+
+
+def _parent(subject: Subject, screen: output.Screen) -> str:
+    if not subject.info.ppid:
+        return "none in this PID namespace"
+    return f"{subject.info.ppid} {screen.clean(subject.parent_comm or '-')}"
+
+
+def _state(info: ProcessInfo) -> str:
+    if info.state == "Z" and info.num_threads > 1:
+        return f"main thread ended, {count(info.num_threads - 1, 'other')} still there"
+    return STATES.get(info.state, "unknown")
+
+
+def _local_time(epoch_seconds: float) -> str:
+    """As RFC 3339 writes it, with the distance to UTC."""
+    local = time.localtime(epoch_seconds)
+    offset = time.strftime("%z", local)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', local)}{offset[:3]}:{offset[3:]}"

@@ -1,0 +1,125 @@
+"""``prock stat``."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import processes
+import pytest
+from command_line import environment, prock, prock_json
+from subjects import Family
+
+import prock as package
+
+KEYS = {
+    "schema", "pid", "ppid", "pgrp", "session", "comm", "path", "state", "tty", "start_ticks", "start_time_s", "age_s",
+    "num_threads", "children", "cpu_time", "waited_for_children_cpu_time", "rss_bytes", "vsize_bytes", "minor_faults",
+    "major_faults", "disk_io", "refused",
+}  # fmt: skip
+"""The shape that programs rely on: what is renamed or removed needs another schema."""
+
+
+def facts(text: str) -> dict[str, str]:
+    """The lines above the first empty one, by their labels."""
+    head = text.split("\n\n")[0].split("\n")
+    return {line[:12].strip(): line[12:] for line in head}
+
+
+def test_json_has_the_documented_shape(family: Family) -> None:
+    answer = prock_json("stat", family.head)
+    assert set(answer) == KEYS
+    assert answer["schema"] == "prock.stat/1"
+    for time_used in (answer["cpu_time"], answer["waited_for_children_cpu_time"]):
+        assert time_used["total_ns"] == time_used["user_ns"] + time_used["system_ns"]
+    assert set(answer["disk_io"]) == set(package.DiskIo._fields)
+
+
+def test_json_is_what_the_library_says(family: Family) -> None:
+    answer = prock_json("stat", family.head)
+    liveness = package.get_liveness_info(family.head)
+    assert liveness is not None
+    assert answer["pid"] == answer["pgrp"] == answer["session"] == family.head
+    assert answer["ppid"] == os.getpid()
+    assert answer["children"] == [family.middle]
+    assert (answer["comm"], answer["state"], answer["num_threads"]) == ("head", "S", 1)
+    assert (answer["start_ticks"], answer["start_time_s"]) == (liveness.start_ticks, liveness.start_time)
+    assert answer["path"] == package.get_process_path(family.head)
+    assert answer["refused"] == []
+
+
+def test_default_is_the_process_that_calls() -> None:
+    assert prock_json("stat")["pid"] == os.getpid()
+
+
+def test_threads_and_waited_for_children(spawn: processes.Spawn) -> None:
+    program = spawn(
+        "threading.Thread(target=signal.pause, daemon=True).start()\n"
+        "pid = os.fork()\n"
+        "if pid == 0: burn(0.05); os._exit(0)\n"
+        "os.waitpid(pid, 0); say(); wait()\n"
+    )
+    program.hears()
+    answer = prock_json("stat", program.pid)
+    assert answer["num_threads"] == 2
+    assert answer["children"] == []
+    assert answer["waited_for_children_cpu_time"]["total_ns"] >= 30_000_000  # two ticks may be missing
+    rows = prock("stat", program.pid).stdout
+    assert re.search(r"^CPU +user +system +total$", rows, re.MULTILINE)
+    assert all(re.search(rf"  {of}$", rows, re.MULTILINE) for of in ("own", "waited-for children", "together"))
+
+
+def test_page_names_everything(family: Family) -> None:
+    page = facts(prock("stat", family.head, env=environment(TZ="XYZ-5:30")).stdout)
+    assert page["process"] == f"{family.head} head"
+    assert page["parent"].startswith(f"{os.getpid()} ")
+    assert page["children"] == "1"
+    assert page["state"] == "S (sleeping, waits for an event)"
+    assert page["terminal"] == "none"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+05:30, \d+s ago", page["started"])
+    assert page["threads"] == "1"
+
+
+def test_zombie(spawn: processes.Spawn) -> None:
+    program = spawn(
+        "pid = os.fork()\n"
+        "if pid == 0: os._exit(0)\n"
+        "os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT); say(pid); wait()\n"
+    )
+    (pid,) = program.pids()
+    page = facts(prock("stat", pid).stdout)
+    assert page["state"] == "Z (zombie, its parent has not waited for it)"
+    assert page["path"] == "-"
+    assert prock_json("stat", pid)["path"] is None
+
+
+def test_main_thread_gone_others_running(spawn: processes.Spawn) -> None:
+    program = spawn(
+        "def last():\n"
+        "    while open(f'/proc/{os.getpid()}/stat').read().rpartition(')')[2].split()[0] != 'Z': pass\n"
+        "    say(); wait()\n"
+        "threading.Thread(target=last).start()\n"
+        "libc.syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)  # exit of this thread alone\n"
+    )
+    program.hears()
+    assert facts(prock("stat", program.pid).stdout)["state"] == "Z (main thread ended, 1 other still there)"
+
+
+def test_another_users_process(family: Family, as_other_user: dict[str, Any]) -> None:
+    page = prock("stat", family.head, **as_other_user).stdout
+    assert facts(page)["path"] == "refused to this user"
+    assert re.search(r"^I/O +refused to this user$", page, re.MULTILINE)
+    answer = prock_json("stat", family.head, **as_other_user)
+    assert (answer["path"], answer["disk_io"]) == (None, None)
+    assert set(answer["refused"]) == {"io", "exe"}
+    assert answer["cpu_time"]["total_ns"] > 0
+
+
+def test_kernel_thread() -> None:
+    row = package.get_liveness_info(2) if 2 in package.list_all_pids() else None
+    if row is None or (row.comm, row.ppid) != ("kthreadd", 0):
+        pytest.skip("no kernel threads in this PID namespace")
+    page = facts(prock("stat", 2).stdout)
+    assert page["parent"] == "none in this PID namespace"
+    assert page["path"] in ("none (kernel thread)", "refused to this user")
