@@ -4,26 +4,13 @@
  * waits a whole switch interval (5 ms) for another thread that computes, so a shorter pass disturbs others least by
  * not asking. The same rule makes a pass over 100 processes cost with a busy thread what it costs without.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "prock.h"
+#include "proc.h"
 
 #define SLICE_NS 5000000U /* sys.getswitchinterval() */
-
-typedef struct {
-    PyObject_HEAD
-    struct prock_root root;
-    newfunc tuple_new;
-    int fill_in_place;
-    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan; /* prock.model */
-    PyObject *access_denied, *not_supported, *malformed;                /* prock.errors */
-    PyObject *no_names, *stat_name, *io_name, *children_name;
-} Proc;
 
 /* ---- arguments and errors ---- */
 
@@ -97,153 +84,6 @@ static PyObject *failed(Proc *self, int error, int32_t pid, const char *what)
     }
 }
 
-/* ---- rows ---- */
-
-/* The tuple with n new references in it, or NULL where it or one of them is; takes them all either way. */
-static PyObject *filled(PyObject *tuple, Py_ssize_t n, PyObject *const *items)
-{
-    for (Py_ssize_t i = 0; i < n; i++) {
-        if (!tuple || !items[i]) {
-            for (; i < n; i++)
-                Py_XDECREF(items[i]);
-            Py_CLEAR(tuple);
-            break;
-        }
-        PyTuple_SetItem(tuple, i, items[i]);
-    }
-    return tuple;
-}
-
-static PyObject *tuple_of(Py_ssize_t n, PyObject *const *items)
-{
-    return filled(PyTuple_New(n), n, items);
-}
-
-/* Whether a named tuple that is filled in place is as good as one that tuple.__new__ made: not from Python 3.14 on,
- * where tuples keep their hash in a field that only their own constructor sets up. */
-static int may_fill_in_place(PyObject *type, newfunc tuple_new)
-{
-    PyObject *const items[] = {PyLong_FromLong(1), PyLong_FromLong(2)};
-    PyObject *fields = tuple_of(2, items);
-    PyObject *arguments = fields ? PyTuple_Pack(1, fields) : NULL;
-    PyObject *made = arguments ? tuple_new((PyTypeObject *)type, arguments, NULL) : NULL;
-    PyObject *in_place = made ? PyType_GenericAlloc((PyTypeObject *)type, 2) : NULL;
-    int same = -1;
-    if (in_place) {
-        PyTuple_SetItem(in_place, 0, PyLong_FromLong(1));
-        PyTuple_SetItem(in_place, 1, PyLong_FromLong(2));
-        same = PyObject_Hash(in_place) == PyObject_Hash(made) && PyObject_RichCompareBool(in_place, made, Py_EQ) == 1;
-    }
-    Py_XDECREF(in_place);
-    Py_XDECREF(made);
-    Py_XDECREF(arguments);
-    Py_XDECREF(fields);
-    return same;
-}
-
-/* A named tuple, past its class's own __new__, which is Python code and takes three times as long. Filled in place it
- * costs a third less than by tuple.__new__, which copies. Its fields are numbers, texts and such tuples, so it can't be
- * part of a cycle, and the collector need not look at it: that is 1 % of a scan. */
-static PyObject *record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items)
-{
-    PyObject *result;
-    if (self->fill_in_place) {
-        result = filled(PyType_GenericAlloc((PyTypeObject *)type, n), n, items);
-    } else {
-        PyObject *fields = tuple_of(n, items);
-        PyObject *arguments = fields ? PyTuple_Pack(1, fields) : NULL;
-        result = arguments ? self->tuple_new((PyTypeObject *)type, arguments, NULL) : NULL;
-        Py_XDECREF(arguments);
-        Py_XDECREF(fields);
-    }
-    if (result)
-        PyObject_GC_UnTrack(result);
-    return result;
-}
-
-#define RECORD(self, type, ...)                                                                                        \
-    record(self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
-
-static PyObject *u64(uint64_t value)
-{
-    return PyLong_FromUnsignedLongLong(value);
-}
-
-static PyObject *text(const char *bytes, size_t len)
-{
-    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)len, "surrogateescape");
-}
-
-static PyObject *new_reference(PyObject *object)
-{
-    Py_INCREF(object);
-    return object;
-}
-
-static PyObject *cpu_row(Proc *self, const struct prock_cpu *cpu)
-{
-    return RECORD(self, self->cpu_time, u64(cpu->user_ns), u64(cpu->system_ns));
-}
-
-static PyObject *io_row(Proc *self, const struct prock_io *io)
-{
-    return RECORD(
-        self, self->disk_io, u64(io->read_bytes), u64(io->write_bytes), u64(io->cancelled_write_bytes), u64(io->rchar),
-        u64(io->wchar), u64(io->syscr), u64(io->syscw));
-}
-
-static PyObject *info_row(Proc *self, const struct prock_stat *stat)
-{
-    const struct prock_root *root = &self->root;
-    return RECORD(
-        self, self->process_info, PyLong_FromLong(stat->pid), PyLong_FromLong(stat->ppid), PyLong_FromLong(stat->pgrp),
-        PyLong_FromLong(stat->session), PyLong_FromLong(stat->tty_nr), text(&stat->state, 1),
-        text(stat->comm, stat->comm_len), PyLong_FromLong(stat->num_threads), u64(stat->starttime),
-        u64(stat->cpu.user_ns), u64(stat->cpu.system_ns), u64(prock_multiply(stat->cutime, root->tick_ns)),
-        u64(prock_multiply(stat->cstime, root->tick_ns)), u64(prock_multiply(stat->rss, root->page_bytes)),
-        u64(stat->vsize), u64(stat->minflt), u64(stat->majflt));
-}
-
-static PyObject *refused_names(Proc *self, unsigned refused)
-{
-    PyObject *names[3];
-    Py_ssize_t n = 0;
-    if (!refused)
-        return new_reference(self->no_names);
-    if (refused & PROCK_REFUSED_STAT)
-        names[n++] = new_reference(self->stat_name);
-    if (refused & PROCK_REFUSED_IO)
-        names[n++] = new_reference(self->io_name);
-    if (refused & PROCK_REFUSED_CHILDREN)
-        names[n++] = new_reference(self->children_name);
-    return tuple_of(n, names);
-}
-
-static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_member *member)
-{
-    PyObject *ppid = member->has_stat ? PyLong_FromLong(member->stat.ppid)
-                     : member->parent ? PyLong_FromLong(member->parent)
-                                      : new_reference(Py_None);
-    return RECORD(
-        self, self->process_stats, new_reference(taken_ns), PyLong_FromLong(member->pid), ppid,
-        member->has_cpu ? cpu_row(self, &member->cpu) : new_reference(Py_None),
-        member->has_stat ? info_row(self, &member->stat) : new_reference(Py_None),
-        member->has_io ? io_row(self, &member->io) : new_reference(Py_None), refused_names(self, member->refused));
-}
-
-static PyObject *list_of_pids(const struct prock_pids *pids)
-{
-    PyObject *list = PyList_New((Py_ssize_t)pids->n);
-    for (size_t i = 0; list && i < pids->n; i++) {
-        PyObject *pid = PyLong_FromLong(pids->v[i]);
-        if (!pid)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, pid);
-    }
-    return list;
-}
-
 /* ---- one process ---- */
 
 static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
@@ -260,7 +100,7 @@ static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
         error = prock_read_stat(&self->root, pid, &stat);
         cpu = stat.cpu;
     }
-    return error ? failed(self, error, pid, "stat") : cpu_row(self, &cpu);
+    return error ? failed(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
 }
 
 static PyObject *Proc_info(Proc *self, PyObject *argument)
@@ -270,7 +110,7 @@ static PyObject *Proc_info(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_stat(&self->root, pid, &stat);
-    return error ? failed(self, error, pid, "stat") : info_row(self, &stat);
+    return error ? failed(self, error, pid, "stat") : prock_py_info_row(self, &stat);
 }
 
 static PyObject *Proc_memory(Proc *self, PyObject *argument)
@@ -283,10 +123,10 @@ static PyObject *Proc_memory(Proc *self, PyObject *argument)
     if (error)
         return failed(self, error, pid, "statm");
     PyObject *const values[] = {
-        u64(prock_multiply(statm.resident, self->root.page_bytes)),
-        u64(prock_multiply(statm.size, self->root.page_bytes)),
+        prock_py_u64(prock_multiply(statm.resident, self->root.page_bytes)),
+        prock_py_u64(prock_multiply(statm.size, self->root.page_bytes)),
     };
-    return tuple_of(2, values);
+    return prock_py_tuple_of(2, values);
 }
 
 static PyObject *Proc_disk_io(Proc *self, PyObject *argument)
@@ -296,7 +136,7 @@ static PyObject *Proc_disk_io(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_io(&self->root, pid, &io);
-    return error ? failed(self, error, pid, "io") : io_row(self, &io);
+    return error ? failed(self, error, pid, "io") : prock_py_io_row(self, &io);
 }
 
 static PyObject *Proc_comm(Proc *self, PyObject *argument)
@@ -307,7 +147,7 @@ static PyObject *Proc_comm(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_comm(&self->root, pid, comm, &len);
-    return error ? failed(self, error, pid, "comm") : text(comm, len);
+    return error ? failed(self, error, pid, "comm") : prock_py_text(comm, len);
 }
 
 static int pid_or_own(Proc *self, PyObject *argument, int32_t *pid)
@@ -331,7 +171,7 @@ static PyObject *Proc_children(Proc *self, PyObject *argument)
     int error = prock_is_process(&self->root, pid);
     if (!error)
         error = prock_read_children(&self->root, pid, 0, &found);
-    PyObject *result = error ? failed(self, error, pid, "children") : list_of_pids(&found);
+    PyObject *result = error ? failed(self, error, pid, "children") : prock_py_list_of_pids(&found);
     prock_pids_free(&found);
     return result;
 }
@@ -342,30 +182,8 @@ static PyObject *Proc_pids(Proc *self, PyObject *Py_UNUSED(nothing))
 {
     struct prock_pids pids = {0};
     int error = prock_list(&self->root, &pids);
-    PyObject *result = error ? failed(self, error, 0, "") : list_of_pids(&pids);
+    PyObject *result = error ? failed(self, error, 0, "") : prock_py_list_of_pids(&pids);
     prock_pids_free(&pids);
-    return result;
-}
-
-static PyObject *scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan)
-{
-    PyObject *result = NULL, *rows = PyList_New((Py_ssize_t)scan->n);
-    for (size_t i = 0; rows && i < scan->n; i++) {
-        PyObject *row = info_row(self, &scan->rows[i]);
-        if (!row)
-            Py_CLEAR(rows);
-        else
-            PyList_SetItem(rows, (Py_ssize_t)i, row);
-    }
-    PyObject *arguments = rows ? PyTuple_Pack(1, rows) : NULL;
-    PyObject *coverage = Py_BuildValue(
-        "{sKsnsn}", "taken_ns", (unsigned long long)taken_ns, "vanished", (Py_ssize_t)scan->vanished, "denied",
-        (Py_ssize_t)scan->denied);
-    if (arguments && coverage)
-        result = PyObject_Call(self->scan, arguments, coverage);
-    Py_XDECREF(coverage);
-    Py_XDECREF(arguments);
-    Py_XDECREF(rows);
     return result;
 }
 
@@ -379,24 +197,9 @@ static PyObject *Proc_scan(Proc *self, PyObject *Py_UNUSED(nothing))
         Py_BEGIN_ALLOW_THREADS status = prock_scan_run(&scan, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *result = status ? failed(self, status, 0, "stat") : scan_result(self, taken_ns, &scan);
+    PyObject *result = status ? failed(self, status, 0, "stat") : prock_py_scan_result(self, taken_ns, &scan);
     prock_scan_free(&scan);
     return result;
-}
-
-static PyObject *tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk)
-{
-    PyObject *taken = u64(taken_ns), *members = PyList_New(0);
-    for (size_t i = 0; taken && members && i < walk->n; i++) {
-        if (walk->members[i].gone)
-            continue;
-        PyObject *row = stats_row(self, taken, &walk->members[i]);
-        if (!row || PyList_Append(members, row) < 0)
-            Py_CLEAR(members);
-        Py_XDECREF(row);
-    }
-    Py_XDECREF(taken);
-    return members ? Py_BuildValue("(Nn)", members, (Py_ssize_t)walk->vanished) : NULL;
 }
 
 static PyObject *Proc_tree(Proc *self, PyObject *arguments)
@@ -417,7 +220,7 @@ static PyObject *Proc_tree(Proc *self, PyObject *arguments)
         Py_BEGIN_ALLOW_THREADS status = prock_walk_run(&walk, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *result = status ? failed(self, status, pid, "stat") : tree_result(self, taken_ns, &walk);
+    PyObject *result = status ? failed(self, status, pid, "stat") : prock_py_tree_result(self, taken_ns, &walk);
     prock_walk_free(&walk);
     return result;
 }
@@ -474,7 +277,7 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     self->root.page_bytes = page_bytes;
     self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     if (take_classes(self, model, errors) < 0 ||
-        (self->fill_in_place = may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
+        (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
         Py_DECREF(self);
         return NULL;
     }

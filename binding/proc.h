@@ -1,0 +1,32 @@
+/* What the two halves of the binding share: the object that questions are put to, and the rows that answer them. */
+#ifndef PROCK_BINDING_H
+#define PROCK_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "prock.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct prock_root root;
+    newfunc tuple_new;
+    int fill_in_place;
+    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan; /* prock.model */
+    PyObject *access_denied, *not_supported, *malformed;                /* prock.errors */
+    PyObject *no_names, *stat_name, *io_name, *children_name;
+} Proc;
+
+/* rows.c: new references, or NULL with an exception set. */
+PyObject *prock_py_u64(uint64_t value);
+PyObject *prock_py_text(const char *bytes, size_t len);
+PyObject *prock_py_tuple_of(Py_ssize_t n, PyObject *const *items); /* takes the items, also where one is NULL */
+PyObject *prock_py_cpu_row(Proc *self, const struct prock_cpu *cpu);
+PyObject *prock_py_io_row(Proc *self, const struct prock_io *io);
+PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat);
+PyObject *prock_py_list_of_pids(const struct prock_pids *pids);
+PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan);
+PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk);
+int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new); /* -1 with an exception set */
+
+#endif
