@@ -47,6 +47,7 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy --package prock
 	@$(BIN)/mypy $(filter-out tests/cli/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
+	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
 

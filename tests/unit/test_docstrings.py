@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,13 @@ def test_examples(name: str) -> None:
     module = importlib.import_module(name)
     result = doctest.testmod(module, extraglobs={"prock": prock})
     assert result.failed == 0
+
+
+@pytest.mark.usefixtures("engine")
+def test_examples_of_the_readme() -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    result = doctest.testfile(str(readme), module_relative=False)
+    assert result.attempted >= 5 and result.failed == 0
 
 
 @pytest.mark.parametrize("name", [name for name in prock.__all__ if callable(getattr(prock, name))])
