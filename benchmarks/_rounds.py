@@ -46,10 +46,13 @@ class Pace(NamedTuple):
     startup_s: float
     least_turns: int
     least_busy_turns: int
+    busy_trees: tuple[int, ...]
 
 
-THOROUGH = Pace(row_s=9, busy_row_s=12, startup_s=24, least_turns=4, least_busy_turns=4)
-QUICK = Pace(row_s=1.2, busy_row_s=2, startup_s=5, least_turns=2, least_busy_turns=1)
+THOROUGH = Pace(
+    row_s=9, busy_row_s=12, startup_s=24, least_turns=4, least_busy_turns=4, busy_trees=(10, BUSY_TREE, 1000)
+)
+QUICK = Pace(row_s=1.2, busy_row_s=2, startup_s=5, least_turns=2, least_busy_turns=1, busy_trees=(10, BUSY_TREE))
 
 
 class Rounds(NamedTuple):
@@ -95,8 +98,11 @@ def _busy(contestants: Contestants, forest_program: Path, pace: Pace) -> Iterato
         yield _ask_busy(CPU_TITLE, contestants, CPU, pid, pace)
         yield _ask_busy(ALL_TITLE, contestants, ALL, pid, pace)
         yield _ask_busy(SCAN_TITLE, contestants, SCAN, pid, pace)
-    with forest(forest_program, BUSY_TREE) as root:
-        yield _ask_busy(tree_title(BUSY_TREE), contestants, TREE, root, pace)
+    for count in pace.busy_trees:
+        with forest(forest_program, count) as root:
+            # The slowest takes most of a minute for one look at a large tree: once has to do.
+            least = pace.least_busy_turns if count <= BUSY_TREE else 1
+            yield _ask_busy(tree_title(count), contestants, TREE, root, pace._replace(least_busy_turns=least))
 
 
 def _ask(title: str, contestants: Contestants, question: Question, pid: int, pace: Pace) -> Row:

@@ -6,24 +6,29 @@
 #include <errno.h>
 #include <string.h>
 
-#define NUMBER_DIGITS_MAX 20
-
 struct cursor {
     const char *at, *end;
 };
 
-/* A run of digits that fits into 64 bits. */
+static bool at_digit(const struct cursor *c)
+{
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
+}
+
+/* A run of at most 20 digits that fits into 64 bits. Nineteen always do: only the twentieth needs a look. */
 static bool read_u64(struct cursor *c, uint64_t *out)
 {
-    const char *start = c->at;
     uint64_t value = 0;
-    for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
-        unsigned digit = (unsigned)(*c->at - '0');
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value))
+    int digits = 0;
+    for (; digits < 19 && at_digit(c); digits++)
+        value = value * 10 + (uint64_t)(*c->at++ - '0');
+    if (digits == 19 && at_digit(c)) {
+        uint64_t last = (uint64_t)(*c->at++ - '0');
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, last, &value))
             return false;
     }
     *out = value;
-    return c->at > start && c->at - start <= NUMBER_DIGITS_MAX;
+    return digits > 0 && !at_digit(c);
 }
 
 /* A number that may be negative: those count as 0, for counters can only have gone wrong that way. */

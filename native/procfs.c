@@ -195,18 +195,13 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int prock_list(const struct prock_root *root, struct prock_pids *out)
+int prock_list_open(int dir, struct prock_pids *out)
 {
     _Alignas(struct dirent64) char buf[32768];
-    char path[PATH_CAP];
-    snprintf(path, sizeof path, "%s/", root->path);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
     bool ascending = true;
     long got;
     int error = 0;
-    while (!error && (got = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0) {
+    while (!error && (got = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
         for (long at = 0; at < got && !error;) {
             const struct dirent64 *entry = (const void *)(buf + at);
             int32_t pid;
@@ -219,8 +214,25 @@ int prock_list(const struct prock_root *root, struct prock_pids *out)
     }
     if (!error && got < 0)
         error = -errno;
-    close(fd);
     if (!error && !ascending)
         qsort(out->v, out->n, sizeof *out->v, by_number);
+    return error;
+}
+
+int prock_open_root(const struct prock_root *root)
+{
+    char path[PATH_CAP];
+    snprintf(path, sizeof path, "%s/", root->path); /* the root of the file system is the empty path here */
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? -errno : dir;
+}
+
+int prock_list(const struct prock_root *root, struct prock_pids *out)
+{
+    int dir = prock_open_root(root);
+    if (dir < 0)
+        return dir;
+    int error = prock_list_open(dir, out);
+    close(dir);
     return error;
 }

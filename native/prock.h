@@ -106,7 +106,9 @@ int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_
 int prock_is_process(const struct prock_root *root, int32_t pid);
 int prock_own_pid(const struct prock_root *root, int32_t *pid);
 int prock_thread_count(const struct prock_root *root, uint64_t *threads);
-int prock_list(const struct prock_root *root, struct prock_pids *out); /* ascending */
+int prock_open_root(const struct prock_root *root);   /* a descriptor */
+int prock_list_open(int dir, struct prock_pids *out); /* ascending */
+int prock_list(const struct prock_root *root, struct prock_pids *out);
 
 /* children.c: appends the children that any thread of the process started. num_threads 0: not known.
  * -ENOTSUP where the kernel was built without CONFIG_PROC_CHILDREN. */

@@ -1,9 +1,7 @@
 /* Every process of the machine, one read of stat each. */
-#define _GNU_SOURCE
 #include "prock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,17 +14,19 @@ void prock_scan_start(struct prock_scan *scan, const struct prock_root *root)
 
 static int begin(struct prock_scan *scan)
 {
-    int error = scan->listed ? 0 : prock_list(&scan->root, &scan->pids);
+    int dir = prock_open_root(&scan->root);
+    if (dir < 0)
+        return dir;
+    scan->root.dir = dir;
+    scan->begun = true;
+    int error = scan->listed ? 0 : prock_list_open(dir, &scan->pids);
     if (error)
         return error;
-    scan->listed = true;
     struct prock_stat *rows = realloc(scan->rows, (scan->n + scan->pids.n + 1) * sizeof *rows);
     if (!rows)
         return -ENOMEM;
     scan->rows = rows;
-    scan->root.dir = open(scan->root.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    scan->begun = scan->root.dir >= 0;
-    return scan->begun ? 0 : -errno;
+    return 0;
 }
 
 static int read_next(struct prock_scan *scan)
