@@ -1,8 +1,8 @@
 """One call, one answer about one process.
 
 Everywhere: ``pid=None`` is the calling process. ``None`` as an answer means that there is no such process (any more).
-`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. The costs
-are of a quiet 2-core machine, in units of its cheapest system call (110 ns there): a CPU clock costs 2 of them.
+`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. Costs are told
+in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading ``statm`` 4 to 5, ``io`` 5, ``stat`` 8.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -53,6 +54,10 @@ def test_using_restores_the_engine_that_was_active(tmp_path: Path) -> None:
             raise KeyError
         assert prock.engine.active is inner
     assert prock.engine.active is before
+
+
+def test_the_version_is_the_packages() -> None:
+    assert prock.__version__ == importlib.metadata.version("prock")
 
 
 def test_the_root_may_end_in_slashes(engine_name: str) -> None:
