@@ -38,6 +38,7 @@ demo: $(PACKAGE)
 
 test: lint $(VENV)/.test-installed
 	@sh tools/test-native.sh
+	@sh tools/test-pure-install.sh $(BIN)/python
 	@$(BIN)/python -m pytest
 
 lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
