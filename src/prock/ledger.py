@@ -100,6 +100,19 @@ class Ledger:
             self._set_parent(account, identities.get(row.ppid))
             self._read(account, row, moved.get(identity, 0))
 
+    def rebase(self, rows: Iterable[ProcessInfo]) -> None:
+        """A second pass after the first update: what it finds is older than the ledger, too.
+
+        While the first pass runs a child may be reaped after its parent's turn and before its own, and would later come
+        in through its parent with all that it used before; or be handed to one who has had his turn, and be missed.
+        """
+        for row in rows:
+            account = self._accounts.get(row.identity)
+            if account is None:
+                self._accounts[row.identity] = self._open(row, existed=True)
+            else:
+                account.waited_base = max(account.waited_base, _waited_ns(row) + self._slack_ns)
+
     def _open(self, row: ProcessInfo, *, existed: bool) -> _Account:
         """Who existed before the ledger began is counted from now on, who was born since from its birth on.
 
