@@ -16,11 +16,12 @@ import prock
 from prock import engine
 
 FLOOR = "C floor"
+FLOOR_IN_TICKS = "C floor in ticks"
+"""Of a scan: without the CPU clocks, and so without exact times."""
 PROCK = "prock"
 PURE = "prock, pure"
 PSUTIL = "psutil"
 CRATE = "Rust crate"
-NAMES = (FLOOR, PROCK, PURE, PSUTIL, CRATE)
 IN_PYTHON = (PROCK, PURE, PSUTIL)
 
 SCAN_FIELDS = ["pid", "ppid", "name", "status", "cpu_times", "memory_info", "num_threads", "create_time"]
@@ -59,13 +60,15 @@ class Contestants:
         self._crate = crate
         try:
             self._native = engine.open_engine("native")
-        except ImportError:
+        except prock.NotSupported:
             sys.exit("benchmarks: this prock was installed without its engine in C")
         self._pure = engine.open_engine("pure")
 
     def for_question(self, question: Question, pid: int) -> list[Contestant]:
         """Everybody, asked about one process or one tree."""
         found = [Contestant(FLOOR, _asking(self._floor, question.name, pid))]
+        if question is SCAN:
+            found.append(Contestant(FLOOR_IN_TICKS, _asking(self._floor, "scan-in-ticks", pid)))
         found += [Contestant(name, self.turn(name, question, pid)) for name in IN_PYTHON]
         if self._crate is not None:
             found.append(Contestant(CRATE, _asking(self._crate, question.name, pid)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import _startup
-from _contestants import CRATE, FLOOR, IN_PYTHON, PROCK, PSUTIL, PURE
+from _contestants import CRATE, FLOOR, FLOOR_IN_TICKS, IN_PYTHON, PROCK, PSUTIL, PURE
 from _measure import Row, Spread, table
 from _rounds import (
     BUSY_TREE,
@@ -58,8 +58,10 @@ def targets(rounds: Rounds) -> list[Target]:
     return [
         Target("get_cpu_time ÷ three bare clock_gettime", plain, CPU_TITLE, PROCK, FLOOR, 2),
         Target("psutil cpu_times ÷ get_cpu_time", plain, CPU_TITLE, PSUTIL, PROCK, 12, at_least=True),
-        Target(f"{few} ÷ C floor", plain, few, PROCK, FLOOR, 1.15),
-        Target(f"{many} ÷ C floor", plain, many, PROCK, FLOOR, 1.15),
+        Target(f"{few} ÷ {FLOOR}", plain, few, PROCK, FLOOR, 1.15),
+        Target(f"{many} ÷ {FLOOR}", plain, many, PROCK, FLOOR, 1.15),
+        Target(f"{few} ÷ {FLOOR_IN_TICKS}", plain, few, PROCK, FLOOR_IN_TICKS, 1.15),
+        Target(f"{many} ÷ {FLOOR_IN_TICKS}", plain, many, PROCK, FLOOR_IN_TICKS, 1.15),
         Target(f"{few}, psutil ÷ prock", plain, few, PSUTIL, PROCK, 5, at_least=True),
         Target(f"{many}, psutil ÷ prock", plain, many, PSUTIL, PROCK, 5, at_least=True),
         Target(f"{tree_title(500)}, psutil ÷ prock", plain, tree_title(500), PSUTIL, PROCK, 7, at_least=True),

@@ -27,8 +27,9 @@ NOTES = (
     "Everybody has a short turn in each pass. Ratios are taken within a pass; what is shown is their median.",
     "Nobody pauses or waits, so what is counted is CPU time: on a quiet machine the time that it takes.",
     f"{PROCK}: its engine in C; {PURE}: its engine in plain Python.",
-    f"{FLOOR}, of CPU time: three bare clock_gettime; of all statistics: those, statm and io; of a scan: getdents64 and"
-    " every stat; of a tree: each member's list of children, its stat and one clock_gettime.",
+    f"{FLOOR}, of CPU time: three bare clock_gettime; of all statistics: those, statm and io; of a scan: getdents64,"
+    " each stat and, but for the floor in ticks, one clock_gettime each; of a tree: each member's list of children, its"
+    " stat and one clock_gettime.",
     f"{PSUTIL}: Process objects are kept; a scan is process_iter({', '.join(SCAN_FIELDS)}); a tree is"
     " children(recursive=True), and cpu_times() and memory_info() of each.",
     f"Trees: processes that sleep, up to {FANOUT} children each, on as many levels as that takes. Strangers: sleeping"

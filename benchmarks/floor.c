@@ -6,6 +6,7 @@
 
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,13 +88,12 @@ struct entry { /* as getdents64(2) lays it out */
     char name[];
 };
 
-static void ask_scan(int pid)
+static void scan(bool with_clocks)
 {
     static char listing[32768];
     char path[64];
     long got;
     int directory = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    (void)pid;
     while ((got = syscall(SYS_getdents64, directory, listing, sizeof listing)) > 0) {
         for (long at = 0; at < got;) {
             const struct entry *entry = (const void *)(listing + at);
@@ -102,9 +102,25 @@ static void ask_scan(int pid)
                 continue;
             *put(put(path, entry->name), "/stat") = '\0';
             slurp(path);
+            if (with_clocks)
+                ask_clock(atoi(entry->name), 2);
         }
     }
     close(directory);
+}
+
+/* What a scan with exact CPU times needs. */
+static void ask_scan(int pid)
+{
+    (void)pid;
+    scan(true);
+}
+
+/* What a scan with CPU times in ticks needs. */
+static void ask_scan_in_ticks(int pid)
+{
+    (void)pid;
+    scan(false);
 }
 
 static int append_children(int pid, int known)
@@ -145,7 +161,12 @@ int main(void)
     static const struct {
         const char *name;
         void (*ask)(int);
-    } questions[] = {{"cpu", ask_cpu}, {"all", ask_all}, {"scan", ask_scan}, {"tree", ask_tree}};
+    } questions[] = {
+        {"cpu", ask_cpu},
+        {"all", ask_all},
+        {"scan", ask_scan},
+        {"scan-in-ticks", ask_scan_in_ticks},
+        {"tree", ask_tree}};
     char name[16];
     int pid;
     long times;
