@@ -158,7 +158,7 @@ class DeltaTracker(_Tracker):
 
         The first time the percentage is None. A process that was born since counts with all it used, one that ended
         since with what it used up to its last reading, and beyond that if its parent waited for it. A process that
-        existed before but is seen for the first time counts as 0 %. Cost: as `snapshot_tree`, the first time twice that.
+        existed before but is seen for the first time counts as 0 %. Cost: as `snapshot_tree`, the first time twice.
         """
         measured = self._measure_tree(root_pid)
         if measured is None:
