@@ -10,7 +10,7 @@ from prock.errors import AccessDenied, NotSupported
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    from prock.model import Scan
+    from prock.model import ProcessInfo, Scan
 
 PID_MAX = 2**31 - 1
 CLOCK_PID_LIMIT = 2**28
@@ -48,6 +48,8 @@ class ProcFiles:
 
     if TYPE_CHECKING:
 
+        def info(self, pid: int | None, /) -> ProcessInfo | None: ...
+
         def scan(self) -> Scan: ...
 
     def __init__(self, root: str = "/proc") -> None:
@@ -84,6 +86,11 @@ class ProcFiles:
         """Whether proc denies the existence of a process that does exist (mounted with ``hidepid=2``)."""
         return self.live and not os.path.exists(f"{self.root}/{pid}") and self._clock_answers(pid)
 
+    def _has_no_memory(self, pid: int | None) -> bool:
+        """Kernel threads and zombies: to ordinary users the kernel refuses what they do not even have."""
+        row = self.info(pid)
+        return row is not None and row.vsize_bytes == 0
+
     def _missing(self, pid: int | None, what: str) -> None:
         """The file was not there: returns where the process is gone, raises where there is another reason."""
         if os.path.exists(f"{self.root}/{pid or 'self'}"):
@@ -108,6 +115,8 @@ class ProcFiles:
         try:
             path = os.readlink(f"{self.root}/{pid or 'self'}/exe")
         except PermissionError:
+            if self._has_no_memory(pid):
+                return None
             raise AccessDenied(pid or os.getpid(), "exe") from None
         except (FileNotFoundError, ProcessLookupError):  # gone; or a kernel thread or a zombie, which has none
             if pid is not None and self._is_hidden(pid):
@@ -125,6 +134,8 @@ class ProcFiles:
             with open(f"{self.root}/{pid or 'self'}/environ", "rb", buffering=0) as file:
                 return file.readall()
         except PermissionError:
+            if self._has_no_memory(pid):
+                return b""
             raise AccessDenied(pid or os.getpid(), "environ") from None
         except FileNotFoundError:
             self._missing(pid, "environ")
