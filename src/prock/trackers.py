@@ -3,6 +3,8 @@
 Both know processes by identity, not by pid: a pid that was given away again starts anew. Neither ever answers a
 negative number, and the first answer about a process is None, as there is no interval yet. Trees go through the ledger:
 children that ended stay counted, whether their parent waited for them or not, and nothing is counted twice.
+
+A tracker belongs to one thread; any number of threads may have trackers of their own.
 """
 
 from __future__ import annotations
