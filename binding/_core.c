@@ -90,16 +90,9 @@ static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
 {
     int32_t pid;
     struct prock_cpu cpu;
-    struct prock_stat stat;
     if (pid_from(argument, &pid) < 0)
         return NULL;
-    int error;
-    if (self->root.live) {
-        error = prock_cpu_time(pid, &cpu);
-    } else {
-        error = prock_read_stat(&self->root, pid, &stat);
-        cpu = stat.cpu;
-    }
+    int error = prock_read_cpu(&self->root, pid, &cpu);
     return error ? failed(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
 }
 
@@ -210,12 +203,9 @@ static PyObject *Proc_tree(Proc *self, PyObject *arguments)
     struct prock_walk walk;
     if (!PyArg_ParseTuple(arguments, "Oi:tree", &root, &want) || pid_or_own(self, root, &pid) < 0)
         return NULL;
-    int status = prock_is_process(&self->root, pid);
-    if (status)
-        return failed(self, status, pid, "stat");
     uint64_t taken_ns = prock_monotonic_ns();
     prock_walk_start(&walk, &self->root, pid, want);
-    status = prock_walk_run(&walk, taken_ns + SLICE_NS);
+    int status = prock_walk_run(&walk, taken_ns + SLICE_NS);
     if (status == 1) {
         Py_BEGIN_ALLOW_THREADS status = prock_walk_run(&walk, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS

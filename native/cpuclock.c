@@ -4,31 +4,19 @@
 #include "prock.h"
 
 #include <errno.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Kinds of CPU clock, as the kernel numbers them in the lowest bits of a clock id. */
 enum { BY_TICK = 0, USER_BY_TICK = 1, SCHEDULER = 2 };
 
 #define CLOCK_PID_LIMIT (1 << 28) /* a larger pid would name another clock */
 
-/* The vDSO knows no CPU clocks: libc's function would ask it first, in vain, for a tenth of the price. */
-static int ask_kernel(clockid_t clock, struct timespec *t)
-{
-#if defined(__LP64__)
-    return (int)syscall(SYS_clock_gettime, clock, t);
-#else
-    return clock_gettime(clock, t); /* the plain system call has 32-bit seconds there */
-#endif
-}
-
 static int read_clock(int32_t pid, unsigned kind, uint64_t *ns)
 {
     struct timespec t;
     if (pid >= CLOCK_PID_LIMIT)
         return -ESRCH;
-    if (ask_kernel((clockid_t)((~(uint32_t)pid << 3) | kind), &t) != 0)
+    if (clock_gettime((clockid_t)((~(uint32_t)pid << 3) | kind), &t) != 0)
         return errno == EINVAL ? -ESRCH : prock_errno(errno);
     *ns = (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
     return 0;

@@ -99,6 +99,8 @@ int prock_errno(int error);
 int prock_why_missing(const struct prock_root *root, int32_t pid);
 int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len);
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out);
+/* By the CPU clocks where the root is live, else by ticks. */
+int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
 int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out);
 int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len);

@@ -48,7 +48,8 @@ static int begin_with_root(struct prock_walk *walk)
 {
     walk->n = walk->next = walk->vanished = 0;
     prock_pidmap_free(&walk->known);
-    return append(walk, walk->root_pid, 0);
+    int error = prock_is_process(walk->root, walk->root_pid);
+    return error ? error : append(walk, walk->root_pid, 0);
 }
 
 static bool is_refusal(int error)
