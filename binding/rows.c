@@ -107,7 +107,8 @@ PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat)
         prock_py_u64(prock_multiply(stat->cutime, root->tick_ns)),
         prock_py_u64(prock_multiply(stat->cstime, root->tick_ns)),
         prock_py_u64(prock_multiply(stat->rss, root->page_bytes)), prock_py_u64(stat->vsize),
-        prock_py_u64(stat->minflt), prock_py_u64(stat->majflt));
+        prock_py_u64(stat->minflt), prock_py_u64(stat->majflt), prock_py_u64(stat->cminflt),
+        prock_py_u64(stat->cmajflt));
 }
 
 static PyObject *refused_names(Proc *self, unsigned refused)

@@ -92,8 +92,8 @@ static int parse_fields(struct cursor *c, struct prock_stat *out)
             return -EBADMSG;
     uint64_t *const counters[] = {
         &ignored,     /* tpgid */ &ignored, /* flags */
-        &out->minflt, &ignored,
-        &out->majflt, &ignored,
+        &out->minflt, &out->cminflt,
+        &out->majflt, &out->cmajflt,
         &out->utime,  &out->stime,
         &out->cutime, &out->cstime,
         &ignored,     /* priority */ &ignored, /* nice */

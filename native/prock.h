@@ -40,7 +40,7 @@ struct prock_stat {
     char state;
     char comm[PROCK_COMM_MAX];
     size_t comm_len;
-    uint64_t minflt, majflt;
+    uint64_t minflt, cminflt, majflt, cmajflt;
     uint64_t utime, stime, cutime, cstime; /* ticks */
     uint64_t starttime;                    /* ticks since boot */
     uint64_t vsize;                        /* bytes */

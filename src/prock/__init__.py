@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from prock.errors import AccessDenied, MalformedProcFile, NotSupported, ProckError
+from prock.errors import AccessDenied, MalformedProcFile, NoSuchProcess, NotSupported, ProckError
 from prock.model import (
     AllStats,
     CpuPercent,
     CpuTime,
     DiskIo,
     LivenessInfo,
+    MemberSample,
     ProcessInfo,
     ProcessStats,
     Scan,
     TreeStats,
+    TreeTotals,
     TreeUsage,
 )
 from prock.process import (
@@ -41,8 +43,14 @@ from prock.snapshot import (
     snapshot_tree,
     snapshot_tree_from_scan,
 )
-from prock.trackers import CumulativeTracker, DeltaTracker
 from prock.tree import collect_descendants_from_map, is_descendant_of
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from prock.follow import awatch, watch
+    from prock.monitor import Monitor, MonitorResult
+    from prock.sampler import Forest, TreeSample, TreeSampler
+    from prock.trackers import CumulativeTracker, DeltaTracker
 
 __version__ = "0.1.0"
 
@@ -54,15 +62,24 @@ __all__ = [
     "CumulativeTracker",
     "DeltaTracker",
     "DiskIo",
+    "Forest",
     "LivenessInfo",
     "MalformedProcFile",
+    "MemberSample",
+    "Monitor",
+    "MonitorResult",
+    "NoSuchProcess",
     "NotSupported",
     "ProcessInfo",
     "ProcessStats",
     "ProckError",
     "Scan",
+    "TreeSample",
+    "TreeSampler",
     "TreeStats",
+    "TreeTotals",
     "TreeUsage",
+    "awatch",
     "build_children_map",
     "build_parent_map",
     "collect_descendants_from_map",
@@ -87,4 +104,32 @@ __all__ = [
     "snapshot_process",
     "snapshot_tree",
     "snapshot_tree_from_scan",
+    "watch",
 ]
+
+_OVER_TIME = {
+    "CumulativeTracker": "trackers",
+    "DeltaTracker": "trackers",
+    "Forest": "sampler",
+    "Monitor": "monitor",
+    "MonitorResult": "monitor",
+    "TreeSample": "sampler",
+    "TreeSampler": "sampler",
+    "awatch": "follow",
+    "watch": "follow",
+}
+"""In which module the names are that follow trees over time: a third of prock, of no use to a single question."""
+
+
+def __getattr__(name: str) -> object:
+    """Those names, imported when one is first asked for."""
+    if name not in _OVER_TIME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"prock.{_OVER_TIME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

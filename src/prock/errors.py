@@ -2,11 +2,13 @@
 
     Exception
     └── ProckError
-        ├── AccessDenied      (also PermissionError)  the process exists, the kernel refuses the question
-        ├── NotSupported      (also OSError)          this kernel, or this engine, cannot answer it at all
-        └── MalformedProcFile (also ValueError)       the file is not in the form proc(5) describes
+        ├── AccessDenied      (also PermissionError)     the process exists, the kernel refuses the question
+        ├── NoSuchProcess     (also ProcessLookupError)  who is to be followed is not there (any more)
+        ├── NotSupported      (also OSError)             this kernel, or this engine, cannot answer it at all
+        └── MalformedProcFile (also ValueError)          the file is not in the form proc(5) describes
 
-A process that does not exist (any more) is no error: functions answer ``None``.
+A process that does not exist (any more) is no error: functions answer ``None``. Only what is to follow one and can't
+begin without it raises `NoSuchProcess`.
 A pid that never could be one is the caller's mistake: ``ValueError`` or ``TypeError``.
 """
 
@@ -35,6 +37,20 @@ class AccessDenied(ProckError, PermissionError):
 
     def __reduce__(self) -> tuple[type[AccessDenied], tuple[int, str]]:
         return type(self), (self.pid, self.what)
+
+
+class NoSuchProcess(ProckError, ProcessLookupError):
+    """There is no process `pid` (any more) that could be followed."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(errno.ESRCH, f"there is no process {pid}")
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[type[NoSuchProcess], tuple[int]]:
+        return type(self), (self.pid,)
 
 
 class NotSupported(ProckError, OSError):

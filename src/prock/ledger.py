@@ -48,16 +48,12 @@ class _Account:
         self.explained = 0
         self.unexplained = 0
 
-    @property
-    def counted(self) -> int:
-        return self.own - self.own_base + self.unexplained
-
 
 class Ledger:
     """One tree's account, from the first update on.
 
-    Rows must have been read parents before children, and every member that is still alive must be among them or among
-    the unreadable ones: who is missing has ended.
+    Rows must have been read parents before children. `update` takes a whole pass, in which every member that is still
+    alive is among the rows or the unreadable ones; `advance` takes what has changed since the last one.
 
     >>> ledger = Ledger()
     >>> ledger.total_ns
@@ -66,39 +62,85 @@ class Ledger:
 
     def __init__(self, waited_slack_ns: int = WAITED_SLACK_NS) -> None:
         self._accounts: dict[Identity, _Account] = {}
-        self._retired_ns = 0
+        self._of_pid: dict[int, Identity] = {}
         self._slack_ns = waited_slack_ns
         self._began_ticks: int | None = None
         self._adopters: set[Identity] = set()
+        self._zombies: set[Identity] = set()
         # Explained at a parent that was alive when it was read. Had it ended by the time its child did, the next update
         # finds it ended, and only then the child's time can have gone elsewhere.
         self._lately: list[tuple[Identity, int]] = []
+        self._living_ns = 0
+        self._living_base_ns = 0
+        self.ended_ns = 0
+        """Of the total: what members used that have ended, as last seen."""
+        self.unseen_ns = 0
+        """Of the total: what came in through waited-for time alone."""
+        self.lately_unseen: list[tuple[Identity, int]] = []
+        """What the last update added to `unseen_ns`, and who had waited for it."""
+        self.to_reread: set[Identity] = set()
+        """Whose row the next update has to bring, changed or not: it tells whether what is explained there arrived."""
+        self.inherited: list[tuple[Identity, list[Identity]]] = []
+        """Who ended by the last update, and in whose waited-for figures all that it used may stand now."""
 
     def __iter__(self) -> Iterator[Identity]:
         """The members that were alive at the last update, parents before their children."""
         return iter(self._accounts)
 
+    def __contains__(self, identity: Identity) -> bool:
+        return identity in self._accounts
+
+    def identity_of(self, pid: int) -> Identity | None:
+        """The member of that pid that was alive at the last update."""
+        return self._of_pid.get(pid)
+
     @property
     def total_ns(self) -> int:
         """CPU time that the tree used since the first update. Lower bound; never goes down."""
-        return self._retired_ns + sum(account.counted for account in self._accounts.values())
+        return self.ended_ns + self.unseen_ns + self._living_ns - self._living_base_ns
 
     def update(self, rows: Iterable[ProcessInfo], unreadable: Collection[int] = ()) -> None:
         """Take in one pass over the tree; `unreadable` are pids that exist, but could not be read this time."""
         present = {row.identity: row for row in rows}
-        vanished = [one for one in self._accounts if one not in present and one[0] not in unreadable]
-        moved = self._retire(vanished, zombies={one for one, row in present.items() if not row.is_alive})
-        first = self._began_ticks is None
-        if self._began_ticks is None:
-            self._began_ticks = max((row.start_ticks for row in present.values()), default=0)
-        identities = {row.pid: identity for identity, row in present.items()}
-        for identity, row in present.items():
+        ended = [
+            (one, account.own)
+            for one, account in self._accounts.items()
+            if one not in present and one[0] not in unreadable
+        ]
+        self.advance(present.values(), ended, 0)
+        self._living_ns = sum(account.own for account in self._accounts.values())
+
+    def advance(self, rows: Collection[ProcessInfo], ended: list[tuple[Identity, int]], living_ns: int) -> None:
+        """Take in what changed: rows of who is new, has waited for children, has got another parent or has become a
+        zombie, and of `to_reread`; who has ended, and its own time as last read; and the sum of the own times of all
+        who live."""
+        for identity, own_ns in ended:
             account = self._accounts.get(identity)
-            if account is None:
-                account = self._open(row, existed=first or row.start_ticks < self._began_ticks)
-                self._accounts[identity] = account
-            self._set_parent(account, identities.get(row.ppid))
-            self._read(account, row, moved.get(identity, 0))
+            if account is not None:
+                account.own = max(account.own, own_ns)
+        vanished = [identity for identity, _ in ended if identity in self._accounts]
+        for row in rows:
+            (self._zombies.discard if row.is_alive else self._zombies.add)(row.identity)
+        moved = self._retire(vanished, self._zombies)
+        self.lately_unseen = []
+        for row in rows:
+            if row.identity not in self._accounts:
+                self._admit(row, existed=self.existed(row))
+        if self._began_ticks is None:
+            self._began_ticks = max((row.start_ticks for row in rows), default=0)
+        for row in rows:
+            identity = row.identity
+            account = self._accounts[identity]
+            self._set_parent(account, self._of_pid.get(row.ppid))
+            self._read(identity, account, row, moved.pop(identity, 0))
+        for identity, explained in moved.items():
+            if identity in self._accounts:
+                self._accounts[identity].explained += explained
+        self._living_ns = living_ns
+
+    def existed(self, row: ProcessInfo) -> bool:
+        """Whether a process is older than the ledger."""
+        return self._began_ticks is None or row.start_ticks < self._began_ticks
 
     def rebase(self, rows: Iterable[ProcessInfo]) -> None:
         """A second pass after the first update: what it finds is older than the ledger, too.
@@ -109,9 +151,17 @@ class Ledger:
         for row in rows:
             account = self._accounts.get(row.identity)
             if account is None:
-                self._accounts[row.identity] = self._open(row, existed=True)
+                account = self._admit(row, existed=True)
+                self._living_ns += account.own
             else:
                 account.waited_base = max(account.waited_base, _waited_ns(row) + self._slack_ns)
+
+    def _admit(self, row: ProcessInfo, *, existed: bool) -> _Account:
+        account = self._open(row, existed=existed)
+        self._accounts[row.identity] = account
+        self._of_pid[row.pid] = row.identity
+        self._living_base_ns += account.own_base
+        return account
 
     def _open(self, row: ProcessInfo, *, existed: bool) -> _Account:
         """Who existed before the ledger began is counted from now on, who was born since from its birth on.
@@ -129,16 +179,21 @@ class Ledger:
             self._adopters.add(parent)
         account.parent = parent
 
-    def _read(self, account: _Account, row: ProcessInfo, moved_here: int) -> None:
+    def _read(self, identity: Identity, account: _Account, row: ProcessInfo, moved_here: int) -> None:
         account.own = max(account.own, _own_ns(row))
         waited = max(0, _waited_ns(row) - account.waited_base)
         arrived = min(account.explained, waited - account.unexplained + self._slack_ns)
         account.explained = arrived + moved_here
-        account.unexplained = max(account.unexplained, waited - account.explained)
+        excess = waited - account.explained - account.unexplained
+        if excess > 0:
+            account.unexplained += excess
+            self.unseen_ns += excess
+            self.lately_unseen.append((identity, excess))
 
     def _retire(self, vanished: list[Identity], zombies: set[Identity]) -> dict[Identity, int]:
         """Close the accounts of members that ended. Answers how much is explained by that at whom."""
         moved: dict[Identity, int] = {}
+        self.inherited = []
         gone = set(vanished)
         for parent, arrived in self._lately:
             for heir in self._heirs(parent, gone, zombies)[1:]:
@@ -151,13 +206,20 @@ class Ledger:
             arrived = account.own + account.waited_base + account.unexplained + account.explained
             arrived += moved.pop(identity, 0)
             heirs = self._heirs(account.parent, gone, zombies)
+            self.inherited.append((identity, heirs))
             if account.parent not in gone and account.parent not in zombies:
                 self._lately.append((account.parent, arrived))
             for heir in heirs:
                 moved[heir] = moved.get(heir, 0) + arrived
+        self.to_reread = moved.keys() - gone
         self._adopters -= gone
+        self._zombies -= gone
         for identity in vanished:
-            self._retired_ns += self._accounts.pop(identity).counted
+            account = self._accounts.pop(identity)
+            if self._of_pid.get(identity[0]) == identity:
+                del self._of_pid[identity[0]]
+            self._living_base_ns -= account.own_base
+            self.ended_ns += account.own - account.own_base
         return moved
 
     def _heirs(self, parent: Identity, gone: set[Identity], zombies: set[Identity]) -> list[Identity]:

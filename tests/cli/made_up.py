@@ -27,6 +27,8 @@ def row(pid: int, ppid: int, **changed: Any) -> ProcessInfo:
         vsize_bytes=8192,
         minor_faults=0,
         major_faults=0,
+        children_minor_faults=0,
+        children_major_faults=0,
     )._replace(**changed)
 
 

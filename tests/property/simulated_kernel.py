@@ -20,6 +20,8 @@ class Task:
     parent: int
     own: int = 0
     waited: int = 0
+    reaped: int = 0
+    """Descendants that were waited for: each had one page fault."""
     zombie: bool = False
     ignores_sigchld: bool = False
     subreaper: bool = False
@@ -64,6 +66,7 @@ class Kernel:
         for child in self.children(parent):
             if child.zombie:
                 self.tasks[parent].waited += child.own + child.waited
+                self.tasks[parent].reaped += 1 + child.reaped
                 self._release(child)
 
     def children(self, pid: int) -> list[Task]:
@@ -78,7 +81,8 @@ class Kernel:
             pid=pid, ppid=task.parent, pgrp=0, session=0, tty_nr=0, state="Z" if task.zombie else "S", comm="",
             num_threads=1, start_ticks=task.start, user_ns=task.own, system_ns=0,
             children_user_ns=task.waited // TICK * TICK, children_system_ns=0,
-            rss_bytes=0, vsize_bytes=0, minor_faults=0, major_faults=0,
+            rss_bytes=0, vsize_bytes=0, minor_faults=1, major_faults=0,
+            children_minor_faults=task.reaped, children_major_faults=0,
         )  # fmt: skip
 
     def _reaper_of(self, task: Task) -> int:

@@ -51,11 +51,11 @@ def stat(data: bytes) -> tuple[int, bytes, bytes, list[int]]:
 
 # Positions in the numbers of `stat`: proc(5)'s field number less 4.
 PPID, PGRP, SESSION, TTY_NR = 0, 1, 2, 3
-MINFLT, MAJFLT = 6, 8
+MINFLT, CMINFLT, MAJFLT, CMAJFLT = 6, 7, 8, 9
 UTIME, STIME, CUTIME, CSTIME = 10, 11, 12, 13
 NUM_THREADS, STARTTIME, VSIZE, RSS = 16, 18, 19, 20
 _INT32_FIELDS = (PPID, PGRP, SESSION, TTY_NR, NUM_THREADS)
-_COUNTER_FIELDS = (MINFLT, MAJFLT, UTIME, STIME, CUTIME, CSTIME, STARTTIME, VSIZE, RSS)
+_COUNTER_FIELDS = (MINFLT, CMINFLT, MAJFLT, CMAJFLT, UTIME, STIME, CUTIME, CSTIME, STARTTIME, VSIZE, RSS)
 
 
 def statm(data: bytes) -> tuple[int, int]:
@@ -79,6 +79,14 @@ def io(data: bytes) -> list[int]:
     if len(found) < len(IO_FIELDS):
         raise ValueError("a counter is missing")
     return [found[name] for name in IO_FIELDS]
+
+
+def pss(data: bytes) -> int:
+    """``smaps_rollup``: the line ``Pss:``, in bytes."""
+    for line in data.split(b"\n")[:-1]:
+        if line.startswith(b"Pss:") and line.endswith(b" kB"):
+            return saturate(_unsigned(line[4:-3].strip(b" ")) * 1024)
+    raise ValueError("no share is told")
 
 
 def children(data: bytes) -> list[int]:

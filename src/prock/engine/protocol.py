@@ -4,9 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Protocol, TypeAlias
 
-    from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
+    from prock.model import CpuTime, DiskIo, Identity, MemberSample, ProcessInfo, ProcessStats, Scan
 
     class Engine(Protocol):
         """Everywhere: pid None is the calling process, a result None means gone.
@@ -52,6 +52,63 @@ if TYPE_CHECKING:
 
             `want` is a sum of the ``WANT_`` constants below. Members' files that are refused are named in their row.
             """
+
+        def keep(self, want: int, descriptors: int, /) -> Keep:
+            """Follow trees; see `Keep`. `descriptors`: how many may be held open between two samples."""
+
+        def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
+            """Proportional shares in bytes, None for who is gone, refuses or has no memory; as many as were read until
+            that instant of the monotonic clock, one at least."""
+
+    Sums: TypeAlias = tuple[int, int, int, int, int, DiskIo, int, int, int]
+    """Of one tree: members, threads, own CPU in ns, resident and virtual bytes, I/O of members without children,
+    members that refused something, that are new, and that were found and gone when read. 0: not asked for."""
+
+    class Frame(Protocol):
+        """The members as one sample found them."""
+
+        def rows(
+            self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
+        ) -> list[MemberSample]:
+            """Root first, then breadth first. `unseen`: pids, and what their children used that nobody saw."""
+
+    class Keep(Protocol):
+        """The members of any number of trees, each with a number of the caller's, and what was last read of them.
+
+        A sample asks every member's CPU clock. Who has not run since has not forked, waited, read, written or changed
+        its name either: only of the others files are read, and their lists of children only if the machine gave away
+        new pids. Parents are asked before their children.
+
+        Descriptors of files that are read again and again are kept, the least used given back first.
+        """
+
+        lacks_children: bool
+        """Whether this kernel turned out to have no lists of children: then only scans find new members."""
+
+        def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
+            """A root; None where there is no such process. Its descendants are found by the next sample."""
+
+        def adopt(self, pid: int, start_ticks: int, tree: int, /) -> None:
+            """A member that no list of children led to."""
+
+        def remove(self, tree: int, /) -> None: ...
+
+        def sample(
+            self, reread: list[int], tree: int, everything: bool, /
+        ) -> tuple[
+            Frame,
+            list[Sums],
+            list[tuple[int, ProcessInfo, DiskIo | None, bool]],
+            list[tuple[int, Identity, int, DiskIo | None]],
+        ]:
+            """One look at all trees, or at one (-1: all), at each by its number's place: its sums; what changed: tree,
+            row, I/O and whether it has had children, of members that are new, have waited for others, have got another
+            parent, are zombies now or are pids in `reread` (`everything`: all of them), and, where I/O is asked for, of
+            those with children whose counters moved; who ended: tree, identity, own CPU and I/O as last read."""
+
+        def pids(self, tree: int, /) -> list[int]: ...
+
+        def close(self) -> None: ...
 
 
 WANT_CPU = 1

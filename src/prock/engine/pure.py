@@ -6,6 +6,7 @@ import os
 import time
 
 from prock.engine import parse
+from prock.engine.keep import PureKeep
 from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, PID_MAX, TICK_NS, ProcFiles, check_pid, clock_id
 from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.engine.walk import TreePass
@@ -70,6 +71,8 @@ class PureEngine(ProcFiles):
             vsize_bytes=number[parse.VSIZE],
             minor_faults=number[parse.MINFLT],
             major_faults=number[parse.MAJFLT],
+            children_minor_faults=number[parse.CMINFLT],
+            children_major_faults=number[parse.CMAJFLT],
         )
 
     def memory(self, pid: int | None, /) -> tuple[int, int] | None:
@@ -128,6 +131,46 @@ class PureEngine(ProcFiles):
         if want & WANT_CPU and not self.live:
             want |= WANT_STAT
         return TreePass(self, root, want).run()
+
+    def keep(self, want: int, descriptors: int, /) -> PureKeep:
+        return PureKeep(self, want, TICK_NS)
+
+    def last_pid(self) -> int | None:
+        """Last pid given away in this process's PID namespace; None where `root` is another's."""
+        try:
+            return int(_read_file(f"{self.root}/loadavg").split()[-1]) if self.live else None
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def own_ns(self, pid: int, /) -> int | None:
+        try:
+            return time.clock_gettime_ns(clock_id(pid, 2)) if pid < CLOCK_PID_LIMIT else None
+        except OSError:
+            return None
+
+    def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:
+        """As `memory`, also of a process whose main thread has ended: any other thread's file has it."""
+        if info.state != "Z" or info.num_threads < 2:
+            return self.memory(pid)
+        try:
+            threads = [
+                int(name) for name in os.listdir(f"{self.root}/{pid}/task") if _is_pid(name) and name != str(pid)
+            ]
+        except OSError:
+            return None
+        pages = self._parsed(pid, f"task/{threads[0]}/statm", parse.statm) if threads else None
+        return None if pages is None else (parse.saturate(pages[1] * PAGE_BYTES), parse.saturate(pages[0] * PAGE_BYTES))
+
+    def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
+        found: list[int | None] = []
+        for pid in pids:
+            if found and time.monotonic_ns() > until_ns:
+                break
+            try:
+                found.append(self._parsed(pid, "smaps_rollup", parse.pss))
+            except (AccessDenied, MalformedProcFile, NotSupported):
+                found.append(None)
+        return found
 
     def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
         """As `_parsed`, but nothing for the id of a thread."""

@@ -1,0 +1,430 @@
+"""Trees that are followed, in plain Python: what ``native/keep.c`` does, without descriptors that are kept."""
+
+from __future__ import annotations
+
+import time
+
+from prock.engine.protocol import WANT_IO, WANT_STAT
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
+from prock.model import CpuPercent, DiskIo, Identity, MemberSample, ProcessInfo
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    from prock.engine.protocol import Sums
+
+    class Questions(Protocol):
+        """What has to be asked of a kernel; a pid that is gone is None."""
+
+        live: bool
+
+        def last_pid(self) -> int | None:
+            """Last one given away on this machine; None where that is not known."""
+
+        def own_ns(self, pid: int, /) -> int | None:
+            """By the CPU clock; only asked where it is live."""
+
+        def info(self, pid: int, /) -> ProcessInfo | None: ...
+
+        def children_of_threads(self, pid: int, num_threads: int | None = None, /) -> list[int] | None: ...
+
+        def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None: ...
+
+        def disk_io(self, pid: int, /) -> DiskIo | None: ...
+
+
+STALE_NS = 1_000_000_000
+"""After that a running process's row, and everybody's memory, is read again though nothing asks for it."""
+NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
+REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
+
+
+class _Stamp:
+    """When a file was read: at which instant, at which own time of its process, at which last pid of the machine."""
+
+    __slots__ = ("at_ns", "last_pid", "own_ns")
+
+    def __init__(self) -> None:
+        self.at_ns = self.own_ns = -1
+        self.last_pid: int | None = None
+
+
+class _Member:
+    __slots__ = (
+        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_read",
+        "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
+        "stat_read", "tree",
+    )  # fmt: skip
+
+    def __init__(self, pid: int, tree: int, parent: _Member | None) -> None:
+        self.pid = pid
+        self.tree = tree
+        self.parent = parent
+        self.is_root = False
+        self.is_new = self.report = True
+        self.gone = self.reread = self.has_children = self.born_since = False
+        self.expected_ticks: int | None = None
+        self.own_ns = self.before_ns = 0
+        self.info = _unreadable(pid, 0)
+        self.memory = (0, 0)
+        self.io: DiskIo | None = None
+        self.refused: frozenset[str] = frozenset()
+        self.stat_read, self.children_read, self.memory_read, self.io_read = _Stamp(), _Stamp(), _Stamp(), _Stamp()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.gone or not self.info.is_alive
+
+    @property
+    def lacks_leader(self) -> bool:
+        """Its main thread has ended, others go on: then ``stat`` knows nothing of its memory."""
+        return self.info.state == "Z" and self.info.num_threads > 1
+
+
+class PureKeep:
+    def __init__(self, ask: Questions, want: int, tick_ns: int) -> None:
+        self._ask = ask
+        self._want = want
+        self._tick_ns = tick_ns
+        self._members: list[_Member] = []
+        self._of_pid: dict[int, _Member] = {}
+        self._last_pid: int | None = None
+        self._now_ns = 0
+        self._boot_ticks_before: dict[int, int] = {}
+        self.lacks_children = False
+
+    def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
+        info = self._ask.info(pid)
+        if info is not None:
+            self._append(pid, tree, None).is_root = True
+        return info
+
+    def adopt(self, pid: int, start_ticks: int, tree: int, /) -> None:
+        if pid not in self._of_pid:
+            self._append(pid, tree, None).expected_ticks = start_ticks
+
+    def remove(self, tree: int, /) -> None:
+        for member in self._members:
+            member.gone = member.gone or member.tree == tree
+        self._drop_gone()
+
+    def pids(self, tree: int, /) -> list[int]:
+        return [member.pid for member in self._members if member.tree == tree and not member.gone]
+
+    def close(self) -> None:
+        self._members.clear()
+        self._of_pid.clear()
+
+    def sample(
+        self, reread: list[int], tree: int, everything: bool, /
+    ) -> tuple[
+        PureFrame,
+        list[Sums],
+        list[tuple[int, ProcessInfo, DiskIo | None, bool]],
+        list[tuple[int, Identity, int, DiskIo | None]],
+    ]:
+        self._drop_gone()
+        self._last_pid = self._ask.last_pid()
+        self._now_ns = time.monotonic_ns()
+        boot_ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // self._tick_ns
+        for pid in reread:
+            if pid in self._of_pid:
+                self._of_pid[pid].reread = True
+        vanished: dict[int, int] = {}
+        looked_at: list[_Member] = []
+        for member in self._members:  # it grows on the way
+            if tree not in (-1, member.tree):
+                continue
+            looked_at.append(member)
+            member.report = member.is_new
+            member.reread = member.reread or everything
+            self._look(member)
+            if member.gone and member.is_new:
+                vanished[member.tree] = vanished.get(member.tree, 0) + 1
+        frame = PureFrame([_Row(member) for member in looked_at if not member.gone], self._want)
+        sums = self._sums(looked_at, vanished)
+        changed = [
+            (member.tree, member.info, member.io, member.has_children)
+            for member in looked_at
+            if member.report and not member.gone
+        ]
+        ended = [
+            (member.tree, member.info.identity, member.own_ns, member.io)
+            for member in looked_at
+            if member.gone and not member.is_new
+        ]
+        for member in looked_at:
+            member.is_new = member.report = False
+            self._boot_ticks_before[member.tree] = boot_ticks
+        return frame, sums, changed, ended
+
+    def _append(self, pid: int, tree: int, parent: _Member | None) -> _Member:
+        member = _Member(pid, tree, parent)
+        self._members.append(member)
+        self._of_pid[pid] = member
+        if parent is not None and not parent.has_children:
+            parent.has_children = parent.report = True
+        return member
+
+    def _drop_gone(self) -> None:
+        """Forget who ended; orphans whose new parent is not known yet are asked for it next time."""
+        for member in self._members:
+            if member.parent is not None and member.parent.gone:
+                member.parent = None
+                member.reread = True
+        if any(member.gone for member in self._members):
+            self._members = [member for member in self._members if not member.gone]
+            self._of_pid = {member.pid: member for member in self._members}
+
+    def _look(self, member: _Member) -> None:
+        member.before_ns = member.own_ns
+        own_ns: int | None = member.own_ns
+        if self._ask.live:
+            own_ns = self._ask.own_ns(member.pid)
+            if own_ns is None:
+                member.gone = True
+                return
+        assert own_ns is not None
+        orphaned = member.parent is not None and member.parent.has_ended
+        if member.is_new or member.reread or orphaned or self._is_stale(member, own_ns):
+            self._read_stat(member, own_ns)
+            if member.gone:
+                return
+        else:
+            member.own_ns = own_ns
+        member.reread = False
+        self._read_memory(member)
+        self._read_io(member)
+        self._read_children(member)
+
+    def _is_stale(self, member: _Member, own_ns: int) -> bool:
+        """Whether its row may have changed in a way that matters."""
+        if not self._ask.live or own_ns < member.own_ns:
+            return True
+        if own_ns == member.stat_read.own_ns:
+            return False
+        return (
+            member.has_children
+            or self._pids_were_given_away(member.stat_read)
+            or self._now_ns - member.stat_read.at_ns > STALE_NS
+        )
+
+    def _pids_were_given_away(self, since: _Stamp) -> bool:
+        return self._last_pid is None or self._last_pid != since.last_pid
+
+    def _stamp(self, stamp: _Stamp, member: _Member) -> None:
+        stamp.at_ns, stamp.own_ns, stamp.last_pid = self._now_ns, member.own_ns, self._last_pid
+
+    def _read_stat(self, member: _Member, own_ns: int) -> None:
+        known = member.info
+        try:
+            info = self._ask.info(member.pid)
+            member.refused -= {"stat"}
+        except REFUSALS:
+            member.refused |= {"stat"}
+            info = _unreadable(member.pid, own_ns) if member.is_new else known
+        if info is None or self._is_another(member, info):
+            member.gone = True
+            return
+        if self._ask.live:
+            user, system = info.user_ns, info.system_ns
+            user_ns = own_ns * user // (user + system) if system else own_ns
+            info = info._replace(user_ns=user_ns, system_ns=own_ns - user_ns)
+        else:
+            own_ns = max(own_ns, info.user_ns + info.system_ns)
+        if member.is_new:
+            born = self._boot_ticks_before.get(member.tree)
+            member.born_since = born is not None and info.start_ticks >= born
+        elif (
+            info.children_user_ns + info.children_system_ns != known.children_user_ns + known.children_system_ns
+            or (info.ppid, info.is_alive, info.children_minor_faults)
+            != (known.ppid, known.is_alive, known.children_minor_faults)
+            or member.reread
+        ):
+            member.report = True
+        if member.is_new or info.ppid != known.ppid:
+            self._set_parent(member, info.ppid)
+        member.own_ns = own_ns
+        member.info = info
+        self._stamp(member.stat_read, member)
+        if not member.lacks_leader:
+            member.memory = (info.rss_bytes, info.vsize_bytes)
+            self._stamp(member.memory_read, member)
+
+    def _is_another(self, member: _Member, info: ProcessInfo) -> bool:
+        """Whether the pid was given away again: between two samples, or since somebody named it."""
+        if not member.is_new:
+            return info.start_ticks != member.info.start_ticks
+        if member.expected_ticks is not None:
+            return info.start_ticks not in (member.expected_ticks, 0)
+        parent = member.parent
+        return parent is not None and info.ppid not in (parent.pid, 0) and not parent.has_ended and self._lives(parent)
+
+    def _lives(self, member: _Member) -> bool:
+        return not self._ask.live or self._ask.own_ns(member.pid) is not None
+
+    def _set_parent(self, member: _Member, ppid: int) -> None:
+        parent = self._of_pid.get(ppid)
+        member.parent = None if parent is None or parent.gone or parent is member else parent
+        if member.parent is not None and not member.parent.has_children:
+            member.parent.has_children = member.parent.report = True
+
+    def _read_memory(self, member: _Member) -> None:
+        stamp = member.memory_read
+        if not self._want & WANT_STAT or "stat" in member.refused:
+            return
+        if stamp.own_ns != member.own_ns or self._now_ns - stamp.at_ns > STALE_NS or member.lacks_leader:
+            try:
+                memory = self._ask.resident_and_virtual(member.pid, member.info)
+            except REFUSALS:
+                return
+            if memory is not None:
+                member.memory = memory
+                self._stamp(stamp, member)
+
+    def _read_io(self, member: _Member) -> None:
+        if not self._want & WANT_IO or (member.io_read.own_ns == member.own_ns and member.io_read.at_ns >= 0):
+            return
+        try:
+            io = self._ask.disk_io(member.pid)
+            member.refused -= {"io"}
+        except REFUSALS:
+            member.refused |= {"io"}
+            return
+        if io is not None:
+            if member.has_children and io != member.io:
+                member.report = True
+            member.io = io
+            self._stamp(member.io_read, member)
+
+    def _read_children(self, member: _Member) -> None:
+        """Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper)."""
+        stamp = member.children_read
+        ran = stamp.own_ns != member.own_ns
+        if not member.is_new and not (self._pids_were_given_away(stamp) and (ran or member.has_children)):
+            return
+        try:
+            found = self._ask.children_of_threads(member.pid, member.info.num_threads if ran else 1)
+            member.refused -= {"children"}
+        except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
+            self.lacks_children = True
+            return
+        except (AccessDenied, MalformedProcFile):
+            member.refused |= {"children"}
+            return
+        for pid in found or ():
+            known = self._of_pid.get(pid)
+            if known is None or known.gone:
+                self._append(pid, member.tree, member)
+        self._stamp(stamp, member)
+
+    def _sums(self, members: list[_Member], vanished: dict[int, int]) -> list[Sums]:
+        size = max((member.tree for member in members), default=-1) + 1
+        sums = [[0, 0, 0, 0, 0, NO_IO, 0, 0, 0] for _ in range(size)]
+        for member in members:
+            if member.gone:
+                continue
+            row = sums[member.tree]
+            numbers = (1, member.info.num_threads, member.own_ns, *member.memory)
+            for place, number in enumerate(numbers):
+                row[place] += number  # type: ignore[operator]  # the I/O stands further back
+            if member.io is not None and not member.has_children:
+                row[5] = row[5] + member.io  # type: ignore[operator]
+            row[6] += bool(member.refused)  # type: ignore[operator]
+            row[7] += member.is_new  # type: ignore[operator]
+        for tree, number in vanished.items():
+            sums[tree][8] = number
+        return [tuple(row) for row in sums]  # type: ignore[misc]
+
+
+class _Row:
+    """What a frame keeps of a member."""
+
+    __slots__ = ("before_ns", "info", "io", "is_root", "member", "memory", "own_ns", "parent", "refused", "tree")
+
+    def __init__(self, member: _Member) -> None:
+        self.tree, self.is_root, self.info, self.own_ns = member.tree, member.is_root, member.info, member.own_ns
+        self.memory, self.io, self.refused = member.memory, member.io, member.refused
+        self.parent = None if member.parent is None or member.parent.gone else member.parent.pid
+        self.before_ns = None if member.is_new and not member.born_since else member.before_ns
+
+
+class PureFrame:
+    def __init__(self, rows: list[_Row], want: int) -> None:
+        self._rows = rows
+        self._want = want
+
+    def rows(
+        self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
+    ) -> list[MemberSample]:
+        rows = {row.info.pid: row for row in self._rows if row.tree == tree}
+        order = _breadth_first(rows.values())
+        extra: dict[int, int] = {}
+        for pid, ns in unseen:
+            extra[pid] = extra.get(pid, 0) + ns
+        sums: dict[int, list[int]] = {}
+        ios: dict[int, DiskIo] = {}
+        for row in reversed(order):
+            info = row.info
+            used = None if row.before_ns is None else max(0, row.own_ns - row.before_ns)
+            waited = info.children_user_ns + info.children_system_ns
+            numbers = [1, info.num_threads, row.own_ns + waited, (used or 0) + extra.get(info.pid, 0), *row.memory]
+            mine = sums.setdefault(info.pid, [0] * 6)
+            mine[:] = map(int.__add__, mine, numbers)
+            ios[info.pid] = ios.get(info.pid, NO_IO) + (row.io or NO_IO)
+            if row.parent in rows and row.parent is not None:
+                above = sums.setdefault(row.parent, [0] * 6)
+                above[:] = map(int.__add__, above, mine)
+                ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
+        return [self._sample(row, sums[row.info.pid], ios[row.info.pid], interval_ns, pss) for row in order]
+
+    def _sample(self, row: _Row, sums: list[int], io: DiskIo, interval_ns: int, pss: dict[int, int]) -> MemberSample:
+        def percent(ns: int | None) -> CpuPercent | None:
+            return None if ns is None or interval_ns <= 0 else 100.0 * ns / interval_ns
+
+        info, knows_memory = row.info, bool(self._want & WANT_STAT) and "stat" not in row.refused
+        return MemberSample(
+            pid=info.pid,
+            ppid=info.ppid,
+            comm=info.comm,
+            state=info.state,
+            num_threads=info.num_threads,
+            start_ticks=info.start_ticks,
+            cpu_ns=row.own_ns,
+            cpu_percent=percent(None if row.before_ns is None else max(0, row.own_ns - row.before_ns)),
+            rss_bytes=row.memory[0] if knows_memory else None,
+            vsize_bytes=row.memory[1] if knows_memory else None,
+            disk_io=row.io,
+            pss_bytes=pss.get(info.pid),
+            subtree_processes=sums[0],
+            subtree_threads=sums[1],
+            subtree_cpu_ns=sums[2],
+            subtree_cpu_percent=percent(sums[3]),
+            subtree_rss_bytes=sums[4] if self._want & WANT_STAT else None,
+            subtree_vsize_bytes=sums[5] if self._want & WANT_STAT else None,
+            subtree_disk_io=io if self._want & WANT_IO else None,
+            refused=tuple(name for name in ("stat", "io", "children") if name in row.refused),
+        )
+
+
+def _breadth_first(rows: Iterable[_Row]) -> list[_Row]:
+    """The root, then those whose parent is not among the rows, then children."""
+    by_pid = {row.info.pid: row for row in rows}
+    children: dict[int, list[_Row]] = {}
+    tops = []
+    for row in by_pid.values():
+        if row.parent in by_pid and row.parent is not None and not row.is_root:
+            children.setdefault(row.parent, []).append(row)
+        else:
+            tops.append(row)
+    order = sorted(tops, key=lambda row: not row.is_root)
+    for row in order:
+        order += children.get(row.info.pid, ())
+    return order
+
+
+def _unreadable(pid: int, own_ns: int) -> ProcessInfo:
+    """Stands for a row that is refused."""
+    return ProcessInfo(pid, 0, 0, 0, 0, "?", "", 1, 0, own_ns, 0, 0, 0, 0, 0, 0, 0, 0, 0)
