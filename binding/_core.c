@@ -5,12 +5,11 @@
  * not asking. The same rule makes a pass over 100 processes cost with a busy thread what it costs without.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "proc.h"
-
-#define SLICE_NS 5000000U /* sys.getswitchinterval() */
 
 /* ---- arguments and errors ---- */
 
@@ -56,8 +55,7 @@ static void set_exception(PyObject *type, const char *format, ...)
     Py_XDECREF(values);
 }
 
-/* None for a process that is gone, else NULL with an exception set. */
-static PyObject *failed(Proc *self, int error, int32_t pid, const char *what)
+PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what)
 {
     int shown = pid ? pid : (int)getpid();
     switch (error) {
@@ -93,7 +91,7 @@ static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_cpu(&self->root, pid, &cpu);
-    return error ? failed(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
+    return error ? prock_py_failed(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
 }
 
 static PyObject *Proc_info(Proc *self, PyObject *argument)
@@ -103,7 +101,7 @@ static PyObject *Proc_info(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_stat(&self->root, pid, &stat);
-    return error ? failed(self, error, pid, "stat") : prock_py_info_row(self, &stat);
+    return error ? prock_py_failed(self, error, pid, "stat") : prock_py_info_row(self, &stat);
 }
 
 static PyObject *Proc_memory(Proc *self, PyObject *argument)
@@ -114,7 +112,7 @@ static PyObject *Proc_memory(Proc *self, PyObject *argument)
         return NULL;
     int error = prock_read_statm(&self->root, pid, &statm);
     if (error)
-        return failed(self, error, pid, "statm");
+        return prock_py_failed(self, error, pid, "statm");
     PyObject *const values[] = {
         prock_py_u64(prock_multiply(statm.resident, self->root.page_bytes)),
         prock_py_u64(prock_multiply(statm.size, self->root.page_bytes)),
@@ -129,7 +127,7 @@ static PyObject *Proc_disk_io(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_io(&self->root, pid, &io);
-    return error ? failed(self, error, pid, "io") : prock_py_io_row(self, &io);
+    return error ? prock_py_failed(self, error, pid, "io") : prock_py_io_row(self, &io);
 }
 
 static PyObject *Proc_comm(Proc *self, PyObject *argument)
@@ -140,7 +138,7 @@ static PyObject *Proc_comm(Proc *self, PyObject *argument)
     if (pid_from(argument, &pid) < 0)
         return NULL;
     int error = prock_read_comm(&self->root, pid, comm, &len);
-    return error ? failed(self, error, pid, "comm") : prock_py_text(comm, len);
+    return error ? prock_py_failed(self, error, pid, "comm") : prock_py_text(comm, len);
 }
 
 static int pid_or_own(Proc *self, PyObject *argument, int32_t *pid)
@@ -164,7 +162,7 @@ static PyObject *Proc_children(Proc *self, PyObject *argument)
     int error = prock_is_process(&self->root, pid);
     if (!error)
         error = prock_read_children(&self->root, pid, 0, &found);
-    PyObject *result = error ? failed(self, error, pid, "children") : prock_py_list_of_pids(&found);
+    PyObject *result = error ? prock_py_failed(self, error, pid, "children") : prock_py_list_of_pids(&found);
     prock_pids_free(&found);
     return result;
 }
@@ -175,7 +173,7 @@ static PyObject *Proc_pids(Proc *self, PyObject *Py_UNUSED(nothing))
 {
     struct prock_pids pids = {0};
     int error = prock_list(&self->root, &pids);
-    PyObject *result = error ? failed(self, error, 0, "") : prock_py_list_of_pids(&pids);
+    PyObject *result = error ? prock_py_failed(self, error, 0, "") : prock_py_list_of_pids(&pids);
     prock_pids_free(&pids);
     return result;
 }
@@ -185,12 +183,12 @@ static PyObject *Proc_scan(Proc *self, PyObject *Py_UNUSED(nothing))
     struct prock_scan scan;
     uint64_t taken_ns = prock_monotonic_ns();
     prock_scan_start(&scan, &self->root);
-    int status = prock_scan_run(&scan, taken_ns + SLICE_NS);
+    int status = prock_scan_run(&scan, taken_ns + PROCK_PY_SLICE_NS);
     if (status == 1) {
         Py_BEGIN_ALLOW_THREADS status = prock_scan_run(&scan, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *result = status ? failed(self, status, 0, "stat") : prock_py_scan_result(self, taken_ns, &scan);
+    PyObject *result = status ? prock_py_failed(self, status, 0, "stat") : prock_py_scan_result(self, taken_ns, &scan);
     prock_scan_free(&scan);
     return result;
 }
@@ -205,19 +203,75 @@ static PyObject *Proc_tree(Proc *self, PyObject *arguments)
         return NULL;
     uint64_t taken_ns = prock_monotonic_ns();
     prock_walk_start(&walk, &self->root, pid, want);
-    int status = prock_walk_run(&walk, taken_ns + SLICE_NS);
+    int status = prock_walk_run(&walk, taken_ns + PROCK_PY_SLICE_NS);
     if (status == 1) {
         Py_BEGIN_ALLOW_THREADS status = prock_walk_run(&walk, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *result = status ? failed(self, status, pid, "stat") : prock_py_tree_result(self, taken_ns, &walk);
+    PyObject *result =
+        status ? prock_py_failed(self, status, pid, "stat") : prock_py_tree_result(self, taken_ns, &walk);
     prock_walk_free(&walk);
+    return result;
+}
+
+static PyObject *Proc_keep(Proc *self, PyObject *arguments)
+{
+    int want;
+    Py_ssize_t descriptors;
+    return PyArg_ParseTuple(arguments, "in:keep", &want, &descriptors) ? prock_py_keep(self, want, descriptors) : NULL;
+}
+
+/* As many as were read until the deadline. The kernel holds a lock of the target meanwhile, so others go on. */
+static size_t read_shares(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *shares, int *errors)
+{
+    size_t n = 0;
+    while (n < pids->n && (n == 0 || prock_monotonic_ns() < until_ns)) {
+        errors[n] = prock_read_pss(&self->root, pids->v[n], &shares[n]);
+        n++;
+    }
+    return n;
+}
+
+static PyObject *Proc_pss(Proc *self, PyObject *arguments)
+{
+    PyObject *list, *result = NULL;
+    unsigned long long until_ns;
+    struct prock_pids pids = {0};
+    if (!PyArg_ParseTuple(arguments, "O!K:pss", &PyList_Type, &list, &until_ns))
+        return NULL;
+    int error = 0;
+    for (Py_ssize_t i = 0; i < PyList_Size(list) && !error; i++) {
+        int32_t pid;
+        if (pid_or_own(self, PyList_GetItem(list, i), &pid) < 0)
+            goto done;
+        error = prock_pids_add(&pids, pid);
+    }
+    uint64_t *shares = calloc(pids.n + 1, sizeof *shares);
+    int *errors = calloc(pids.n + 1, sizeof *errors);
+    size_t n = 0;
+    if (!error && shares && errors) {
+        Py_BEGIN_ALLOW_THREADS n = read_shares(self, &pids, until_ns, shares, errors);
+        Py_END_ALLOW_THREADS result = PyList_New((Py_ssize_t)n);
+    } else {
+        PyErr_NoMemory();
+    }
+    for (size_t i = 0; result && i < n; i++) {
+        PyObject *share = errors[i] ? Py_BuildValue("") : prock_py_u64(shares[i]);
+        if (!share)
+            Py_CLEAR(result);
+        else
+            PyList_SetItem(result, (Py_ssize_t)i, share);
+    }
+    free(shares);
+    free(errors);
+done:
+    prock_pids_free(&pids);
     return result;
 }
 
 /* ---- the type ---- */
 
-static int take_classes(Proc *self, PyObject *model, PyObject *errors)
+static int take_classes(Proc *self, PyObject *model, PyObject *errors, PyObject *core)
 {
     const struct {
         PyObject **slot, *module;
@@ -228,9 +282,12 @@ static int take_classes(Proc *self, PyObject *model, PyObject *errors)
         {&self->process_info, model, "ProcessInfo"},
         {&self->process_stats, model, "ProcessStats"},
         {&self->scan, model, "Scan"},
+        {&self->member_sample, model, "MemberSample"},
         {&self->access_denied, errors, "AccessDenied"},
         {&self->not_supported, errors, "NotSupported"},
         {&self->malformed, errors, "MalformedProcFile"},
+        {&self->keep_type, core, "Keep"},
+        {&self->frame_type, core, "Frame"},
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (!(*classes[i].slot = PyObject_GetAttrString(classes[i].module, classes[i].name)))
@@ -266,8 +323,10 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     self->root.tick_ns = tick_ns;
     self->root.page_bytes = page_bytes;
     self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-    if (take_classes(self, model, errors) < 0 ||
-        (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
+    PyObject *core = PyImport_ImportModule("prock._core");
+    int taken = core ? take_classes(self, model, errors, core) : -1;
+    Py_XDECREF(core);
+    if (taken < 0 || (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -282,6 +341,9 @@ static int Proc_traverse(Proc *self, visitproc visit, void *arg)
     Py_VISIT(self->process_info);
     Py_VISIT(self->process_stats);
     Py_VISIT(self->scan);
+    Py_VISIT(self->member_sample);
+    Py_VISIT(self->keep_type);
+    Py_VISIT(self->frame_type);
     Py_VISIT(self->access_denied);
     Py_VISIT(self->not_supported);
     Py_VISIT(self->malformed);
@@ -295,6 +357,9 @@ static int Proc_clear(Proc *self)
     Py_CLEAR(self->process_info);
     Py_CLEAR(self->process_stats);
     Py_CLEAR(self->scan);
+    Py_CLEAR(self->member_sample);
+    Py_CLEAR(self->keep_type);
+    Py_CLEAR(self->frame_type);
     Py_CLEAR(self->access_denied);
     Py_CLEAR(self->not_supported);
     Py_CLEAR(self->malformed);
@@ -337,7 +402,8 @@ static PyMethodDef Proc_methods[] = {
     {"memory", (PyCFunction)Proc_memory, METH_O, NULL},     {"disk_io", (PyCFunction)Proc_disk_io, METH_O, NULL},
     {"comm", (PyCFunction)Proc_comm, METH_O, NULL},         {"children", (PyCFunction)Proc_children, METH_O, NULL},
     {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},    {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
-    {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},   {NULL, NULL, 0, NULL},
+    {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},   {"keep", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
+    {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef Proc_getset[] = {
@@ -368,7 +434,7 @@ static int fill_module(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &Proc_spec, NULL);
     int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
-    return status;
+    return status < 0 ? -1 : prock_py_add_keep_types(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {

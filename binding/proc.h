@@ -12,10 +12,20 @@ typedef struct {
     struct prock_root root;
     newfunc tuple_new;
     int fill_in_place;
-    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan; /* prock.model */
-    PyObject *access_denied, *not_supported, *malformed;                /* prock.errors */
+    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* prock.model */
+    PyObject *access_denied, *not_supported, *malformed;                                /* prock.errors */
+    PyObject *keep_type, *frame_type;                                                   /* ours */
     PyObject *no_names, *stat_name, *io_name, *children_name;
 } Proc;
+
+#define PROCK_PY_SLICE_NS 5000000U /* sys.getswitchinterval() */
+
+/* _core.c: None for a process that is gone, else NULL with an exception set. */
+PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
+
+/* keep.c */
+int prock_py_add_keep_types(PyObject *module);
+PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors);
 
 /* rows.c: new references, or NULL with an exception set. */
 PyObject *prock_py_u64(uint64_t value);
@@ -27,6 +37,9 @@ PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat);
 PyObject *prock_py_list_of_pids(const struct prock_pids *pids);
 PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan);
 PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk);
+/* A named tuple; takes the items. */
+PyObject *prock_py_record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items);
+PyObject *prock_py_refused_names(Proc *self, unsigned refused);
 int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new); /* -1 with an exception set */
 
 #endif

@@ -47,7 +47,7 @@ int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new)
  * costs less than by tuple.__new__, which copies: 8 % of a question for CPU time, 2 % of a scan. Its fields are
  * numbers, texts and such tuples, so it can't be part of a cycle, and the collector need not look at it: that is 1 % of
  * a scan. */
-static PyObject *record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items)
+PyObject *prock_py_record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items)
 {
     PyObject *result;
     if (self->fill_in_place) {
@@ -65,7 +65,7 @@ static PyObject *record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *cons
 }
 
 #define RECORD(self, type, ...)                                                                                        \
-    record(self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
+    prock_py_record(self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
 
 PyObject *prock_py_u64(uint64_t value)
 {
@@ -111,7 +111,7 @@ PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat)
         prock_py_u64(stat->cmajflt));
 }
 
-static PyObject *refused_names(Proc *self, unsigned refused)
+PyObject *prock_py_refused_names(Proc *self, unsigned refused)
 {
     PyObject *names[3];
     Py_ssize_t n = 0;
@@ -136,7 +136,7 @@ static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_me
         member->has_cpu ? prock_py_cpu_row(self, &member->cpu) : new_reference(Py_None),
         member->has_stat ? prock_py_info_row(self, &member->stat) : new_reference(Py_None),
         member->has_io ? prock_py_io_row(self, &member->io) : new_reference(Py_None),
-        refused_names(self, member->refused));
+        prock_py_refused_names(self, member->refused));
 }
 
 PyObject *prock_py_list_of_pids(const struct prock_pids *pids)

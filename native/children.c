@@ -16,7 +16,7 @@
 #define NAME_CAP (4000 + 96)
 
 /* Reads to the end, parsing what is complete after each call: a list of thousands comes a page at a time. */
-static int read_list(int fd, struct prock_pids *append_to)
+int prock_read_children_list(int fd, struct prock_pids *append_to)
 {
     char buf[4096 + RECORD_MAX];
     size_t kept = 0;
@@ -53,15 +53,17 @@ static int read_thread(const struct prock_root *root, int32_t pid, int32_t tid, 
     }
     if (fd < 0)
         return prock_errno(errno);
-    int error = read_list(fd, append_to);
+    int error = prock_read_children_list(fd, append_to);
     close(fd);
     return error;
 }
 
-static int list_threads(const char *task, struct prock_pids *tids)
+int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids)
 {
+    char task[NAME_CAP];
     struct dirent *entry;
     int error = 0;
+    snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
     DIR *dir = opendir(task);
     if (!dir)
         return prock_errno(errno);
@@ -74,11 +76,11 @@ static int list_threads(const char *task, struct prock_pids *tids)
     return error;
 }
 
-static int read_all_threads(const struct prock_root *root, int32_t pid, const char *task, struct prock_pids *append_to)
+static int read_all_threads(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
 {
     struct prock_pids tids = {0};
     size_t threads_read = 0;
-    int error = list_threads(task, &tids);
+    int error = prock_list_threads(root, pid, &tids);
     for (size_t i = 0; i < tids.n && !error; i++) {
         error = read_thread(root, pid, tids.v[i], append_to);
         if (error == 0)
@@ -94,24 +96,22 @@ static int read_all_threads(const struct prock_root *root, int32_t pid, const ch
 
 int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_threads, struct prock_pids *append_to)
 {
-    char task[NAME_CAP];
     size_t before = append_to->n;
     int error;
-    if (num_threads != 1) {
+    if (num_threads == 0) {
+        char task[NAME_CAP];
         struct stat st;
         snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
-        if (num_threads == 0) {
-            if (stat(task, &st) != 0)
-                return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
-            num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
-        }
+        if (stat(task, &st) != 0)
+            return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
+        num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
     }
     if (num_threads == 1) {
         error = read_thread(root, pid, pid, append_to);
         if (error == -ESRCH)
             error = prock_why_missing(root, pid);
     } else {
-        error = read_all_threads(root, pid, task, append_to);
+        error = read_all_threads(root, pid, append_to);
     }
     if (error)
         append_to->n = before;

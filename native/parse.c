@@ -92,11 +92,8 @@ static int parse_fields(struct cursor *c, struct prock_stat *out)
             return -EBADMSG;
     uint64_t *const counters[] = {
         &ignored,     /* tpgid */ &ignored, /* flags */
-        &out->minflt, &out->cminflt,
-        &out->majflt, &out->cmajflt,
-        &out->utime,  &out->stime,
-        &out->cutime, &out->cstime,
-        &ignored,     /* priority */ &ignored, /* nice */
+        &out->minflt, &out->cminflt,        &out->majflt, &out->cmajflt, &out->utime,
+        &out->stime,  &out->cutime,         &out->cstime, &ignored,      /* priority */ &ignored, /* nice */
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         if (!take(c, ' ') || !read_counter(c, counters[i]))
@@ -185,4 +182,26 @@ int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_
             return error;
     }
     return 0;
+}
+
+/* smaps_rollup: the line "Pss:  496 kB". */
+int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
+{
+    for (struct cursor c = {buf, buf + len}; c.at < c.end;) {
+        const char *end = memchr(c.at, '\n', (size_t)(c.end - c.at));
+        if (!end)
+            break;
+        if (end - c.at > 4 && memcmp(c.at, "Pss:", 4) == 0) {
+            struct cursor line = {c.at + 4, end};
+            uint64_t kilobytes;
+            while (take(&line, ' '))
+                ;
+            if (!read_u64(&line, &kilobytes) || end - line.at != 3 || memcmp(line.at, " kB", 3) != 0)
+                return -EBADMSG;
+            *bytes = prock_multiply(kilobytes, 1024);
+            return 0;
+        }
+        c.at = end + 1;
+    }
+    return -EBADMSG;
 }

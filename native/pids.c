@@ -60,6 +60,14 @@ int prock_pidmap_add(struct prock_pidmap *map, int32_t pid, uint32_t value)
     return 1;
 }
 
+int prock_pidmap_put(struct prock_pidmap *map, int32_t pid, uint32_t value)
+{
+    int new = prock_pidmap_add(map, pid, value);
+    if (new == 0)
+        map->slots[slot_of(map, pid)].value = value;
+    return new < 0 ? new : 0;
+}
+
 bool prock_pidmap_get(const struct prock_pidmap *map, int32_t pid, uint32_t *value)
 {
     if (map->size == 0 || pid == 0)

@@ -73,13 +73,21 @@ int prock_is_process(const struct prock_root *root, int32_t pid)
     return root->live && pid != 0 ? prock_cpu_total(pid, &total) : 0;
 }
 
-int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+int prock_open(const struct prock_root *root, int32_t pid, const char *what)
 {
     char path[PATH_CAP];
     path_of(root, pid, what, path);
     int fd = root->dir < 0 ? open(path, O_RDONLY | O_CLOEXEC) : openat(root->dir, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
+    return fd;
+}
+
+int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    int fd = prock_open(root, pid, what);
+    if (fd < 0)
+        return fd;
     size_t n = 0;
     for (ssize_t got; n < cap; n += (size_t)got) {
         got = read(fd, buf + n, cap - n);
@@ -149,6 +157,35 @@ int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_st
     size_t len;
     int error = read_of_process(root, pid, "statm", buf, sizeof buf, &len);
     return error ? error : prock_parse_statm(buf, len, out);
+}
+
+int prock_read_memory(const struct prock_root *root, int32_t pid, bool lacks_leader, struct prock_statm *out)
+{
+    char what[40], buf[512];
+    size_t len;
+    struct prock_pids tids = {0};
+    if (!lacks_leader)
+        return prock_read_statm(root, pid, out);
+    int error = prock_list_threads(root, pid, &tids);
+    size_t other = 0;
+    while (other < tids.n && tids.v[other] == pid)
+        other++;
+    if (!error && other == tids.n)
+        error = -ESRCH;
+    if (!error) {
+        snprintf(what, sizeof what, "task/%d/statm", tids.v[other]);
+        error = prock_read(root, pid, what, buf, sizeof buf, &len);
+    }
+    prock_pids_free(&tids);
+    return error ? error : prock_parse_statm(buf, len, out);
+}
+
+int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes)
+{
+    char buf[4096];
+    size_t len = 0;
+    int error = prock_read(root, pid, "smaps_rollup", buf, sizeof buf, &len);
+    return error ? error : prock_parse_pss(buf, len, bytes);
 }
 
 int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out)

@@ -66,6 +66,7 @@ struct prock_pids {
 int prock_parse_stat(const char *buf, size_t len, struct prock_stat *out);
 int prock_parse_statm(const char *buf, size_t len, struct prock_statm *out);
 int prock_parse_io(const char *buf, size_t len, struct prock_io *out);
+int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes);
 int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_to);
 bool prock_parse_pid(const char *digits, size_t len, int32_t *pid);
 
@@ -83,6 +84,8 @@ struct prock_pidmap {
 };
 /* 1 when it is new, 0 when it was there already (and keeps its value), -ENOMEM. */
 int prock_pidmap_add(struct prock_pidmap *map, int32_t pid, uint32_t value);
+/* The same, but a value that is there is replaced. */
+int prock_pidmap_put(struct prock_pidmap *map, int32_t pid, uint32_t value);
 bool prock_pidmap_get(const struct prock_pidmap *map, int32_t pid, uint32_t *value);
 void prock_pidmap_free(struct prock_pidmap *map);
 
@@ -97,8 +100,13 @@ uint64_t prock_multiply(uint64_t a, uint64_t b); /* saturates */
 int prock_errno(int error);
 /* A file was not there: -ESRCH, -EACCES or -ENOTSUP? */
 int prock_why_missing(const struct prock_root *root, int32_t pid);
+/* A descriptor, or why there is none. */
+int prock_open(const struct prock_root *root, int32_t pid, const char *what);
 int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len);
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out);
+/* Resident and virtual bytes, also of a process whose main thread has ended while others go on: any of them tells. */
+int prock_read_memory(const struct prock_root *root, int32_t pid, bool lacks_leader, struct prock_statm *out);
+int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
 /* By the CPU clocks where the root is live, else by ticks. */
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
@@ -115,6 +123,9 @@ int prock_list(const struct prock_root *root, struct prock_pids *out);
 /* children.c: appends the children that any thread of the process started. num_threads 0: not known.
  * -ENOTSUP where the kernel was built without CONFIG_PROC_CHILDREN. */
 int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_threads, struct prock_pids *append_to);
+/* The same of one thread, whose file is open, from where it stands. */
+int prock_read_children_list(int fd, struct prock_pids *append_to);
+int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids);
 
 /* Passes over many processes. They run in slices: _run returns 1 when the deadline (on the monotonic clock) passed and
  * there is more to do, so that a caller can hold a lock for the first slice and let go of it for the rest. */
@@ -173,5 +184,99 @@ void prock_walk_start(struct prock_walk *walk, const struct prock_root *root, in
 /* Also -ESRCH or -EACCES for the root. */
 int prock_walk_run(struct prock_walk *walk, uint64_t deadline_ns);
 void prock_walk_free(struct prock_walk *walk);
+
+/* keep.c: trees that are followed. Between two passes every member is known with what was last read of it. A pass asks
+ * its CPU clock; who has not run since has not forked, waited, read, written or changed its name either, so only of the
+ * others files are read. src/prock/engine/keep.py says the same in Python, and src/prock/engine/protocol.py what is
+ * promised. */
+enum { PROCK_KEPT_STAT, PROCK_KEPT_CHILDREN, PROCK_KEPT_STATM, PROCK_KEPT_IO, PROCK_KEPT_FILES };
+enum {
+    PROCK_UNREAD = 1,     /* found, and its turn has not come */
+    PROCK_NEW = 2,        /* first read in the latest pass */
+    PROCK_BORN_SINCE = 4, /* and started since the pass before */
+    PROCK_GONE = 8,       /* ended by the latest pass; dropped by the next */
+    PROCK_ROOT = 16,
+    PROCK_PARENT = 32,  /* has had children */
+    PROCK_REPORT = 64,  /* something changed that a ledger has to know */
+    PROCK_REREAD = 128, /* its row is wanted, changed or not */
+    PROCK_HAS_IO = 256,
+};
+
+struct prock_kept {
+    int32_t pid;
+    uint32_t tree;
+    uint32_t parent; /* its place + 1, or 0 */
+    unsigned flags, refused;
+    uint64_t own_ns, before_ns; /* by the CPU clock: now, and at the pass before */
+    uint64_t rss_bytes, vsize_bytes;
+    struct prock_stat stat;
+    struct prock_io io;
+};
+
+struct prock_table {
+    struct prock_kept *rows;
+    size_t n, cap;
+};
+
+/* When a file was read: at which instant, at which own time of its process, at which last pid of the machine. */
+struct prock_stamp {
+    uint64_t at_ns, own_ns;
+    int64_t last_pid;
+};
+
+struct prock_kept_files {
+    struct prock_stamp stamps[PROCK_KEPT_FILES];
+    int fds[PROCK_KEPT_FILES];
+    uint32_t used[PROCK_KEPT_FILES]; /* number of the pass */
+    unsigned read_before;            /* a bit for each file */
+    bool expects_start;              /* stat.starttime is what the caller expects */
+};
+
+struct prock_keep {
+    struct prock_root root;
+    int want;
+    struct prock_table *table; /* the caller's, who may put a copy of it in its place between two passes */
+    struct prock_kept_files *files;
+    size_t files_cap;
+    struct prock_pidmap index; /* of each pid in the table */
+    size_t budget, open;       /* descriptors */
+    size_t hand;               /* where to look for one to give back */
+    int loadavg;
+    int64_t last_pid; /* given away on this machine; -1: not known */
+    uint64_t now_ns;
+    uint32_t number; /* of the pass */
+    int64_t tree;    /* that the pass is about; -1: all */
+    bool everything, lacks_children;
+    size_t next;
+    struct prock_pids found; /* scratch */
+    uint64_t *looked_ticks;  /* of each tree: ticks since boot at its last pass */
+    size_t trees;
+};
+
+void prock_keep_init(
+    struct prock_keep *keep, const struct prock_root *root, int want, size_t budget, struct prock_table *table);
+int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree);
+int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, uint32_t tree);
+int prock_keep_remove(struct prock_keep *keep, uint32_t tree);
+void prock_keep_reread(struct prock_keep *keep, int32_t pid);
+int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything);
+int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns); /* as prock_walk_run */
+void prock_keep_free(struct prock_keep *keep);                     /* but not the table */
+int prock_table_copy(const struct prock_table *table, struct prock_table *copy);
+
+/* subtree.c: what members and all below them use. */
+struct prock_subtree {
+    uint64_t processes, threads, cpu_ns, used_ns, rss_bytes, vsize_bytes;
+    struct prock_io io;
+};
+/* Places of a tree's members, root first, then breadth first, and the sums of each by its place; both to be freed. The
+ * caller may have put something into used_ns, and passes sums that are zero but for that: as many as the table has
+ * rows. */
+int prock_subtrees(
+    const struct prock_table *table, uint32_t tree, uint64_t tick_ns, uint32_t *order, size_t *n,
+    struct prock_subtree *sums);
+/* CPU time of its own since the pass before; -1: not known, as it is older and was not seen then. */
+int64_t prock_used_ns(const struct prock_kept *row);
+void prock_add_io(struct prock_io *sum, const struct prock_io *io);
 
 #endif

@@ -94,6 +94,7 @@ class PureKeep:
         self._now_ns = 0
         self._boot_ticks_before: dict[int, int] = {}
         self.lacks_children = False
+        self.descriptors = 0
 
     def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
         info = self._ask.info(pid)

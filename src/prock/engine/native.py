@@ -7,10 +7,6 @@ from prock._core import Proc
 from prock.engine.procfs import PAGE_BYTES, TICK_NS, ProcFiles
 from prock.errors import NotSupported
 
-TYPE_CHECKING = False  # see prock/_records.py
-if TYPE_CHECKING:
-    from prock.engine.protocol import Keep
-
 
 class NativeEngine(Proc, ProcFiles):
     name = "native"
@@ -20,16 +16,6 @@ class NativeEngine(Proc, ProcFiles):
 
     def __init__(self, root: str = "/proc") -> None:
         ProcFiles.__init__(self, root)
-
-    def keep(self, want: int, descriptors: int, /) -> Keep:
-        from prock.engine.pure import PureEngine
-
-        return PureEngine(self.root).keep(want, descriptors)
-
-    def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
-        from prock.engine.pure import PureEngine
-
-        return PureEngine(self.root).pss(pids, until_ns)
 
     def children(self, pid: int | None, /) -> list[int] | None:
         try:

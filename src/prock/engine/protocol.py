@@ -82,8 +82,13 @@ if TYPE_CHECKING:
         Descriptors of files that are read again and again are kept, the least used given back first.
         """
 
-        lacks_children: bool
-        """Whether this kernel turned out to have no lists of children: then only scans find new members."""
+        @property
+        def lacks_children(self) -> bool:
+            """Whether this kernel turned out to have no lists of children: then only scans find new members."""
+
+        @property
+        def descriptors(self) -> int:
+            """How many it holds open."""
 
         def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
             """A root; None where there is no such process. Its descendants are found by the next sample."""
