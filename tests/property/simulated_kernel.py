@@ -123,7 +123,14 @@ def read_tree(kernel: Kernel, known: Collection[tuple[int, int]]) -> Iterator[Pr
 
 
 def sample(kernel: Kernel, ledger: Ledger) -> None:
-    ledger.update(list(read_tree(kernel, list(ledger))))
+    update(ledger, list(read_tree(kernel, list(ledger))))
+
+
+def update(ledger: Ledger, rows: list[ProcessInfo]) -> None:
+    """Take in a whole pass: who is not in it has ended."""
+    present = {row.identity for row in rows}
+    ended = [(identity, 0) for identity in ledger if identity not in present]
+    ledger.advance(rows, ended, sum(row.user_ns for row in rows))
 
 
 @dataclass
