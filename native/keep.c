@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -279,17 +280,21 @@ static int look(struct prock_keep *keep, size_t place)
 
 /* ---- a pass ---- */
 
+/* The last field of loadavg: "0.20 0.18 0.12 1/80 11206". */
 static int64_t read_last_pid(struct prock_keep *keep)
 {
-    char buf[128];
+    char buf[128], path[sizeof keep->root.path + 16];
     if (!keep->root.live)
         return -1;
     ssize_t len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
     if (len <= 0) {
-        keep->loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        prock_close_if_same(keep->loadavg, keep->loadavg_number);
+        snprintf(path, sizeof path, "%s/loadavg", keep->root.path);
+        keep->loadavg = open(path, O_RDONLY | O_CLOEXEC);
+        keep->loadavg_number = keep->loadavg < 0 ? 0 : prock_file_number(keep->loadavg);
         len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
     }
-    if (len < 2 || buf[len - 1] != '\n')
+    if (len < 2 || buf[len - 1] != '\n' || !memchr(buf, '/', (size_t)len))
         return -1;
     const char *space = memrchr(buf, ' ', (size_t)len);
     int32_t pid;
@@ -392,8 +397,7 @@ void prock_keep_free(struct prock_keep *keep)
 {
     for (size_t i = 0; i < keep->table->n; i++)
         prock_kept_give_back_all(keep, i);
-    if (keep->loadavg >= 0 && prock_is_our_file(keep->loadavg))
-        close(keep->loadavg);
+    prock_close_if_same(keep->loadavg, keep->loadavg_number);
     keep->loadavg = -1;
     keep->table->n = 0;
     prock_pidmap_free(&keep->index);

@@ -45,9 +45,10 @@ struct prock_stamp {
 struct prock_kept_files {
     struct prock_stamp stamps[PROCK_KEPT_FILES];
     int fds[PROCK_KEPT_FILES];
-    uint32_t used[PROCK_KEPT_FILES]; /* number of the pass */
-    unsigned read_before;            /* a bit for each file */
-    bool expects_start;              /* stat.starttime is what the caller expects */
+    uint64_t numbers[PROCK_KEPT_FILES]; /* of the files that are kept open */
+    uint32_t used[PROCK_KEPT_FILES];    /* number of the pass */
+    unsigned read_before;               /* a bit for each file */
+    bool expects_start;                 /* stat.starttime is what the caller expects */
 };
 
 struct prock_keep {
@@ -60,6 +61,7 @@ struct prock_keep {
     size_t budget, open;       /* descriptors */
     size_t hand;               /* where to look for one to give back */
     int loadavg;
+    uint64_t loadavg_number;
     int64_t last_pid; /* given away on this machine; -1: not known */
     uint64_t now_ns;
     uint32_t number; /* of the pass */
@@ -103,7 +105,8 @@ int prock_kept_read(
     struct prock_keep *keep, size_t place, int kind, const char *what, char *buf, size_t cap, size_t *len);
 void prock_kept_give_back(struct prock_keep *keep, size_t place, int kind);
 void prock_kept_give_back_all(struct prock_keep *keep, size_t place);
-bool prock_is_our_file(int fd);
+uint64_t prock_file_number(int fd); /* of the file that is open there */
+void prock_close_if_same(int fd, uint64_t number);
 
 /* kept_table.c: who is in the table, and where. */
 struct prock_kept *prock_kept_at(const struct prock_keep *keep, size_t place);

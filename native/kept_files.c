@@ -13,12 +13,17 @@
 /* How many are given back when the process has run out of them. */
 #define RETREAT 64
 
-/* A program that turns itself into a daemon closes every descriptor, and the number may be another file's by now: only
- * what still is a file of proc, which has no links and no size, on a device without a number, is closed. */
-bool prock_is_our_file(int fd)
+uint64_t prock_file_number(int fd)
 {
     struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && (st.st_mode & 0222) == 0;
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 48 : 0;
+}
+
+/* A program that turns itself into a daemon closes every descriptor, and the number may be another file's by now. */
+void prock_close_if_same(int fd, uint64_t number)
+{
+    if (fd >= 0 && prock_file_number(fd) == number)
+        close(fd);
 }
 
 void prock_kept_give_back(struct prock_keep *keep, size_t place, int kind)
@@ -26,8 +31,7 @@ void prock_kept_give_back(struct prock_keep *keep, size_t place, int kind)
     int *fd = &keep->files[place].fds[kind];
     if (*fd < 0)
         return;
-    if (prock_is_our_file(*fd))
-        close(*fd);
+    prock_close_if_same(*fd, keep->files[place].numbers[kind]);
     *fd = -1;
     keep->open--;
 }
@@ -76,6 +80,7 @@ static void keep_or_close(struct prock_keep *keep, size_t place, int kind, int f
     unsigned bit = 1U << kind;
     if ((files->read_before & bit) && !keep->everything && may_keep(keep)) {
         files->fds[kind] = fd;
+        files->numbers[kind] = prock_file_number(fd);
         files->used[kind] = keep->number;
         keep->open++;
     } else {
