@@ -19,7 +19,7 @@ from prock.cli.top_rows import Picture
 from prock.cli.top_source import Source
 from prock.cli.top_state import State
 from prock.model import MemberSample
-from prock.sampler import TreeSample
+from prock.sample import TreeSample
 
 SIZE = (200, 60)
 ROUNDS = 30

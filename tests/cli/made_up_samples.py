@@ -9,7 +9,7 @@ from prock.cli.top_draw import Pen
 from prock.cli.top_rows import Picture
 from prock.cli.top_state import State
 from prock.model import DiskIo, MemberSample
-from prock.sampler import TreeSample
+from prock.sample import TreeSample
 
 NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 

@@ -21,7 +21,8 @@ from subjects import Family
 
 from prock.cli import top_source
 from prock.cli.top_source import command_line, outermost
-from prock.model import MemberSample, TreeTotals
+from prock.model import MemberSample
+from prock.sample import TreeTotals
 
 QUICK = ("--interval", "0.05")
 

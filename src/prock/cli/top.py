@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from prock.cli.top_rows import Picture
     from prock.cli.top_source import Source
     from prock.model import MemberSample
-    from prock.sampler import TreeSample
+    from prock.sample import TreeSample
 
 EPILOG = """\
 On a terminal, and with the extra "top" installed, it fills the screen: ? there

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from prock.model import Identity, MemberSample
-    from prock.sampler import TreeSample
+    from prock.sample import TreeSample
 
     Number = TypeVar("Number", int, float)
 

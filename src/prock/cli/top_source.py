@@ -10,7 +10,7 @@ import prock
 from prock.cli import output
 from prock.cli.text import escape
 from prock.cli.top_rows import NOTHING, Picture
-from prock.sampler import Forest
+from prock.forest import Forest
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
