@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 
 from prock.cli.output import Screen
-from prock.cli.top_app import TopApp, View
-from prock.cli.top_draw import Pen
-from prock.cli.top_rows import Picture
-from prock.cli.top_source import Source
-from prock.cli.top_state import State
+from prock.cli.top.app import TopApp, View
+from prock.cli.top.draw import Pen
+from prock.cli.top.rows import Picture
+from prock.cli.top.sources import Source
+from prock.cli.top.state import State
 from prock.model import MemberSample
 from prock.sample import TreeSample
 

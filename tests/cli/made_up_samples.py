@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from prock.cli.output import Screen
-from prock.cli.top_draw import Pen
-from prock.cli.top_rows import Picture
-from prock.cli.top_state import State
+from prock.cli.top.draw import Pen
+from prock.cli.top.rows import Picture
+from prock.cli.top.state import State
 from prock.model import DiskIo, MemberSample
 from prock.sample import TreeSample
 

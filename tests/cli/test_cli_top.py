@@ -19,8 +19,8 @@ from command_line import TIMEOUT_S, Watch, command, environment, is_one_line, on
 from made_up import row
 from subjects import Family
 
-from prock.cli import top_source
-from prock.cli.top_source import command_line, outermost
+from prock.cli.top import sources
+from prock.cli.top.sources import command_line, outermost
 from prock.model import MemberSample
 from prock.sample import TreeTotals
 
@@ -171,12 +171,12 @@ def test_trees_by_command_line(spawn: processes.Spawn) -> None:
 
 
 def test_newcomers_are_found_and_the_total_never_falls(spawn: processes.Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(top_source, "NEWCOMERS_S", 0.0)
+    monkeypatch.setattr(sources, "NEWCOMERS_S", 0.0)
     name = f"new{os.getpid()}"
     busy = f"libc.prctl(15, b'{name}'); say(); sys.stdin.readline(); burn(0.2); say(); wait()"
     first = spawn(busy)
     first.hears()
-    source = top_source.named(f"^{name}$", full=False, io=False)
+    source = sources.named(f"^{name}$", full=False, io=False)
     assert [sample.root_pid for sample in source.look().samples] == [first.pid]
     first.tell()
     first.hears()

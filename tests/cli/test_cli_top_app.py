@@ -15,10 +15,10 @@ from command_line import TIMEOUT_S
 from subjects import Family
 from textual.pilot import Pilot
 
-from prock.cli import top_source
 from prock.cli.text import width
-from prock.cli.top_app import TopApp, View
-from prock.cli.top_rows import Picture
+from prock.cli.top import sources
+from prock.cli.top.app import TopApp, View
+from prock.cli.top.rows import Picture
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -68,7 +68,7 @@ def view(
     """Open it, drive it, and leave it."""
 
     async def visit() -> TopApp:
-        source = top_source.one(pid, io=io)
+        source = sources.one(pid, io=io)
         app = TopApp(source, interval_s=interval_s, sort="pid", with_io=io)
         try:
             async with asyncio.timeout(TIMEOUT_S), app.run_test(size=size) as pilot:
@@ -271,7 +271,7 @@ def test_leaving(family: Family, key: str, ended_by: signal.Signals | None) -> N
 
 def test_after_as_many_samples_as_were_asked_for_it_ends(family: Family) -> None:
     async def visit() -> TopApp:
-        source = top_source.one(family.head, io=False)
+        source = sources.one(family.head, io=False)
         app = TopApp(source, interval_s=0.01, count=3)
         async with asyncio.timeout(TIMEOUT_S), app.run_test() as pilot:
             while app.is_running:
@@ -283,7 +283,7 @@ def test_after_as_many_samples_as_were_asked_for_it_ends(family: Family) -> None
 
 
 def test_a_failing_source_ends_it(family: Family) -> None:
-    class Broken(top_source.Source):
+    class Broken(sources.Source):
         def look(self, due_ns: int | None = None, skipped: int = 0) -> Picture:
             raise OSError(24, "Too many open files")
 

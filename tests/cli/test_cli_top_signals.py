@@ -12,8 +12,8 @@ from made_up_samples import member
 
 import prock
 from prock.cli.output import Screen
-from prock.cli.top_details import describe
-from prock.cli.top_signals import NotSent, send
+from prock.cli.top.details import describe
+from prock.cli.top.signals import NotSent, send
 from prock.model import Identity, MemberSample
 
 

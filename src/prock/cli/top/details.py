@@ -6,7 +6,7 @@ import os
 
 from prock.cli import output, stat
 from prock.cli.text import count, format_percent
-from prock.cli.top_source import command_line
+from prock.cli.top.sources import command_line
 from prock.errors import AccessDenied
 from prock.units import format_bytes, format_cpu
 

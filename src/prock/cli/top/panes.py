@@ -6,7 +6,7 @@ A pane draws itself in the room it gets, and answers a key with what follows: it
 from __future__ import annotations
 
 from prock.cli.text import width
-from prock.cli.top_signals import SIGNALS
+from prock.cli.top.signals import SIGNALS
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from signal import Signals
     from typing import Protocol
 
-    from prock.cli.top_draw import Drawn
+    from prock.cli.top.draw import Drawn
 
     class Pane(Protocol):
         def draw(self, columns: int, rows: int, /) -> list[Drawn]: ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from prock._records import NamedTuple
 from prock.cli.text import count, cut, format_percent, format_rate, width
-from prock.cli.top_rows import lead
+from prock.cli.top.rows import lead
 from prock.cli.tree_view import ASCII_BRANCHES, NAME_WIDTH, UNICODE_BRANCHES
 from prock.units import format_bytes, format_cpu
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from prock.cli.output import Screen
-    from prock.cli.top_rows import Line, Node, Totals
+    from prock.cli.top.rows import Line, Node, Totals
 
     Span: TypeAlias = tuple[str, str]
     Drawn: TypeAlias = list[Span]

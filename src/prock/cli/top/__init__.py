@@ -12,10 +12,11 @@ import os
 import sys
 import time
 
-from prock.cli import command, output, top_source
+from prock.cli import command, output
 from prock.cli.text import decode_bytes, format_percent, table
-from prock.cli.top_draw import Pen, counts, lost, trust
-from prock.cli.top_rows import SORTS, lines
+from prock.cli.top import sources
+from prock.cli.top.draw import Pen, counts, lost, trust
+from prock.cli.top.rows import SORTS, lines
 from prock.follow import Deadlines
 from prock.units import format_bytes
 
@@ -23,8 +24,8 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     import argparse
 
-    from prock.cli.top_rows import Picture
-    from prock.cli.top_source import Source
+    from prock.cli.top.rows import Picture
+    from prock.cli.top.sources import Source
     from prock.model import MemberSample
     from prock.sample import TreeSample
 
@@ -73,13 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if not (arguments.json or arguments.plain) and _is_whole_terminal():
             try:
-                from prock.cli import top_app
+                from prock.cli.top import app
             except ModuleNotFoundError as error:
                 if (error.name or "").partition(".")[0] not in ("textual", "rich"):
                     raise
                 output.write_error("prock top: for the whole screen, install prock[top]; here are tables\n")
             else:
-                return top_app.show(source, interval_s, arguments)
+                return app.show(source, interval_s, arguments)
         _print(source, interval_s, arguments)
     finally:
         source.close()
@@ -92,10 +93,10 @@ def _source(arguments: argparse.Namespace) -> Source:
     if arguments.name is None:
         if arguments.full:
             raise output.Failure("--full is about --name: give both", 2)
-        return top_source.one(command.chosen_pid(arguments), io=arguments.io)
+        return sources.one(command.chosen_pid(arguments), io=arguments.io)
     if arguments.pid is not None:
         raise output.Failure("PID and --name exclude each other", 2)
-    return top_source.named(arguments.name, full=arguments.full, io=arguments.io)
+    return sources.named(arguments.name, full=arguments.full, io=arguments.io)
 
 
 def _is_whole_terminal() -> bool:

@@ -9,7 +9,7 @@ import time
 import prock
 from prock.cli import output
 from prock.cli.text import escape
-from prock.cli.top_rows import NOTHING, Picture
+from prock.cli.top.rows import NOTHING, Picture
 from prock.forest import Forest
 
 TYPE_CHECKING = False  # see prock/_records.py

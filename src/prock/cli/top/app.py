@@ -20,11 +20,11 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from prock.cli import top_details, top_panes
 from prock.cli.output import Screen
-from prock.cli.top_draw import Pen
-from prock.cli.top_follow import Follower
-from prock.cli.top_state import State
+from prock.cli.top import details, panes
+from prock.cli.top.draw import Pen
+from prock.cli.top.follow import Follower
+from prock.cli.top.state import State
 
 if TYPE_CHECKING:
     import argparse
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from textual import events
 
-    from prock.cli.top_draw import Drawn
-    from prock.cli.top_rows import Picture
-    from prock.cli.top_source import Source
+    from prock.cli.top.draw import Drawn
+    from prock.cli.top.rows import Picture
+    from prock.cli.top.sources import Source
     from prock.model import MemberSample
 
 STYLES = {
@@ -208,7 +208,7 @@ class TopApp(App[signal.Signals]):
         """Read them in a thread that may hang, as reading the command line of a hung process does."""
 
         def read() -> None:
-            pane = top_panes.Text(top_details.describe(member, self._screen_of_stdout))
+            pane = panes.Text(details.describe(member, self._screen_of_stdout))
             self._view.post_message(News(lambda: self.state.open(pane)))
 
         self.state.message = f"reading what there is about {member.pid}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from prock.cli import top_panes, top_signals
 from prock.cli.text import format_percent, width
-from prock.cli.top_draw import Pen, counts, lost, trust, widest_fitting
-from prock.cli.top_rows import SORTS, Line, Picture, all_nodes, lines
+from prock.cli.top import panes, signals
+from prock.cli.top.draw import Pen, counts, lost, trust, widest_fitting
+from prock.cli.top.rows import SORTS, Line, Picture, all_nodes, lines
 from prock.units import format_bytes, format_cpu
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from signal import Signals
 
-    from prock.cli.top_draw import Drawn
-    from prock.cli.top_panes import Pane
-    from prock.cli.top_rows import Totals
+    from prock.cli.top.draw import Drawn
+    from prock.cli.top.panes import Pane
+    from prock.cli.top.rows import Totals
     from prock.model import Identity, MemberSample
 
 HISTORY = 512
@@ -223,18 +223,18 @@ class State:
 
         def send(number: Signals) -> None:
             try:
-                top_signals.send(member.identity, number)
-            except top_signals.NotSent as reason:
+                signals.send(member.identity, number)
+            except signals.NotSent as reason:
                 self.message = str(reason)
             else:
                 self.message = f"sent {number.name} to {who}"
 
         who = f"{member.pid} {self._pen.screen.clean(member.comm)}"
-        self.pane = top_panes.SignalChoice(who, send)
+        self.pane = panes.SignalChoice(who, send)
 
     def _help(self) -> None:
         trust = () if self._picture is None else ("", *self._picture.totals.trust)
-        self.pane = top_panes.Text([*top_panes.HELP.split("\n"), *trust])
+        self.pane = panes.Text([*panes.HELP.split("\n"), *trust])
 
     def _quit(self) -> None:
         self.is_done = True

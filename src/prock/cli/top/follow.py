@@ -11,8 +11,8 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prock.cli.top_rows import Picture
-    from prock.cli.top_source import Source
+    from prock.cli.top.rows import Picture
+    from prock.cli.top.sources import Source
 
 FIRST_S = 0.2
 """The first look comes early, or else the screen is empty for an interval."""
