@@ -69,8 +69,8 @@ class TreeTotals(NamedTuple):
     def cpu_bias(self) -> str:
         """How far `cpu_ns` can be trusted, in a line."""
         if self.accounting == "perf":
-            return "lower bound: misses the last 0.1 ms of each process"
-        return "lower bound: misses who ended unseen and unwaited for"
+            return "lower bound: lacks each process's last 0.1 ms"
+        return "lower bound: lacks the unseen and unreaped"
 
 
 class TreeSample(TreeTotals):
