@@ -94,6 +94,12 @@ static void refused_stat(struct prock_kept *row)
     row->stat.num_threads = 1;
 }
 
+/* One that was new to a pass that failed, and has never been told of, only vanished. */
+static void has_gone(struct prock_kept *row)
+{
+    row->flags |= PROCK_GONE | (row->flags & PROCK_NEW ? PROCK_UNREAD : 0);
+}
+
 static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
 {
     struct prock_kept *row = prock_kept_at(keep, place);
@@ -102,8 +108,10 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
     size_t len;
     bool unread = row->flags & PROCK_UNREAD;
     int error = prock_kept_read(keep, place, PROCK_KEPT_STAT, "stat", buf, sizeof buf, &len);
-    if (!error && (error = prock_parse_stat(buf, len, &stat)) && keep->files[place].fds[PROCK_KEPT_STAT] >= 0) {
-        prock_kept_give_back(keep, place, PROCK_KEPT_STAT); /* no longer what it was: see is_ours */
+    if (!error)
+        error = prock_parse_stat(buf, len, &stat);
+    if ((error == -EBADMSG || (!error && stat.pid != row->pid)) && keep->files[place].fds[PROCK_KEPT_STAT] >= 0) {
+        prock_kept_distrust(keep);
         error = prock_read(&keep->root, row->pid, "stat", buf, sizeof buf, &len);
         error = error ? error : prock_parse_stat(buf, len, &stat);
     }
@@ -112,7 +120,7 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
     } else if (error && error != -ESRCH) {
         return error;
     } else if (error || is_another(keep, place, &stat)) {
-        row->flags |= PROCK_GONE;
+        has_gone(row);
         return 0;
     } else {
         stat.pid = row->pid;
@@ -254,11 +262,12 @@ static int look(struct prock_keep *keep, size_t place)
     struct prock_kept *row = prock_kept_at(keep, place);
     uint64_t own_ns = row->own_ns;
     int error = 0;
-    row->before_ns = row->own_ns;
+    if (row->flags & PROCK_GONE)
+        return 0; /* found so by a pass that failed */
     if (keep->root.live && (error = prock_cpu_total(row->pid, &own_ns))) {
         if (error != -ESRCH)
             return error;
-        row->flags |= PROCK_GONE;
+        has_gone(row);
         return 0;
     }
     bool orphaned = row->parent && has_ended(prock_kept_at(keep, row->parent - 1));
@@ -284,8 +293,6 @@ static int look(struct prock_keep *keep, size_t place)
 static int64_t read_last_pid(struct prock_keep *keep)
 {
     char buf[128], path[sizeof keep->root.path + 16];
-    if (!keep->root.live)
-        return -1;
     ssize_t len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
     if (len <= 0) {
         prock_close_if_same(keep->loadavg, keep->loadavg_number);
@@ -294,7 +301,7 @@ static int64_t read_last_pid(struct prock_keep *keep)
         keep->loadavg_number = keep->loadavg < 0 ? 0 : prock_file_number(keep->loadavg);
         len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
     }
-    if (len < 2 || buf[len - 1] != '\n' || !memchr(buf, '/', (size_t)len))
+    if (!keep->root.live || len < 2 || buf[len - 1] != '\n' || !memchr(buf, '/', (size_t)len))
         return -1;
     const char *space = memrchr(buf, ' ', (size_t)len);
     int32_t pid;
@@ -340,7 +347,7 @@ int prock_keep_remove(struct prock_keep *keep, uint32_t tree)
 {
     for (size_t i = 0; i < keep->table->n; i++)
         if (prock_kept_at(keep, i)->tree == tree)
-            prock_kept_at(keep, i)->flags |= PROCK_GONE;
+            prock_kept_at(keep, i)->flags = PROCK_GONE;
     return prock_kept_drop_gone(keep);
 }
 
@@ -351,20 +358,35 @@ void prock_keep_reread(struct prock_keep *keep, int32_t pid)
         prock_kept_at(keep, place)->flags |= PROCK_REREAD;
 }
 
+static bool is_wanted(const struct prock_keep *keep, const struct prock_kept *row)
+{
+    return keep->tree < 0 || keep->tree == (int64_t)row->tree;
+}
+
 int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
 {
     int error = prock_kept_drop_gone(keep);
     if (error)
         return error;
+    if (keep->loadavg >= 0 && prock_file_number(keep->loadavg) != keep->loadavg_number)
+        prock_kept_distrust(keep); /* before any of them is read as another's */
     keep->last_pid = read_last_pid(keep);
     keep->now_ns = prock_monotonic_ns();
     keep->number++;
     keep->tree = tree;
     keep->everything = everything;
     keep->next = 0;
-    for (size_t i = 0; i < keep->table->n; i++)
-        if (tree < 0 || prock_kept_at(keep, i)->tree == tree)
-            prock_kept_at(keep, i)->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
+    for (size_t i = 0; i < keep->table->n; i++) {
+        struct prock_kept *row = prock_kept_at(keep, i);
+        if (!is_wanted(keep, row))
+            continue;
+        if (row->flags & PROCK_UNTOLD) {
+            row->flags &= ~(unsigned)PROCK_UNTOLD;
+            continue;
+        }
+        row->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
+        row->before_ns = row->own_ns;
+    }
     return 0;
 }
 
@@ -378,14 +400,22 @@ static void finish(struct prock_keep *keep)
             keep->looked_ticks[tree] = ticks;
 }
 
+void prock_keep_failed(struct prock_keep *keep)
+{
+    for (size_t i = 0; i < keep->table->n; i++)
+        if (is_wanted(keep, prock_kept_at(keep, i)))
+            prock_kept_at(keep, i)->flags |= PROCK_UNTOLD;
+}
+
 int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 {
     while (keep->next < keep->table->n) {
         size_t place = keep->next++;
-        bool wanted = keep->tree < 0 || prock_kept_at(keep, place)->tree == keep->tree;
-        int error = wanted ? look(keep, place) : 0;
-        if (error)
+        int error = is_wanted(keep, prock_kept_at(keep, place)) ? look(keep, place) : 0;
+        if (error) {
+            prock_keep_failed(keep);
             return error;
+        }
         if (deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0 && prock_monotonic_ns() > deadline_ns)
             return 1;
     }
@@ -393,12 +423,16 @@ int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
     return 0;
 }
 
-void prock_keep_free(struct prock_keep *keep)
+void prock_keep_abandon(struct prock_keep *keep)
 {
-    for (size_t i = 0; i < keep->table->n; i++)
-        prock_kept_give_back_all(keep, i);
+    prock_kept_distrust(keep);
     prock_close_if_same(keep->loadavg, keep->loadavg_number);
     keep->loadavg = -1;
+}
+
+void prock_keep_free(struct prock_keep *keep)
+{
+    prock_keep_abandon(keep);
     keep->table->n = 0;
     prock_pidmap_free(&keep->index);
     prock_pids_free(&keep->found);
