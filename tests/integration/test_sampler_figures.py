@@ -111,6 +111,21 @@ def test_intervals_are_the_clocks(puppet: Program) -> None:
         assert all(sample.suspended_ns % MS == 0 for sample in (first, second, back))
 
 
+def test_percentages_of_members_that_are_new(puppet: Program) -> None:
+    """Known of one that was born within the interval, not of one that is older."""
+    (old,) = puppet.does("libc.prctl(36, 1); say(orphan(lambda: (burn(0.05), stay())))")
+    with prock.TreeSampler(puppet.pid) as sampler:
+        first = members(sampler.sample())
+        (born,) = puppet.does("one = child(lambda: (burn(0.05), stay())); say(one)")
+        second = sampler.sample()
+        third = members(sampler.sample())
+    assert first[old].cpu_percent == 0.0 == third[old].cpu_percent == third[born].cpu_percent
+    row = members(second)[born]
+    assert row.cpu_percent == pytest.approx(100 * row.cpu_ns / second.interval_ns) and row.cpu_ns >= 50 * MS
+    assert second.root is not None and second.root.subtree_cpu_percent is not None
+    assert second.root.subtree_cpu_percent >= row.cpu_percent
+
+
 def test_samples_do_not_change(puppet: Program, sampler: prock.TreeSampler) -> None:
     """Members are made late, of what was read then."""
     (pid,) = puppet.does("say(child(work_when_signalled)); told()")
