@@ -39,6 +39,10 @@ AMONG = (LEDGER, ALL, PSUTIL)
 BESIDE = (LEDGER, LEDGER_ROWS, ALL, PSUTIL)
 BY_SIZE = (LEDGER, ALL)
 FORKED = (LEDGER, ALL)
+PACED = (LEDGER, ALL, PSUTIL)
+PACED_S, PACED_SAMPLES = 0.1, 10
+BUSY = 100
+"""The largest tree that psutil can be asked for beside a busy thread."""
 
 STRANGERS = 2000
 SHARE = 10
@@ -47,6 +51,8 @@ SHARE = 10
 
 class Pace(NamedTuple):
     sizes: tuple[int, ...]
+    some_sizes: tuple[int, ...]
+    """Where fewer do."""
     row_s: float
     churn_s: float
     """Of each kind of change."""
@@ -54,17 +60,41 @@ class Pace(NamedTuple):
     forked_s: float
     busy_s: float
     among_passes: int
+    paced_passes: int
     least: int
 
 
-THOROUGH = Pace((10, 100, 1000, 5000), row_s=9, churn_s=6, by_size_s=10, forked_s=3, busy_s=9, among_passes=9, least=4)
-QUICK = Pace((10, 100, 1000), row_s=1.5, churn_s=1, by_size_s=2, forked_s=1, busy_s=2, among_passes=3, least=2)
+THOROUGH = Pace(
+    (10, 100, 1000, 5000),
+    (10, 100, 1000),
+    row_s=9,
+    churn_s=6,
+    by_size_s=10,
+    forked_s=3,
+    busy_s=9,
+    among_passes=9,
+    paced_passes=4,
+    least=4,
+)
+QUICK = Pace(
+    (10, 100, 1000),
+    (100,),
+    row_s=1,
+    churn_s=0.8,
+    by_size_s=2,
+    forked_s=1,
+    busy_s=2,
+    among_passes=3,
+    paced_passes=1,
+    least=2,
+)
 
 
 class Rounds(NamedTuple):
     """All by number of members."""
 
     still: dict[int, Row]
+    paced: dict[int, Row]
     by_size: dict[str, Row]
     """By what is asked; the contestants are the sizes, all there at the same time."""
     awake: dict[int, Row]
@@ -78,33 +108,33 @@ class Rounds(NamedTuple):
 class Programs(NamedTuple):
     forest: Path
     churn: Path
-    floor: Asked
+    floor: Path
 
 
 def run(temporary: Path, pace: Pace) -> Rounds:
-    with Asked(compile_c("floor", temporary)) as asked:
-        programs = Programs(compile_c("forest", temporary), compile_c("churn", temporary), asked)
+    programs = Programs(*(compile_c(name, temporary) for name in ("forest", "churn", "floor")))
 
-        def changed(what: str, change: Callable[[Churn, int], None]) -> dict[int, Row]:
-            return {count: _changed(programs, count, what, change, pace) for count in pace.sizes}
+    def changed(what: str, change: Callable[[Churn, int], None]) -> dict[int, Row]:
+        return {count: _changed(programs, count, what, change, pace) for count in pace.sizes}
 
-        return Rounds(
-            still={count: _still(programs, count, pace) for count in pace.sizes},
-            by_size={name: _by_size(programs, name, pace) for name in BY_SIZE},
-            awake=changed("have run", lambda churn, _: churn.wake()),
-            replaced=changed("were replaced", Churn.replace),
-            spawned=changed("had a child", Churn.spawn),
-            among={count: _among(programs, count, pace) for count in (10, 100, 1000)},
-            forked={count: _forked(programs, count, pace) for count in (10, 100, 1000)},
-            beside={count: _beside(programs, count, pace) for count in (10, 100)},
-        )
+    return Rounds(
+        still={count: _still(programs, count, pace) for count in pace.sizes},
+        paced={count: _paced(programs, count, pace) for count in pace.some_sizes},
+        by_size={name: _by_size(programs, name, pace) for name in (FLOOR, *BY_SIZE)},
+        awake=changed("have run", lambda churn, _: churn.wake()),
+        replaced=changed("were replaced", Churn.replace),
+        spawned=changed("had a child", Churn.spawn),
+        among={count: _among(programs, count, pace) for count in pace.some_sizes},
+        forked={count: _forked(programs, count, pace) for count in pace.some_sizes},
+        beside={count: _beside(programs, count, pace) for count in pace.some_sizes if count <= BUSY},
+    )
 
 
 def _still(programs: Programs, count: int, pace: Pace) -> Row:
     progress("cost: still tree of", count)
     with ExitStack() as stack:
         root = stack.enter_context(forest(programs.forest, count))
-        contestants = [Contestant(FLOOR, floor(programs.floor, root))]
+        contestants = [Contestant(FLOOR, floor(stack.enter_context(Asked(programs.floor)), root))]
         contestants += [Contestant(name, in_a_loop(call)) for name, call in _all(STILL, root, count, stack)]
         return measure(f"still tree of {count}", contestants, pace.row_s, least=pace.least)
 
@@ -120,6 +150,20 @@ def _all(names: Sequence[str], root: int, count: int, stack: ExitStack) -> Itera
         yield name, call
 
 
+def _paced(programs: Programs, count: int, pace: Pace) -> Row:
+    """Ten times a second, as a monitor does, which finds the processor's caches full of others' things."""
+    row = Row(f"still tree of {count}, at {PACED_S:g} s")
+    with ExitStack() as stack:
+        root = stack.enter_context(forest(programs.forest, count))
+        calls = list(_all(PACED, root, count, stack))
+        for number in range(pace.paced_passes):
+            for name, call in calls:
+                progress("cost: still tree of", count, f"at {PACED_S:g} s,", name)
+                turn = _after(lambda: time.sleep(PACED_S), call)
+                row.samples.setdefault(name, {})[number] = turn(PACED_SAMPLES)
+    return row
+
+
 def _by_size(programs: Programs, name: str, pace: Pace) -> Row:
     """The same sampler, on trees of all sizes in turn: only so are their prices comparable."""
     progress("cost: trees of all sizes,", name)
@@ -127,9 +171,12 @@ def _by_size(programs: Programs, name: str, pace: Pace) -> Row:
         contestants = []
         for count in pace.sizes:
             root = stack.enter_context(forest(programs.forest, count))
-            contestants += [
-                Contestant(str(count), in_a_loop(call)) for _, call in _all((name,), root, count, stack)
-            ]  # fmt: skip
+            if name == FLOOR:
+                asked = stack.enter_context(Asked(programs.floor))  # each knows one tree
+                contestants.append(Contestant(str(count), floor(asked, root)))
+                continue
+            for _, call in _all((name,), root, count, stack):
+                contestants.append(Contestant(str(count), in_a_loop(call)))
         return measure(f"{name}, by size", contestants, pace.by_size_s, least=pace.least)
 
 

@@ -10,7 +10,22 @@ from pathlib import Path
 
 import _cost
 from _chapter import MISSING, Chapter, Table, Target
-from _cost import BESIDE, CHURNED, SHARE, STILL, STRANGERS, Pace, Rounds, among, beside, still
+from _cost import (
+    BESIDE,
+    BY_SIZE,
+    CHURNED,
+    PACED,
+    PACED_S,
+    PACED_SAMPLES,
+    SHARE,
+    STILL,
+    STRANGERS,
+    Pace,
+    Rounds,
+    among,
+    beside,
+    still,
+)
 from _followers import ALL, ALL_ROWS, FLOOR, LEDGER, LEDGER_ROWS, PSUTIL, PSUTIL_ALL, USUAL_LIMIT
 from _measure import Row, Spread
 from _text import duration, number
@@ -27,7 +42,8 @@ NOTES = (
     f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}.",
     f"Replaced: one member in {SHARE} has ended, was waited for, and has a successor at each sample. Spawned: as many"
     " children more were started since the sample before, and have ended.",
-    "Samples follow each other at once, so what they look at lies in the processor's caches as far as it fits.",
+    "Samples follow each other at once, so what they look at lies in the processor's caches as far as it fits; but for"
+    f" those at {PACED_S:g} s, of which each turn is the mean of {PACED_SAMPLES}.",
 )
 PER_PROCESS = "per process and sample"
 
@@ -46,6 +62,7 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
 def _tables(rounds: Rounds) -> Iterator[Table]:
     yield _by_member(f"Still tree, {PER_PROCESS}", rounds.still, (FLOOR, *STILL))
     yield _ratios("Still tree, how many times as much psutil costs", rounds.still)
+    yield _by_member(f"Still tree at {PACED_S:g} s, {PER_PROCESS}", rounds.paced, PACED)
     yield _marginal(rounds.by_size)
     yield _by_member(f"Awake tree, {PER_PROCESS}", rounds.awake, CHURNED)
     yield _ratios("Awake tree, how many times as much psutil costs", rounds.awake)
@@ -101,6 +118,12 @@ def prices(row: Row) -> dict[str, float]:
     return found
 
 
+def _steepness(row: Row) -> float | None:
+    """How many times as much a member costs in the largest tree as in a small one."""
+    price = list(prices(row).values())
+    return price[-1] / price[0] if price and price[0] > 0 else None
+
+
 def _marginal(rows: dict[str, Row]) -> Table:
     steps = list(prices(next(iter(rows.values()))))
     lines = []
@@ -150,11 +173,12 @@ def _targets(rounds: Rounds) -> Iterator[Target]:
     for one, other, limit in ((PSUTIL, LEDGER, 60), (PSUTIL_ALL, ALL, 20)):
         ratio = row.ratio(one, other)
         yield Target(f"still 1000, {one} ÷ {other}", None if ratio is None else ratio.median, limit, at_least=True)
-    for name, by_size in rounds.by_size.items():
-        price = list(prices(by_size).values())
-        last = _sizes(by_size)[-1]
-        measured = price[-1] / price[0] if price and price[0] > 0 else None
-        yield Target(f"{name}, price of a member in a tree of {last} ÷ of 100", measured, 1.25)
+    for name in BY_SIZE:
+        steepness, unavoidable = (_steepness(rounds.by_size[one]) for one in (name, FLOOR))
+        measured = steepness / unavoidable if steepness and unavoidable else None
+        largest = _sizes(rounds.by_size[name])[-1]
+        what = f"{name}, price of a member in a tree of {largest} ÷ in one of 100, over that of the {FLOOR}"
+        yield Target(what, measured, 1.25)
     for name in (LEDGER, ALL):
         ratios = [ratio.median for row in rounds.among.values() if (ratio := row.ratio(among(name), name))]
         measured = statistics.median(ratios) if ratios else None
