@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "keep.h"
 #include "proc.h"
 
 typedef struct {

@@ -1,260 +1,36 @@
-/* Trees that are followed: one pass over what is known of their members. engine/keep.py says the same in Python. */
+/* One pass over the members of trees that are followed. engine/keep.py says the same in Python. */
 #define _GNU_SOURCE
-#include "prock.h"
+#include "keep.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 /* After that a running process's row, and everybody's memory, is read again though nothing asks for it. */
 #define STALE_NS 1000000000U
-/* A descriptor that so many passes did not need may be given back for another. */
-#define IDLE_PASSES 16
-/* How many members are looked at for one. */
-#define SEARCH 64
-/* How many are given back when the process has run out of them. */
-#define RETREAT 64
 /* A read of a list of children returns less than a page less the longest pid, or there is more. */
 #define CHILDREN_WHOLE (4096 - 12)
-
-static struct prock_kept *row_at(const struct prock_keep *keep, size_t place)
-{
-    return &keep->table->rows[place];
-}
-
-/* ---- descriptors ---- */
-
-/* A program that turns itself into a daemon closes every descriptor, and the number may be another file's by now: only
- * what still is a file of proc, which has no links and no size, on a device without a number, is closed. */
-static bool is_ours(int fd)
-{
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && (st.st_mode & 0222) == 0;
-}
-
-static void give_back(struct prock_keep *keep, size_t place, int kind)
-{
-    int *fd = &keep->files[place].fds[kind];
-    if (*fd < 0)
-        return;
-    if (is_ours(*fd))
-        close(*fd);
-    *fd = -1;
-    keep->open--;
-}
-
-static void give_back_all(struct prock_keep *keep, size_t place)
-{
-    for (int kind = 0; kind < PROCK_KEPT_FILES; kind++)
-        give_back(keep, place, kind);
-}
-
-/* Give back some of the least used: those that the last `idle` passes did not need. */
-static size_t give_back_idle(struct prock_keep *keep, uint32_t idle, size_t search, size_t wanted)
-{
-    size_t given = 0;
-    for (size_t i = 0; i < search && i < keep->table->n && given < wanted; i++) {
-        keep->hand = keep->hand + 1 < keep->table->n ? keep->hand + 1 : 0;
-        for (int kind = 0; kind < PROCK_KEPT_FILES; kind++) {
-            struct prock_kept_files *files = &keep->files[keep->hand];
-            if (files->fds[kind] >= 0 && keep->number - files->used[kind] >= idle) {
-                give_back(keep, keep->hand, kind);
-                given++;
-            }
-        }
-    }
-    return given;
-}
-
-static bool may_keep(struct prock_keep *keep)
-{
-    return keep->open < keep->budget || give_back_idle(keep, IDLE_PASSES, SEARCH, 1) > 0;
-}
-
-/* Open a member's file; where the process is out of descriptors, some of the kept ones make room. */
-static int open_file(struct prock_keep *keep, size_t place, const char *what)
-{
-    int fd = prock_open(&keep->root, row_at(keep, place)->pid, what);
-    if ((fd == -EMFILE || fd == -ENFILE) && give_back_idle(keep, 0, keep->table->n, RETREAT) > 0)
-        fd = prock_open(&keep->root, row_at(keep, place)->pid, what);
-    return fd;
-}
-
-/* Keep the descriptor of what is read for the second time, or close it. */
-static void keep_or_close(struct prock_keep *keep, size_t place, int kind, int fd)
-{
-    struct prock_kept_files *files = &keep->files[place];
-    unsigned bit = 1U << kind;
-    if ((files->read_before & bit) && !keep->everything && may_keep(keep)) {
-        files->fds[kind] = fd;
-        files->used[kind] = keep->number;
-        keep->open++;
-    } else {
-        close(fd);
-    }
-    files->read_before |= bit;
-}
-
-/* The start of a file: by its kept descriptor, or a fresh one, where `is_whole` says that it was read to its end. */
-static int read_file(
-    struct prock_keep *keep, size_t place, int kind, const char *what, char *buf, size_t cap, size_t *len)
-{
-    int *kept = &keep->files[place].fds[kind];
-    ssize_t got;
-    if (*kept >= 0) {
-        keep->files[place].used[kind] = keep->number;
-        got = pread(*kept, buf, cap, 0);
-        if (got >= 0) {
-            *len = (size_t)got;
-            return 0;
-        }
-        int error = prock_errno(errno);
-        give_back(keep, place, kind);
-        if (error == -ESRCH || error == -EACCES)
-            return error;
-    }
-    int fd = open_file(keep, place, what);
-    if (fd < 0)
-        return fd;
-    got = pread(fd, buf, cap, 0);
-    if (got < 0) {
-        int error = prock_errno(errno);
-        close(fd);
-        return error;
-    }
-    *len = (size_t)got;
-    keep_or_close(keep, place, kind, fd);
-    return 0;
-}
-
-/* ---- the table ---- */
-
-int prock_table_copy(const struct prock_table *table, struct prock_table *copy)
-{
-    size_t cap = table->n + table->n / 8 + 16;
-    copy->rows = malloc(cap * sizeof *copy->rows);
-    if (!copy->rows)
-        return -ENOMEM;
-    if (table->n)
-        memcpy(copy->rows, table->rows, table->n * sizeof *copy->rows);
-    copy->n = table->n;
-    copy->cap = cap;
-    return 0;
-}
-
-static int grow(struct prock_keep *keep)
-{
-    struct prock_table *table = keep->table;
-    if (table->n == table->cap) {
-        size_t cap = table->cap ? table->cap * 2 : 32;
-        struct prock_kept *rows = realloc(table->rows, cap * sizeof *rows);
-        if (!rows)
-            return -ENOMEM;
-        table->rows = rows;
-        table->cap = cap;
-    }
-    if (table->n == keep->files_cap) {
-        size_t cap = keep->files_cap ? keep->files_cap * 2 : 32;
-        struct prock_kept_files *files = realloc(keep->files, cap * sizeof *files);
-        if (!files)
-            return -ENOMEM;
-        keep->files = files;
-        keep->files_cap = cap;
-    }
-    return 0;
-}
-
-static bool know(const struct prock_keep *keep, int32_t pid)
-{
-    uint32_t place;
-    return prock_pidmap_get(&keep->index, pid, &place) && !(row_at(keep, place)->flags & PROCK_GONE);
-}
-
-static void now_a_parent(struct prock_keep *keep, uint32_t parent)
-{
-    struct prock_kept *row = parent ? row_at(keep, parent - 1) : NULL;
-    if (row && !(row->flags & PROCK_PARENT))
-        row->flags |= PROCK_PARENT | PROCK_REPORT;
-}
-
-static int append(struct prock_keep *keep, int32_t pid, uint32_t tree, uint32_t parent, unsigned flags)
-{
-    int error = grow(keep);
-    if (!error)
-        error = prock_pidmap_put(&keep->index, pid, (uint32_t)keep->table->n);
-    if (error)
-        return error;
-    size_t place = keep->table->n++;
-    struct prock_kept *row = row_at(keep, place);
-    memset(row, 0, sizeof *row);
-    row->pid = row->stat.pid = pid;
-    row->tree = tree;
-    row->parent = parent;
-    row->flags = PROCK_UNREAD | flags;
-    struct prock_kept_files *files = &keep->files[place];
-    memset(files, 0, sizeof *files);
-    for (int kind = 0; kind < PROCK_KEPT_FILES; kind++) {
-        files->fds[kind] = -1;
-        files->stamps[kind].own_ns = UINT64_MAX;
-    }
-    now_a_parent(keep, parent);
-    return 0;
-}
-
-/* Forget who ended; orphans whose new parent is not known yet are asked for it by the pass that follows. */
-static int drop_gone(struct prock_keep *keep)
-{
-    struct prock_table *table = keep->table;
-    size_t kept = 0;
-    for (size_t i = 0; i < table->n; i++)
-        kept += !(table->rows[i].flags & PROCK_GONE);
-    if (kept == table->n)
-        return 0;
-    uint32_t *moved = calloc(table->n, sizeof *moved);
-    if (!moved)
-        return -ENOMEM;
-    prock_pidmap_free(&keep->index);
-    kept = 0;
-    int error = 0;
-    for (size_t i = 0; i < table->n; i++) {
-        if (table->rows[i].flags & PROCK_GONE) {
-            give_back_all(keep, i);
-            continue;
-        }
-        table->rows[kept] = table->rows[i];
-        keep->files[kept] = keep->files[i];
-        if (!error)
-            error = prock_pidmap_put(&keep->index, table->rows[kept].pid, (uint32_t)kept);
-        moved[i] = (uint32_t)++kept;
-    }
-    table->n = kept;
-    for (size_t i = 0; i < kept; i++) {
-        struct prock_kept *row = &table->rows[i];
-        uint32_t parent = row->parent ? moved[row->parent - 1] : 0;
-        if (row->parent && !parent)
-            row->flags |= PROCK_REREAD;
-        row->parent = parent;
-    }
-    free(moved);
-    return error;
-}
-
-/* ---- one member ---- */
 
 static bool pids_were_given_away(const struct prock_keep *keep, const struct prock_stamp *since)
 {
     return keep->last_pid < 0 || keep->last_pid != since->last_pid;
 }
 
+/* Ticks are too coarse to tell: where only they are known everybody may have. */
+static bool has_run(const struct prock_keep *keep, size_t place, int since_read)
+{
+    return !keep->root.live || keep->files[place].stamps[since_read].own_ns != prock_kept_at(keep, place)->own_ns;
+}
+
 static void stamp(const struct prock_keep *keep, size_t place, int kind)
 {
     struct prock_stamp *stamp = &keep->files[place].stamps[kind];
     stamp->at_ns = keep->now_ns;
-    stamp->own_ns = row_at(keep, place)->own_ns;
+    stamp->own_ns = prock_kept_at(keep, place)->own_ns;
     stamp->last_pid = keep->last_pid;
 }
 
@@ -278,7 +54,7 @@ static bool lacks_leader(const struct prock_kept *row)
 /* Whether its row may have changed in a way that matters. */
 static bool is_stale(const struct prock_keep *keep, size_t place, uint64_t own_ns)
 {
-    const struct prock_kept *row = row_at(keep, place);
+    const struct prock_kept *row = prock_kept_at(keep, place);
     const struct prock_stamp *read = &keep->files[place].stamps[PROCK_KEPT_STAT];
     if (!keep->root.live || own_ns < row->own_ns)
         return true;
@@ -290,27 +66,15 @@ static bool is_stale(const struct prock_keep *keep, size_t place, uint64_t own_n
 /* Whether the pid was given away again: between two passes, or since somebody named it. */
 static bool is_another(const struct prock_keep *keep, size_t place, const struct prock_stat *stat)
 {
-    const struct prock_kept *row = row_at(keep, place);
+    const struct prock_kept *row = prock_kept_at(keep, place);
     if (!(row->flags & PROCK_UNREAD) || keep->files[place].expects_start)
         return stat->starttime != row->stat.starttime;
     if (!row->parent)
         return false;
-    const struct prock_kept *parent = row_at(keep, row->parent - 1);
+    const struct prock_kept *parent = prock_kept_at(keep, row->parent - 1);
     if (stat->ppid == parent->pid || stat->ppid == 0 || has_ended(parent))
         return false;
     return prock_is_process(&keep->root, parent->pid) == 0;
-}
-
-static void set_parent(struct prock_keep *keep, size_t place)
-{
-    struct prock_kept *row = row_at(keep, place);
-    uint32_t parent;
-    row->parent = 0;
-    if (!prock_pidmap_get(&keep->index, row->stat.ppid, &parent) || parent == place ||
-        row_at(keep, parent)->flags & PROCK_GONE)
-        return;
-    row->parent = parent + 1;
-    now_a_parent(keep, row->parent);
 }
 
 static bool tells_something(const struct prock_stat *known, const struct prock_stat *now, bool was_alive, bool lives)
@@ -332,14 +96,14 @@ static void refused_stat(struct prock_kept *row)
 
 static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
 {
-    struct prock_kept *row = row_at(keep, place);
+    struct prock_kept *row = prock_kept_at(keep, place);
     struct prock_stat stat;
     char buf[2048];
     size_t len;
     bool unread = row->flags & PROCK_UNREAD;
-    int error = read_file(keep, place, PROCK_KEPT_STAT, "stat", buf, sizeof buf, &len);
+    int error = prock_kept_read(keep, place, PROCK_KEPT_STAT, "stat", buf, sizeof buf, &len);
     if (!error && (error = prock_parse_stat(buf, len, &stat)) && keep->files[place].fds[PROCK_KEPT_STAT] >= 0) {
-        give_back(keep, place, PROCK_KEPT_STAT); /* no longer what it was: see is_ours */
+        prock_kept_give_back(keep, place, PROCK_KEPT_STAT); /* no longer what it was: see is_ours */
         error = prock_read(&keep->root, row->pid, "stat", buf, sizeof buf, &len);
         error = error ? error : prock_parse_stat(buf, len, &stat);
     }
@@ -360,7 +124,7 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
             (tells_something(&known, &stat, was_alive, is_alive(row)) || row->flags & PROCK_REREAD || keep->everything))
             row->flags |= PROCK_REPORT;
         if (unread || known.ppid != stat.ppid)
-            set_parent(keep, place);
+            prock_kept_set_parent(keep, place);
     }
     if (!keep->root.live) {
         uint64_t ticks = prock_multiply(row->stat.utime + row->stat.stime, keep->root.tick_ns);
@@ -382,7 +146,7 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
 
 static int read_memory(struct prock_keep *keep, size_t place)
 {
-    struct prock_kept *row = row_at(keep, place);
+    struct prock_kept *row = prock_kept_at(keep, place);
     const struct prock_stamp *read = &keep->files[place].stamps[PROCK_KEPT_STATM];
     if (!(keep->want & PROCK_WANT_STAT) || row->refused & PROCK_REFUSED_STAT)
         return 0;
@@ -393,7 +157,7 @@ static int read_memory(struct prock_keep *keep, size_t place)
     char buf[512];
     size_t len;
     int error = by_other_thread ? prock_read_memory(&keep->root, row->pid, true, &statm)
-                                : read_file(keep, place, PROCK_KEPT_STATM, "statm", buf, sizeof buf, &len);
+                                : prock_kept_read(keep, place, PROCK_KEPT_STATM, "statm", buf, sizeof buf, &len);
     if (!error && !by_other_thread)
         error = prock_parse_statm(buf, len, &statm);
     if (error)
@@ -406,14 +170,13 @@ static int read_memory(struct prock_keep *keep, size_t place)
 
 static int read_io(struct prock_keep *keep, size_t place)
 {
-    struct prock_kept *row = row_at(keep, place);
-    const struct prock_stamp *read = &keep->files[place].stamps[PROCK_KEPT_IO];
-    if (!(keep->want & PROCK_WANT_IO) || read->own_ns == row->own_ns)
+    struct prock_kept *row = prock_kept_at(keep, place);
+    if (!(keep->want & PROCK_WANT_IO) || !has_run(keep, place, PROCK_KEPT_IO))
         return 0;
     struct prock_io io;
     char buf[2048];
     size_t len;
-    int error = read_file(keep, place, PROCK_KEPT_IO, "io", buf, sizeof buf, &len);
+    int error = prock_kept_read(keep, place, PROCK_KEPT_IO, "io", buf, sizeof buf, &len);
     if (!error)
         error = prock_parse_io(buf, len, &io);
     if (error == -EACCES || error == -ENOTSUP || error == -EBADMSG)
@@ -437,22 +200,22 @@ static int read_leaders_children(struct prock_keep *keep, size_t place)
     int *kept = &keep->files[place].fds[PROCK_KEPT_CHILDREN];
     if (*kept < 0) {
         char reversed[10];
-        for (uint32_t rest = (uint32_t)row_at(keep, place)->pid; rest; rest /= 10)
+        for (uint32_t rest = (uint32_t)prock_kept_at(keep, place)->pid; rest; rest /= 10)
             reversed[len++] = (char)('0' + rest % 10);
         while (len)
             what[digits++] = reversed[--len];
         memcpy(what + digits, "/children", 10);
     }
-    int error = read_file(keep, place, PROCK_KEPT_CHILDREN, what, buf, sizeof buf, &len);
+    int error = prock_kept_read(keep, place, PROCK_KEPT_CHILDREN, what, buf, sizeof buf, &len);
     if (error)
         return error;
     if (len > CHILDREN_WHOLE)
-        return prock_read_children(&keep->root, row_at(keep, place)->pid, 1, &keep->found);
+        return prock_read_children(&keep->root, prock_kept_at(keep, place)->pid, 1, &keep->found);
     error = prock_parse_children(buf, len, &keep->found);
     if (error && *kept >= 0) {
-        give_back(keep, place, PROCK_KEPT_CHILDREN);
+        prock_kept_give_back(keep, place, PROCK_KEPT_CHILDREN);
         keep->found.n = 0;
-        error = prock_read_children(&keep->root, row_at(keep, place)->pid, 1, &keep->found);
+        error = prock_read_children(&keep->root, prock_kept_at(keep, place)->pid, 1, &keep->found);
     }
     return error;
 }
@@ -460,9 +223,9 @@ static int read_leaders_children(struct prock_keep *keep, size_t place)
 /* Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper). */
 static int read_children(struct prock_keep *keep, size_t place)
 {
-    struct prock_kept *row = row_at(keep, place);
+    struct prock_kept *row = prock_kept_at(keep, place);
     const struct prock_stamp *read = &keep->files[place].stamps[PROCK_KEPT_CHILDREN];
-    bool ran = read->own_ns != row->own_ns;
+    bool ran = has_run(keep, place, PROCK_KEPT_CHILDREN);
     if (!(row->flags & PROCK_UNREAD) && !(pids_were_given_away(keep, read) && (ran || row->flags & PROCK_PARENT)))
         return 0;
     keep->found.n = 0;
@@ -481,14 +244,14 @@ static int read_children(struct prock_keep *keep, size_t place)
     stamp(keep, place, PROCK_KEPT_CHILDREN);
     uint32_t tree = row->tree;
     for (size_t i = 0; i < keep->found.n && !error; i++)
-        if (!know(keep, keep->found.v[i]))
-            error = append(keep, keep->found.v[i], tree, (uint32_t)place + 1, 0);
+        if (!prock_kept_knows(keep, keep->found.v[i]))
+            error = prock_kept_append(keep, keep->found.v[i], tree, (uint32_t)place + 1, 0);
     return error;
 }
 
 static int look(struct prock_keep *keep, size_t place)
 {
-    struct prock_kept *row = row_at(keep, place);
+    struct prock_kept *row = prock_kept_at(keep, place);
     uint64_t own_ns = row->own_ns;
     int error = 0;
     row->before_ns = row->own_ns;
@@ -498,7 +261,7 @@ static int look(struct prock_keep *keep, size_t place)
         row->flags |= PROCK_GONE;
         return 0;
     }
-    bool orphaned = row->parent && has_ended(row_at(keep, row->parent - 1));
+    bool orphaned = row->parent && has_ended(prock_kept_at(keep, row->parent - 1));
     if (row->flags & (PROCK_UNREAD | PROCK_REREAD) || keep->everything || orphaned || is_stale(keep, place, own_ns)) {
         error = read_stat(keep, place, own_ns);
         if (error || row->flags & PROCK_GONE)
@@ -508,7 +271,7 @@ static int look(struct prock_keep *keep, size_t place)
     }
     if ((error = read_memory(keep, place)) || (error = read_io(keep, place)) || (error = read_children(keep, place)))
         return error;
-    row = row_at(keep, place); /* the table moves when it grows */
+    row = prock_kept_at(keep, place); /* the table moves when it grows */
     if (row->flags & PROCK_UNREAD)
         row->flags |= PROCK_NEW | PROCK_REPORT;
     row->flags &= ~(unsigned)(PROCK_UNREAD | PROCK_REREAD);
@@ -517,17 +280,21 @@ static int look(struct prock_keep *keep, size_t place)
 
 /* ---- a pass ---- */
 
+/* The last field of loadavg: "0.20 0.18 0.12 1/80 11206". */
 static int64_t read_last_pid(struct prock_keep *keep)
 {
-    char buf[128];
+    char buf[128], path[sizeof keep->root.path + 16];
     if (!keep->root.live)
         return -1;
     ssize_t len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
     if (len <= 0) {
-        keep->loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        prock_close_if_same(keep->loadavg, keep->loadavg_number);
+        snprintf(path, sizeof path, "%s/loadavg", keep->root.path);
+        keep->loadavg = open(path, O_RDONLY | O_CLOEXEC);
+        keep->loadavg_number = keep->loadavg < 0 ? 0 : prock_file_number(keep->loadavg);
         len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
     }
-    if (len < 2 || buf[len - 1] != '\n')
+    if (len < 2 || buf[len - 1] != '\n' || !memchr(buf, '/', (size_t)len))
         return -1;
     const char *space = memrchr(buf, ' ', (size_t)len);
     int32_t pid;
@@ -542,8 +309,8 @@ void prock_keep_init(
 
 int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree)
 {
-    int error = drop_gone(keep);
-    if (error || know(keep, pid))
+    int error = prock_kept_drop_gone(keep);
+    if (error || prock_kept_knows(keep, pid))
         return error;
     if (tree >= keep->trees) {
         uint64_t *ticks = realloc(keep->looked_ticks, (tree + 1) * sizeof *ticks);
@@ -554,16 +321,16 @@ int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree)
         keep->trees = tree + 1;
     }
     keep->looked_ticks[tree] = 0;
-    return append(keep, pid, tree, 0, PROCK_ROOT);
+    return prock_kept_append(keep, pid, tree, 0, PROCK_ROOT);
 }
 
 int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, uint32_t tree)
 {
-    if (know(keep, pid))
+    if (prock_kept_knows(keep, pid))
         return 0;
-    int error = append(keep, pid, tree, 0, 0);
+    int error = prock_kept_append(keep, pid, tree, 0, 0);
     if (!error) {
-        row_at(keep, keep->table->n - 1)->stat.starttime = starttime;
+        prock_kept_at(keep, keep->table->n - 1)->stat.starttime = starttime;
         keep->files[keep->table->n - 1].expects_start = true;
     }
     return error;
@@ -572,21 +339,21 @@ int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, u
 int prock_keep_remove(struct prock_keep *keep, uint32_t tree)
 {
     for (size_t i = 0; i < keep->table->n; i++)
-        if (row_at(keep, i)->tree == tree)
-            row_at(keep, i)->flags |= PROCK_GONE;
-    return drop_gone(keep);
+        if (prock_kept_at(keep, i)->tree == tree)
+            prock_kept_at(keep, i)->flags |= PROCK_GONE;
+    return prock_kept_drop_gone(keep);
 }
 
 void prock_keep_reread(struct prock_keep *keep, int32_t pid)
 {
     uint32_t place;
     if (prock_pidmap_get(&keep->index, pid, &place))
-        row_at(keep, place)->flags |= PROCK_REREAD;
+        prock_kept_at(keep, place)->flags |= PROCK_REREAD;
 }
 
 int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
 {
-    int error = drop_gone(keep);
+    int error = prock_kept_drop_gone(keep);
     if (error)
         return error;
     keep->last_pid = read_last_pid(keep);
@@ -596,8 +363,8 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
     keep->everything = everything;
     keep->next = 0;
     for (size_t i = 0; i < keep->table->n; i++)
-        if (tree < 0 || row_at(keep, i)->tree == tree)
-            row_at(keep, i)->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
+        if (tree < 0 || prock_kept_at(keep, i)->tree == tree)
+            prock_kept_at(keep, i)->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
     return 0;
 }
 
@@ -615,7 +382,7 @@ int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 {
     while (keep->next < keep->table->n) {
         size_t place = keep->next++;
-        bool wanted = keep->tree < 0 || row_at(keep, place)->tree == keep->tree;
+        bool wanted = keep->tree < 0 || prock_kept_at(keep, place)->tree == keep->tree;
         int error = wanted ? look(keep, place) : 0;
         if (error)
             return error;
@@ -629,9 +396,8 @@ int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 void prock_keep_free(struct prock_keep *keep)
 {
     for (size_t i = 0; i < keep->table->n; i++)
-        give_back_all(keep, i);
-    if (keep->loadavg >= 0 && is_ours(keep->loadavg))
-        close(keep->loadavg);
+        prock_kept_give_back_all(keep, i);
+    prock_close_if_same(keep->loadavg, keep->loadavg_number);
     keep->loadavg = -1;
     keep->table->n = 0;
     prock_pidmap_free(&keep->index);

@@ -1,5 +1,5 @@
 /* What members of a tree and all below them use: sums from the leaves up. */
-#include "prock.h"
+#include "keep.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -52,8 +52,7 @@ class _Account:
 class Ledger:
     """One tree's account, from the first update on.
 
-    Rows must have been read parents before children. `update` takes a whole pass, in which every member that is still
-    alive is among the rows or the unreadable ones; `advance` takes what has changed since the last one.
+    Rows must have been read parents before children.
 
     >>> ledger = Ledger()
     >>> ledger.total_ns
@@ -99,19 +98,8 @@ class Ledger:
         """CPU time that the tree used since the first update. Lower bound; never goes down."""
         return self.ended_ns + self.unseen_ns + self._living_ns - self._living_base_ns
 
-    def update(self, rows: Iterable[ProcessInfo], unreadable: Collection[int] = ()) -> None:
-        """Take in one pass over the tree; `unreadable` are pids that exist, but could not be read this time."""
-        present = {row.identity: row for row in rows}
-        ended = [
-            (one, account.own)
-            for one, account in self._accounts.items()
-            if one not in present and one[0] not in unreadable
-        ]
-        self.advance(present.values(), ended, 0)
-        self._living_ns = sum(account.own for account in self._accounts.values())
-
     def advance(self, rows: Collection[ProcessInfo], ended: list[tuple[Identity, int]], living_ns: int) -> None:
-        """Take in what changed: rows of who is new, has waited for children, has got another parent or has become a
+        """Take in what has changed: rows of who is new, has waited for children, has got another parent or has become a
         zombie, and of `to_reread`; who has ended, and its own time as last read; and the sum of the own times of all
         who live."""
         for identity, own_ns in ended:

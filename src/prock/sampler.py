@@ -443,6 +443,16 @@ class TreeSampler:
             self._forest.close()
             raise
         (self.root_pid,) = self._forest.roots
+        self._account = self._forest._trees[self.root_pid]
+
+    @property
+    def root(self) -> Identity:
+        return self._account.root
+
+    @property
+    def root_lives(self) -> bool:
+        """Whether the root had not ended yet in the last sample."""
+        return self._account.root_lives
 
     def __enter__(self) -> TreeSampler:
         return self

@@ -1,8 +1,8 @@
 """CPU over time: `DeltaTracker` from call to call, `CumulativeTracker` from a baseline on.
 
 Both know processes by identity, not by pid: a pid that was given away again starts anew. Neither ever answers a
-negative number, and the first answer about a process is None, as there is no interval yet. Trees go through the ledger:
-children that ended stay counted, whether their parent waited for them or not, and nothing is counted twice.
+negative number, and the first answer about a process is None, as there is no interval yet. Trees are followed by a
+sampler: children that ended stay counted, whether their parent waited for them or not, and nothing is counted twice.
 
 A tracker belongs to one thread; any number of threads may have trackers of their own.
 """
@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 
 from prock import engine as engines
-from prock.engine.protocol import WANT_CPU, WANT_STAT
-from prock.errors import ProckError
-from prock.ledger import Ledger
-from prock.model import CpuPercent, Identity, ProcessInfo, TreeUsage
+from prock.errors import NoSuchProcess
+from prock.model import CpuPercent, Identity, TreeUsage
+from prock.sampler import TreeSampler
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
@@ -38,50 +37,14 @@ class _Mark:
         return 100.0 * max(0, used_ns - self.used_ns) / elapsed if elapsed > 0 else None
 
 
-class _TreeAccount:
-    """A tree's ledger, kept up to date. Once seen, a member stays one until it ends, whoever its parent is by then."""
-
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
-        self.ledger = Ledger()
-
-    def update(self, engine: Engine, rows: list[ProcessInfo], unreadable: set[int]) -> list[ProcessInfo]:
-        """Add the strays to the rows of the tree, and all to the ledger."""
-        present = {row.identity for row in rows}
-        for identity in self.ledger:
-            if identity in present or identity[0] in unreadable:
-                continue
-            try:
-                stray = engine.info(identity[0])
-                found = engine.tree(identity[0], WANT_CPU | WANT_STAT) if stray and stray.identity == identity else None
-            except ProckError:  # refused: there is somebody of that pid, and the ledger keeps what it has
-                unreadable.add(identity[0])
-                continue
-            for member in found[0] if found else ():
-                if member.info is None:
-                    unreadable.add(member.pid)
-                elif member.info.identity not in present:
-                    present.add(member.info.identity)
-                    rows.append(member.info)
-        self.ledger.update(rows, unreadable)
-        return rows
-
-    def begin(self, engine: Engine, rows: list[ProcessInfo], unreadable: set[int]) -> list[ProcessInfo]:
-        """The first update, and a second look at what children brought along that were reaped while it was made."""
-        rows = self.update(engine, rows, unreadable)
-        found = engine.tree(self.identity[0], WANT_CPU | WANT_STAT)
-        self.ledger.rebase(member.info for member in (found[0] if found else ()) if member.info is not None)
-        return rows
-
-
 class _Tracker:
-    """What both trackers share: marks of processes, accounts of trees, and forgetting the dead."""
+    """What both trackers share: marks of processes, samplers of trees, and forgetting the dead."""
 
     def __init__(self, *, engine: Engine | None = None, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._engine = engines.active if engine is None else engine
         self._clock = clock
         self._processes: dict[int, _Mark] = {}
-        self._trees: dict[int, tuple[_Mark, _TreeAccount]] = {}
+        self._trees: dict[int, tuple[_Mark, TreeSampler]] = {}
 
     def prune_dead(self) -> int:
         """Forget processes and trees whose root has ended. Answers how many those were."""
@@ -90,7 +53,7 @@ class _Tracker:
         for pid in dead_processes:
             del self._processes[pid]
         for pid in dead_trees:
-            del self._trees[pid]
+            self._forget_tree(pid)
         return len({*dead_processes, *dead_trees})
 
     def _is_gone(self, mark: _Mark) -> bool:
@@ -111,25 +74,30 @@ class _Tracker:
 
     def _measure_tree(self, root_pid: int | None) -> tuple[_Mark | None, _Mark, TreeUsage] | None:
         """As `_measure_process`; the usage is without a percentage yet."""
-        at_ns = self._clock()
-        found = self._engine.tree(root_pid, WANT_CPU | WANT_STAT)
-        root = found[0][0].info if found else None
-        if found is None or root is None:
-            if root_pid is not None:
-                self._trees.pop(root_pid, None)
-            return None
-        kept, account = self._trees.get(root.pid, (None, None))
-        rows = [member.info for member in found[0] if member.info is not None]
-        unreadable = {member.pid for member in found[0] if member.info is None}
-        if account is None or account.identity != root.identity:
-            kept, account = None, _TreeAccount(root.identity)
-            rows = account.begin(self._engine, rows, unreadable)
-        else:
-            rows = account.update(self._engine, rows, unreadable)
-        now = _Mark(root.identity, at_ns, account.ledger.total_ns)
-        self._trees[root.pid] = (now if kept is None else kept, account)
-        memory = sum(row.rss_bytes for row in rows)
-        return kept, now, TreeUsage(None, memory, len(rows) + len(unreadable))
+        pid = self._own_pid() if root_pid is None else root_pid
+        kept, sampler = self._trees.get(pid, (None, None))
+        sample = None if sampler is None else sampler.sample()
+        if sampler is None or sample is None or not sampler.root_lives:
+            self._forget_tree(pid)
+            kept = None
+            try:
+                sampler = TreeSampler(pid, accounting="ledger", engine=self._engine, clock=self._clock)
+            except NoSuchProcess:
+                return None
+            sample = sampler.sample()
+        now = _Mark(sampler.root, sample.taken_ns, sample.cpu_ns)
+        self._trees[pid] = (now if kept is None else kept, sampler)
+        return kept, now, TreeUsage(None, sample.rss_bytes, sample.process_count)
+
+    def _own_pid(self) -> int:
+        info = self._engine.info(None)
+        assert info is not None
+        return info.pid
+
+    def _forget_tree(self, pid: int) -> None:
+        _, sampler = self._trees.pop(pid, (None, None))
+        if sampler is not None:
+            sampler.close()
 
 
 class DeltaTracker(_Tracker):
@@ -160,7 +128,8 @@ class DeltaTracker(_Tracker):
 
         The first time the percentage is None. A process that was born since counts with all it used, one that ended
         since with what it used up to its last reading, and beyond that if its parent waited for it. A process that
-        existed before but is seen for the first time counts as 0 %. Cost: as `snapshot_tree`, the first time twice.
+        existed before but is seen for the first time counts as 0 %. Cost: as `Forest.sample`, the first time as
+        `Forest.add`. Memory of a process that sleeps may be a second old.
         """
         measured = self._measure_tree(root_pid)
         if measured is None:
@@ -200,7 +169,7 @@ class CumulativeTracker(_Tracker):
     def get_tree_cpu_percent(self, root_pid: int | None = None) -> TreeUsage | None:
         """CPU of a tree since the first call for it, its memory and number of processes now. None only without a root.
 
-        The first time the percentage is None. Cost: as `snapshot_tree`, the first time twice that.
+        The first time the percentage is None. Cost: as `DeltaTracker.get_tree_cpu_percent`.
         """
         measured = self._measure_tree(root_pid)
         if measured is None:
@@ -211,7 +180,7 @@ class CumulativeTracker(_Tracker):
     def get_tree_cpu_ns(self, root_pid: int | None = None) -> int | None:
         """CPU time that a tree used since the first call for it, members that ended included. None without a root.
 
-        Lower bound, see `prock.ledger`; never goes down. Cost: as `snapshot_tree`, the first time twice that.
+        Lower bound, see `prock.ledger`; never goes down. Cost: as `DeltaTracker.get_tree_cpu_percent`.
         """
         measured = self._measure_tree(root_pid)
         return None if measured is None else measured[1].used_ns - (measured[0] or measured[1]).used_ns
@@ -219,7 +188,8 @@ class CumulativeTracker(_Tracker):
     def reset(self) -> None:
         """Forget all baselines: the next call for each process is its first."""
         self._processes.clear()
-        self._trees.clear()
+        for pid in list(self._trees):
+            self._forget_tree(pid)
         self._began_ns = self._clock()
 
     def elapsed(self) -> float:

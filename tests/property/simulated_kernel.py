@@ -1,4 +1,4 @@
-"""A kernel that only keeps CPU accounts: who forks, burns, exits, reaps, and who inherits whose children."""
+"""A kernel that only keeps accounts: who forks, burns, exits, reaps, and who inherits whose children."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Task:
     parent: int
     own: int = 0
     waited: int = 0
+    io: int = 0
+    """Bytes read, of itself and of children that it waited for."""
     reaped: int = 0
     """Descendants that were waited for: each had one page fault."""
     zombie: bool = False
@@ -42,12 +44,13 @@ class Kernel:
 
     def fork(self, parent: int) -> int:
         self.now += 1
-        pid = next(pid for pid in range(2, 10_000) if pid not in self.tasks)
+        pid = self._give_pid()
         self.tasks[pid] = Task(pid, self.now, parent, ignores_sigchld=self.tasks[parent].ignores_sigchld)
         return pid
 
     def burn(self, pid: int, amount: int) -> None:
         self.tasks[pid].own += amount
+        self.tasks[pid].io += amount
         self.burnt += amount
 
     def exit(self, pid: int) -> None:
@@ -67,6 +70,7 @@ class Kernel:
             if child.zombie:
                 self.tasks[parent].waited += child.own + child.waited
                 self.tasks[parent].reaped += 1 + child.reaped
+                self.tasks[parent].io += child.io
                 self._release(child)
 
     def children(self, pid: int) -> list[Task]:
@@ -84,6 +88,9 @@ class Kernel:
             rss_bytes=0, vsize_bytes=0, minor_faults=1, major_faults=0,
             children_minor_faults=task.reaped, children_major_faults=0,
         )  # fmt: skip
+
+    def _give_pid(self) -> int:
+        return next(pid for pid in range(2, 10_000) if pid not in self.tasks)
 
     def _reaper_of(self, task: Task) -> int:
         ancestor = self.tasks[task.parent]
@@ -116,4 +123,38 @@ def read_tree(kernel: Kernel, known: Collection[tuple[int, int]]) -> Iterator[Pr
 
 
 def sample(kernel: Kernel, ledger: Ledger) -> None:
-    ledger.update(list(read_tree(kernel, list(ledger))))
+    update(ledger, list(read_tree(kernel, list(ledger))))
+
+
+def update(ledger: Ledger, rows: list[ProcessInfo]) -> None:
+    """Take in a whole pass: who is not in it has ended."""
+    present = {row.identity for row in rows}
+    ended = [(identity, 0) for identity in ledger if identity not in present]
+    ledger.advance(rows, ended, sum(row.user_ns for row in rows))
+
+
+@dataclass
+class LiveKernel(Kernel):
+    """One that can be asked as a real one is: whatever a process does takes CPU time, and pids go round."""
+
+    pids: int = 60
+    last_pid: int = INIT
+
+    def fork(self, parent: int) -> int:
+        if parent != INIT:
+            self.burn(parent, 1)
+        return super().fork(parent)
+
+    def exit(self, pid: int) -> None:
+        self.burn(pid, 1)
+        super().exit(pid)
+
+    def reap(self, parent: int) -> None:
+        self.burn(parent, 1)
+        super().reap(parent)
+
+    def _give_pid(self) -> int:
+        while True:
+            self.last_pid = self.last_pid % self.pids + 1
+            if self.last_pid not in self.tasks:
+                return self.last_pid

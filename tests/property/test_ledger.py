@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_kernel import INIT, TICK, Kernel, read_tree, sample
+from simulated_kernel import INIT, TICK, Kernel, read_tree, sample, update
 
 from prock.ledger import Ledger
 from prock.model import ProcessInfo
@@ -72,7 +72,7 @@ def test_a_pass_that_the_tree_changes_under(steps: list[Step]) -> None:
     sample(kernel, ledger)
     total = 0
     for rows in passes(kernel, ledger, steps):
-        ledger.update(rows)
+        update(ledger, rows)
         assert total <= ledger.total_ns <= kernel.burnt
         total = ledger.total_ns
 
@@ -91,7 +91,7 @@ def test_a_first_pass_that_the_tree_changes_under(before: list[Step], steps: lis
         if number == 1:
             ledger.rebase(rows)
         else:
-            ledger.update(rows)
+            update(ledger, rows)
         assert total <= ledger.total_ns <= kernel.burnt - used_before
         total = ledger.total_ns
 

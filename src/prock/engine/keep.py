@@ -215,6 +215,10 @@ class PureKeep:
     def _pids_were_given_away(self, since: _Stamp) -> bool:
         return self._last_pid is None or self._last_pid != since.last_pid
 
+    def _has_run(self, member: _Member, since: _Stamp) -> bool:
+        """Ticks are too coarse to tell: where only they are known everybody may have."""
+        return since.own_ns != member.own_ns or not self._ask.live
+
     def _stamp(self, stamp: _Stamp, member: _Member) -> None:
         stamp.at_ns, stamp.own_ns, stamp.last_pid = self._now_ns, member.own_ns, self._last_pid
 
@@ -286,7 +290,7 @@ class PureKeep:
                 self._stamp(stamp, member)
 
     def _read_io(self, member: _Member) -> None:
-        if not self._want & WANT_IO or (member.io_read.own_ns == member.own_ns and member.io_read.at_ns >= 0):
+        if not self._want & WANT_IO or not self._has_run(member, member.io_read):
             return
         try:
             io = self._ask.disk_io(member.pid)
@@ -303,7 +307,7 @@ class PureKeep:
     def _read_children(self, member: _Member) -> None:
         """Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper)."""
         stamp = member.children_read
-        ran = stamp.own_ns != member.own_ns
+        ran = self._has_run(member, stamp)
         if not member.is_new and not (self._pids_were_given_away(stamp) and (ran or member.has_children)):
             return
         try:

@@ -1,0 +1,242 @@
+"""The sampler against a simulated kernel that goes on between any two questions: never down, never too much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from simulated_kernel import INIT, TICK, LiveKernel
+from test_ledger import STEPS, Step, finish
+
+from prock import NoSuchProcess
+from prock.engine.keep import PureKeep
+from prock.ledger import WAITED_SLACK_NS
+from prock.model import DiskIo, ProcessInfo, Scan
+from prock.sampler import Forest, TreeSample
+
+MS = 1_000_000
+SECOND = 1000 * MS
+
+
+class SimulatedEngine:
+    """Answers what the sampler asks of an engine; before each answer the kernel goes on by a step."""
+
+    name = "simulated"
+    root = "/proc"
+    live = True
+
+    def __init__(self, kernel: LiveKernel, go_on: Callable[[], object] = lambda: None) -> None:
+        self.kernel = kernel
+        self.go_on = go_on
+
+    def keep(self, want: int, descriptors: int) -> PureKeep:
+        return PureKeep(self, want, 1)
+
+    def last_pid(self) -> int:
+        self.go_on()
+        return self.kernel.last_pid
+
+    def own_ns(self, pid: int) -> int | None:
+        self.go_on()
+        task = self.kernel.tasks.get(pid)
+        return None if task is None else task.own * MS
+
+    def info(self, pid: int | None) -> ProcessInfo | None:
+        self.go_on()
+        assert pid is not None
+        return self._row(pid) if pid in self.kernel.tasks else None
+
+    def _row(self, pid: int) -> ProcessInfo:
+        row = self.kernel.row(pid)
+        return row._replace(user_ns=row.user_ns * MS, children_user_ns=row.children_user_ns * MS)
+
+    def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
+        self.go_on()
+        return [child.pid for child in self.kernel.children(pid)] if pid in self.kernel.tasks else None
+
+    def resident_and_virtual(self, pid: int, info: ProcessInfo) -> tuple[int, int] | None:
+        return (0, 0)
+
+    def disk_io(self, pid: int) -> DiskIo | None:
+        self.go_on()
+        task = self.kernel.tasks.get(pid)
+        return None if task is None else DiskIo(task.io, 0, 0, 0, 0, 0, 0)
+
+    def scan(self) -> Scan:
+        return Scan([self._row(pid) for pid in self.kernel.tasks if pid != INIT])
+
+
+class World:
+    """A kernel with a history, and a forest that follows its one tree."""
+
+    def __init__(self, before: list[Step]) -> None:
+        self.kernel = LiveKernel()
+        for step in before:
+            self.act(step)
+        self.engine = SimulatedEngine(self.kernel)
+        self.now_ns = 0
+        self.used_before = self.kernel.burnt
+        self.forest = Forest([self.kernel.root], io=True, engine=self.engine, clock=self.clock)  # type: ignore[arg-type]
+        self.last = self.sample()
+
+    def clock(self) -> int:
+        self.now_ns += SECOND // 10
+        return self.now_ns
+
+    def act(self, step: Step) -> None:
+        kernel = self.kernel
+        living = kernel.living()
+        pid = living[step[1] % len(living)]
+        if step[0] == "fork" and len(kernel.tasks) < kernel.pids // 2:
+            kernel.fork(pid)
+        elif step[0] == "burn":
+            kernel.burn(pid, step[2])
+        elif step[0] == "exit" and pid != kernel.root:
+            kernel.exit(pid)
+        elif step[0] == "reap":
+            kernel.reap(pid)
+        elif step[0] == "ignore":
+            kernel.tasks[pid].ignores_sigchld = True
+
+    def sample(self) -> TreeSample:
+        return self.forest.sample()[self.kernel.root]
+
+    def check(self) -> TreeSample:
+        now = self.sample()
+        assert self.last.cpu_ns <= now.cpu_ns <= (self.kernel.burnt - self.used_before) * MS
+        assert now.disk_io is not None and self.last.disk_io is not None
+        assert self.last.disk_io.read_bytes <= now.disk_io.read_bytes <= self.kernel.burnt - self.used_before
+        assert now.cpu_percent is not None and now.cpu_percent >= 0
+        for member in now.members:
+            assert member.cpu_percent is None or member.cpu_percent >= 0
+        self.last = now
+        return now
+
+
+@settings(max_examples=1500, deadline=None)
+@given(before=STEPS, steps=STEPS)
+def test_between_samples(before: list[Step], steps: list[Step]) -> None:
+    world = World(before)
+    for step in steps:
+        world.act(step)
+        if step[0] == "sample":
+            world.check()
+    now = world.check()
+    assert now.process_count == len({member.pid for member in now.members}) == len(now.members)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(before=STEPS, steps=STEPS)
+def test_while_a_sample_is_taken(before: list[Step], steps: list[Step]) -> None:
+    """Every answer may already be about another state of the tree."""
+    world = World(before)
+    history = iter(steps)
+
+    def go_on() -> None:
+        step = next(history, None)
+        if step is not None:
+            world.act(step)
+
+    world.engine.go_on = go_on
+    for _ in range(8):
+        world.check()
+    world.check()
+    world.check()
+
+
+@settings(max_examples=800, deadline=None)
+@given(steps=STEPS)
+def test_all_is_counted_where_every_child_is_waited_for(steps: list[Step]) -> None:
+    """As a shell or make does it. Unknown remains only what the ticks of ``cutime`` hide."""
+    world = World([])
+    kernel = world.kernel
+    for step in steps:
+        living = kernel.living()
+        pid = living[step[1] % len(living)]
+        if step[0] == "sample":
+            world.check()
+        elif step[0] == "exit" and pid != kernel.root and not kernel.children(pid):
+            finish(kernel, pid)
+        elif step[0] in ("fork", "burn"):
+            world.act(step)
+    while len(kernel.tasks) > 2:
+        for task in list(kernel.tasks.values()):
+            if task.pid not in (INIT, kernel.root) and not kernel.children(task.pid):
+                finish(kernel, task.pid)
+    world.check()
+    now = world.check()
+    used = kernel.burnt - world.used_before
+    assert now.cpu_ns > (used - 3 * TICK) * MS
+    assert now.disk_io is not None and now.disk_io.read_bytes == used
+    assert now.process_count == 1
+
+
+def test_members_stay_members_whoever_adopts_them() -> None:
+    world = World([])
+    kernel = world.kernel
+    middle = kernel.fork(kernel.root)
+    below = kernel.fork(middle)
+    assert world.check().process_count == 3
+    kernel.exit(middle)
+    kernel.reap(kernel.root)
+    kernel.burn(below, 100)
+    now = world.check()
+    assert {member.pid for member in now.members} == {kernel.root, below}
+    assert {member.ppid for member in now.members if member.pid == below} == {INIT}
+    assert now.cpu_ns >= 100 * MS
+
+
+def test_a_pid_that_is_given_away_again_is_a_stranger() -> None:
+    world = World([])
+    kernel = world.kernel
+    child = kernel.fork(kernel.root)
+    kernel.burn(child, 7)
+    world.check()
+    finish(kernel, child)
+    kernel.last_pid = child - 1
+    assert kernel.fork(INIT) == child
+    kernel.fork(INIT)
+    kernel.tasks[child].own = 50  # of a stranger
+    assert world.check().process_count == 1
+
+
+def test_a_subreaper_in_the_tree_is_found_to_adopt_whom_nobody_saw() -> None:
+    world = World([])
+    kernel = world.kernel
+    kernel.tasks[kernel.root].subreaper = True
+    middle = kernel.fork(kernel.root)
+    world.check()
+    kernel.fork(middle)
+    kernel.exit(middle)
+    assert world.check().process_count == 3
+
+
+def test_what_never_arrived_at_a_parent_explains_nothing_later() -> None:
+    world = World([])
+    kernel = world.kernel
+    kernel.tasks[kernel.root].ignores_sigchld = True
+    child = kernel.fork(kernel.root)
+    kernel.burn(child, 100)
+    world.check()
+    kernel.exit(child)
+    world.check()
+    world.check()
+    kernel.tasks[kernel.root].ignores_sigchld = False
+    unseen = kernel.fork(kernel.root)
+    kernel.burn(unseen, 90)
+    finish(kernel, unseen)
+    now = world.check()
+    assert now.unseen_cpu_ns >= 90 * MS - 2 * WAITED_SLACK_NS
+    assert now.disk_io is not None and now.disk_io.read_bytes >= 190
+
+
+def test_roots_do_not_overlap() -> None:
+    world = World([])
+    kernel = world.kernel
+    child = kernel.fork(kernel.root)
+    world.check()
+    with pytest.raises(ValueError, match="already"):
+        world.forest.add(child)
+    with pytest.raises(NoSuchProcess):
+        world.forest.add(59)
