@@ -106,7 +106,7 @@ static PyObject *sample_row(
         percent((int64_t)sum->used_ns, interval_ns),
         number_or_none(memory, sum->rss_bytes),
         number_or_none(memory, sum->vsize_bytes),
-        io_or_none(proc, self->want & PROCK_WANT_IO, &sum->io),
+        io_or_none(proc, sum->has_io, &sum->io),
         prock_py_refused_names(proc, row->refused),
     };
     return prock_py_record(proc, proc->member_sample, sizeof items / sizeof *items, items);

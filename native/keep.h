@@ -88,6 +88,7 @@ int prock_table_copy(const struct prock_table *table, struct prock_table *copy);
 struct prock_subtree {
     uint64_t processes, threads, cpu_ns, used_ns, rss_bytes, vsize_bytes;
     struct prock_io io;
+    bool has_io; /* of one at least */
 };
 /* Places of a tree's members, root first, then breadth first, and the sums of each by its place; both to be freed. The
  * caller may have put something into used_ns, and passes sums that are zero but for that: as many as the table has

@@ -46,8 +46,10 @@ static void add(const struct prock_table *table, uint64_t tick_ns, uint32_t plac
     sum->cpu_ns += row->own_ns + prock_multiply(row->stat.cutime, tick_ns) + prock_multiply(row->stat.cstime, tick_ns);
     sum->rss_bytes += row->rss_bytes;
     sum->vsize_bytes += row->vsize_bytes;
-    if (row->flags & PROCK_HAS_IO)
+    if (row->flags & PROCK_HAS_IO) {
         prock_add_io(&sum->io, &row->io);
+        sum->has_io = true;
+    }
     uint32_t parent = above(table, row);
     if (parent) {
         struct prock_subtree *up = &sums[parent - 1];
@@ -58,6 +60,7 @@ static void add(const struct prock_table *table, uint64_t tick_ns, uint32_t plac
         up->rss_bytes += sum->rss_bytes;
         up->vsize_bytes += sum->vsize_bytes;
         prock_add_io(&up->io, &sum->io);
+        up->has_io = up->has_io || sum->has_io;
     }
 }
 

@@ -14,7 +14,6 @@ from prock.model import (
     ProcessStats,
     Scan,
     TreeStats,
-    TreeTotals,
     TreeUsage,
 )
 from prock.process import (
@@ -48,8 +47,10 @@ from prock.tree import collect_descendants_from_map, is_descendant_of
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
     from prock.follow import awatch, watch
+    from prock.forest import Forest
     from prock.monitor import Monitor, MonitorResult
-    from prock.sampler import Forest, TreeSample, TreeSampler
+    from prock.sample import TreeSample, TreeTotals
+    from prock.sampler import TreeSampler
     from prock.trackers import CumulativeTracker, DeltaTracker
 
 __version__ = "0.1.0"
@@ -110,11 +111,12 @@ __all__ = [
 _OVER_TIME = {
     "CumulativeTracker": "trackers",
     "DeltaTracker": "trackers",
-    "Forest": "sampler",
+    "Forest": "forest",
     "Monitor": "monitor",
     "MonitorResult": "monitor",
-    "TreeSample": "sampler",
+    "TreeSample": "sample",
     "TreeSampler": "sampler",
+    "TreeTotals": "sample",
     "awatch": "follow",
     "watch": "follow",
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 
-from prock.sampler import TreeSample, TreeSampler
+from prock.sample import TreeSample
+from prock.sampler import TreeSampler
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:

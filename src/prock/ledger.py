@@ -86,6 +86,9 @@ class Ledger:
         """The members that were alive at the last update, parents before their children."""
         return iter(self._accounts)
 
+    def __len__(self) -> int:
+        return len(self._accounts)
+
     def __contains__(self, identity: Identity) -> bool:
         return identity in self._accounts
 

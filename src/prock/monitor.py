@@ -7,7 +7,8 @@ import time
 
 from prock._records import NamedTuple
 from prock.follow import Deadlines
-from prock.model import CpuPercent, DiskIo, TreeTotals
+from prock.model import CpuPercent, DiskIo
+from prock.sample import TreeTotals
 from prock.sampler import TreeSampler
 
 TYPE_CHECKING = False  # see _records.py

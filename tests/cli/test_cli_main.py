@@ -26,9 +26,23 @@ from prock.cli import COMMANDS, main
 from prock.cli.command import pid_argument
 from prock.cli.output import Failure
 
-ALL_JSON = [(name, "--json") for name in COMMANDS]
+ENDLESS = {"top": ("--plain", "--count", "1", "--interval", "0.01")}
+"""What makes those come to an end that would follow a tree to its own."""
+ALL_PLAIN = [(name, *ENDLESS.get(name, ())) for name in COMMANDS]
+ALL_JSON = [(*called, "--json") for called in ALL_PLAIN]
 NOT_PIDS = ["abc", "0", "-5", "1_000", "１２", "1.5", "+3", " 7", "", "2147483648", "9" * 5000, "1\n2", "\x1b[31m"]
-UNWANTED = ("rich", "asyncio", "typing", "subprocess", "dataclasses", "json", "shutil", "ctypes")
+UNWANTED = (
+    "rich",
+    "textual",
+    "asyncio",
+    "threading",
+    "typing",
+    "subprocess",
+    "dataclasses",
+    "json",
+    "shutil",
+    "ctypes",
+)
 
 
 def test_alone_it_prints_help_as_an_error() -> None:
@@ -71,7 +85,7 @@ def test_garbage_is_no_pid(text: str) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["stat", "tree"])
+@pytest.mark.parametrize("name", ["stat", "tree", "top"])
 @pytest.mark.parametrize("text", ["abc", "-5", "\x1b[31m\n"])
 def test_garbage_is_a_usage_error(name: str, text: str) -> None:
     done = prock(name, text)
@@ -95,6 +109,13 @@ def test_garbage_is_a_usage_error(name: str, text: str) -> None:
         ["scan", "--sort", "pid"],
         ["scan", "\x1b[31m\n"],
         ["doctor", "1"],
+        ["top", "1", "--name", "x"],
+        ["top", "--full"],
+        ["top", "--name", "("],
+        ["top", "--sort", "io"],
+        ["top", "--interval", "0"],
+        ["top", "--count", "-1"],
+        ["top", "--name"],
     ],
 )
 def test_wrong_arguments_are_usage_errors(arguments: list[str]) -> None:
@@ -103,20 +124,20 @@ def test_wrong_arguments_are_usage_errors(arguments: list[str]) -> None:
     assert is_one_line(done.stderr, f"prock {arguments[0]}: ")
 
 
-@pytest.mark.parametrize("name", ["stat", "tree"])
+@pytest.mark.parametrize("name", ["stat", "tree", "top"])
 @pytest.mark.parametrize("option", [[], ["--json"]])
 def test_a_pid_that_never_was(name: str, option: list[str]) -> None:
     done = prock(name, NO_PID, *option)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"prock {name}: no process {NO_PID}\n")
 
 
-@pytest.mark.parametrize("name", ["stat", "tree"])
+@pytest.mark.parametrize("name", ["stat", "tree", "top"])
 def test_a_process_that_ended(name: str, dead_pid: int) -> None:
     done = prock(name, dead_pid)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"prock {name}: no process {dead_pid}\n")
 
 
-@pytest.mark.parametrize("arguments", [*((name,) for name in COMMANDS), *ALL_JSON, ("--help",), ("stat", "--help")])
+@pytest.mark.parametrize("arguments", [*ALL_PLAIN, *ALL_JSON, ("--help",), ("stat", "--help")])
 def test_a_reader_that_went_away_ends_it_quietly(arguments: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -127,7 +148,7 @@ def test_a_reader_that_went_away_ends_it_quietly(arguments: tuple[str, ...]) -> 
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("arguments", [*((name,) for name in COMMANDS), *ALL_JSON, ("--help",), ("--version",)])
+@pytest.mark.parametrize("arguments", [*ALL_PLAIN, *ALL_JSON, ("--help",), ("--version",)])
 def test_a_full_disk_is_said_in_one_line(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -160,7 +181,7 @@ def test_nobody_to_complain_to(arguments: tuple[str, ...], code: int) -> None:
     assert (done.returncode, done.stdout) == (code, b"")
 
 
-@pytest.mark.parametrize("name", ["tree", "scan"])
+@pytest.mark.parametrize("name", ["tree", "scan", "top"])
 def test_ctrl_c_in_an_interval_ends_it_as_a_shell_expects(name: str) -> None:
     watch = Watch(name)
     watch.popen.send_signal(signal.SIGINT)
@@ -197,12 +218,12 @@ def test_no_descriptor_left_is_said_in_one_line() -> None:
     assert "Too many open files" in done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_colours_are_for_terminals(name: str) -> None:
-    assert "\x1b[" in on_terminal(name)
-    assert "\x1b" not in on_terminal(name, env=environment(NO_COLOR="1"))
-    assert "\x1b" not in on_terminal(name, env=environment(TERM="dumb"))
-    assert "\x1b" not in prock(name).stdout
+@pytest.mark.parametrize("called", ALL_PLAIN)
+def test_colours_are_for_terminals(called: tuple[str, ...]) -> None:
+    assert "\x1b[" in on_terminal(*called)
+    assert "\x1b" not in on_terminal(*called, env=environment(NO_COLOR="1"))
+    assert "\x1b" not in on_terminal(*called, env=environment(TERM="dumb"))
+    assert "\x1b" not in prock(*called).stdout
 
 
 @pytest.mark.parametrize("columns", [70, 75])
@@ -215,16 +236,16 @@ def test_rows_are_cut_for_a_terminal_and_for_nothing_else(columns: int, hostile:
     assert prock("tree", hostile).stdout.split("\n")[1].endswith(name)
 
 
-@pytest.mark.parametrize("name", ["stat", "tree"])
+@pytest.mark.parametrize("name", ["stat", "tree", "top"])
 def test_a_hostile_name_breaks_nothing(name: str, hostile: int) -> None:
-    text = prock(name, hostile).stdout
+    text = prock(name, *ENDLESS.get(name, ()), hostile).stdout
     assert r"a) b\n\x1b[31m\xe9\xff" in text
     assert all(line.isprintable() for line in text.split("\n"))
 
 
-@pytest.mark.parametrize("name", ["stat", "tree"])
+@pytest.mark.parametrize("name", ["stat", "tree", "top"])
 def test_a_hostile_name_in_json(name: str, hostile: int) -> None:
-    done = prock(name, hostile, "--json")
+    done = prock(name, *ENDLESS.get(name, ()), hostile, "--json")
     assert done.stdout.isascii()
     assert all(line.isprintable() for line in done.stdout.split("\n"))
     assert r"\ud" not in done.stdout.lower()  # half of a surrogate pair, which strict readers refuse
@@ -238,9 +259,9 @@ def test_what_the_encoding_cannot_carry_is_escaped(hostile: int, family: object)
         assert done.stdout.isascii()
 
 
-@pytest.mark.parametrize("name", ["stat", "tree", "scan"])
-def test_start_imports_nothing_dear(name: str) -> None:
-    imported = _imported("-m", "prock", name) - _imported("-c", "pass")
+@pytest.mark.parametrize("called", [called for called in ALL_PLAIN if called[0] != "doctor"])
+def test_start_imports_nothing_dear(called: tuple[str, ...]) -> None:
+    imported = _imported("-m", "prock", *called) - _imported("-c", "pass")
     assert "argparse" in imported
     assert not [module for module in imported if module.partition(".")[0] in UNWANTED]
 

@@ -11,9 +11,10 @@ from test_ledger import STEPS, Step, finish
 
 from prock import NoSuchProcess
 from prock.engine.keep import PureKeep
+from prock.forest import Forest
 from prock.ledger import WAITED_SLACK_NS
 from prock.model import DiskIo, ProcessInfo, Scan
-from prock.sampler import Forest, TreeSample
+from prock.sample import TreeSample
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -77,7 +78,7 @@ class World:
         self.engine = SimulatedEngine(self.kernel)
         self.now_ns = 0
         self.used_before = self.kernel.burnt
-        self.forest = Forest([self.kernel.root], io=True, engine=self.engine, clock=self.clock)  # type: ignore[arg-type]
+        self.forest = Forest([self.kernel.root], io=True, accounting="ledger", engine=self.engine, clock=self.clock)  # type: ignore[arg-type]
         self.last = self.sample()
 
     def clock(self) -> int:

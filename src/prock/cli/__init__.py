@@ -17,6 +17,7 @@ COMMANDS = {
     "stat": "everything about one process",
     "tree": "a process and all that it started, with subtree totals",
     "scan": "the trees of this machine that use the most",
+    "top": "follow a tree, on the whole screen or as tables",
     "doctor": "what prock can measure here, and what would enable the rest",
 }
 

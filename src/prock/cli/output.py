@@ -78,11 +78,15 @@ def write(lines: Iterable[str]) -> None:
         raise Failure(f"cannot write the output: {error.strerror}") from None
 
 
-def write_json(document: Mapping[str, object]) -> None:
-    """One document in ASCII: no name in it can reach the terminal. Indented for eyes, one line for programs."""
+def write_json(document: Mapping[str, object], *, one_line: bool = False) -> None:
+    """One document in ASCII: no name in it can reach the terminal. Indented for eyes, one line for programs.
+
+    Where many documents follow each other, each is one line for everybody.
+    """
     import json
 
-    write([json.dumps(document, ensure_ascii=True, allow_nan=False, indent=2 if _is_terminal() else None)])
+    indent = 2 if _is_terminal() and not one_line else None
+    write([json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)])
 
 
 def complain(called: str, message: str, exit_code: int = 1) -> int:

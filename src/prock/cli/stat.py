@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.write_json(subject.as_json())
     else:
-        output.write(_page(subject, output.Screen()))
+        output.write(page(subject, output.Screen()))
     return 0
 
 
@@ -134,7 +134,7 @@ def cpu_as_json(time_used: CpuTime) -> dict[str, int]:
     }
 
 
-def _page(subject: Subject, screen: output.Screen) -> list[str]:
+def page(subject: Subject, screen: output.Screen) -> list[str]:
     info = subject.info
     facts = [
         ("process", f"{info.pid} {screen.clean(info.comm)}"),

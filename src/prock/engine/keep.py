@@ -378,14 +378,18 @@ class PureFrame:
             numbers = [1, info.num_threads, row.own_ns + waited, (used or 0) + extra.get(info.pid, 0), *row.memory]
             mine = sums.setdefault(info.pid, [0] * 6)
             mine[:] = map(int.__add__, mine, numbers)
-            ios[info.pid] = ios.get(info.pid, NO_IO) + (row.io or NO_IO)
+            if row.io is not None:
+                ios[info.pid] = ios.get(info.pid, NO_IO) + row.io
             if row.parent in rows and row.parent is not None:
                 above = sums.setdefault(row.parent, [0] * 6)
                 above[:] = map(int.__add__, above, mine)
-                ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
-        return [self._sample(row, sums[row.info.pid], ios[row.info.pid], interval_ns, pss) for row in order]
+                if info.pid in ios:
+                    ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
+        return [self._sample(row, sums[row.info.pid], ios.get(row.info.pid), interval_ns, pss) for row in order]
 
-    def _sample(self, row: _Row, sums: list[int], io: DiskIo, interval_ns: int, pss: dict[int, int]) -> MemberSample:
+    def _sample(
+        self, row: _Row, sums: list[int], io: DiskIo | None, interval_ns: int, pss: dict[int, int]
+    ) -> MemberSample:
         def percent(ns: int | None) -> CpuPercent | None:
             return None if ns is None or interval_ns <= 0 else 100.0 * ns / interval_ns
 
@@ -409,7 +413,7 @@ class PureFrame:
             subtree_cpu_percent=percent(sums[3]),
             subtree_rss_bytes=sums[4] if self._want & WANT_STAT else None,
             subtree_vsize_bytes=sums[5] if self._want & WANT_STAT else None,
-            subtree_disk_io=io if self._want & WANT_IO else None,
+            subtree_disk_io=io,
             refused=tuple(name for name in ("stat", "io", "children") if name in row.refused),
         )
 

@@ -1,0 +1,138 @@
+"""What is known of one followed tree from sample to sample: its ledgers, its members' shares of memory."""
+
+from __future__ import annotations
+
+import time
+
+from prock.io_ledger import NOTHING, IoLedger
+from prock.ledger import Ledger
+from prock.model import DiskIo, Identity, ProcessInfo
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from prock.engine.protocol import Engine, Sums
+
+    Change: TypeAlias = tuple[ProcessInfo, DiskIo | None, bool]
+    """A row, its I/O, and whether it has had children."""
+    End: TypeAlias = tuple[Identity, int, DiskIo | None]
+    """Who ended, with its own CPU and I/O as last read."""
+
+PSS_EVERY_NS = 10_000_000_000
+"""How old a member's share of memory gets before it is read again ..."""
+PSS_SHARE = 50
+"""... and the part of the time (one 50th) that all such readings may take, as they hold a lock of who is read."""
+NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
+
+
+class Followed:
+    """One tree."""
+
+    def __init__(self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool) -> None:
+        self.root = root.identity
+        self.number = number
+        """The engine's for it."""
+        self.ledger = Ledger()
+        self.io = IoLedger() if io else None
+        self.knows_io = False
+        """Whether anybody ever told of it."""
+        self.memory = memory
+        self.shares = Shares() if pss else None
+        self.sessions: set[int] = set()
+        """Those that a member leads or led: who is in one, and was born since, descends from a member."""
+        self.began_ticks = 0
+        self.began_ns = self.taken_ns = self.boottime_ns = 0
+        self.root_lives = True
+        self.sums: Sums = NO_SUMS
+        self.ended: list[End] = []
+        """In the last sample."""
+        self.cpu_ns = self.cpu_before_ns = 0
+        self._ended_early: list[End] = []
+
+    def begin(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+        """Take the first pass of the baseline."""
+        self.began_ticks = max((row.start_ticks for row, _, _ in changed), default=0)
+        self._take(changed, ended, sums)
+
+    def begin_again(self, changed: list[Change], ended: list[End]) -> None:
+        """Take the second: see `Ledger.rebase`. Who ended meanwhile is told with the first sample."""
+        if self.io is not None:
+            for row, io, _ in changed:
+                if io is not None:
+                    self.io.open(row.identity, io, existed=True)
+        self.ledger.rebase([row for row, _, _ in changed])
+        self._note_sessions(changed)
+        self._ended_early = ended
+
+    def advance(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+        """Take a sample."""
+        self._take(changed, self._ended_early + ended if self._ended_early else ended, sums)
+        self._ended_early = []
+        self.cpu_before_ns = self.cpu_ns
+        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns)
+
+    def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+        self.sums = sums
+        self.ended = ended
+        if self.io is not None:
+            for row, io, _ in changed:
+                if io is not None and row.identity not in self.ledger:
+                    self.io.open(row.identity, io, existed=self.ledger.existed(row))
+                self.knows_io = self.knows_io or io is not None
+        rows = [row for row, _, _ in changed]
+        self.ledger.advance(rows, [(identity, own_ns) for identity, own_ns, _ in ended], sums[2])
+        if self.io is not None:
+            parents = [(row, io) for row, io, is_parent in changed if io is not None and is_parent]
+            last = {identity: io for identity, _, io in ended if io is not None}
+            self.io.advance(parents, last, self.ledger.inherited, sums[5])
+        for identity, _, _ in ended:
+            self.root_lives = self.root_lives and identity != self.root
+        self._note_sessions(changed)
+        if self.shares is not None:
+            self.shares.forget([identity[0] for identity, _, _ in ended])
+            self.shares.forget([row.pid for row in rows if not row.is_alive])
+
+    def _note_sessions(self, changed: list[Change]) -> None:
+        self.sessions.update(row.session for row, _, _ in changed if row.session == row.pid)
+
+    @property
+    def unseen_ns(self) -> int:
+        """Of the total: what is in no member's own time."""
+        return self.cpu_ns - (self.ledger.total_ns - self.ledger.unseen_ns)
+
+
+class Shares:
+    """Proportional shares of memory (PSS) of one tree's members, read slowly."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, int]] = {}
+        """Of pids: bytes, and when they were read."""
+        self._allowance_ns = PSS_EVERY_NS // PSS_SHARE
+
+    def read(self, engine: Engine, pids: list[int], now_ns: int, elapsed_ns: int) -> None:
+        """Those that are due, the oldest first, as far as their part of the time goes."""
+        self._allowance_ns = min(self._allowance_ns + elapsed_ns // PSS_SHARE, PSS_EVERY_NS // PSS_SHARE)
+        if self._allowance_ns <= 0:
+            return
+        known = self._known
+        due = [pid for pid in pids if pid not in known or now_ns - known[pid][1] >= PSS_EVERY_NS]
+        due.sort(key=lambda pid: known[pid][1] if pid in known else -1)
+        began_ns = time.monotonic_ns()
+        for pid, share in zip(due, engine.pss(due, began_ns + self._allowance_ns), strict=False):
+            if share is None:
+                known.pop(pid, None)
+            else:
+                known[pid] = (share, now_ns)
+        self._allowance_ns -= time.monotonic_ns() - began_ns
+
+    def forget(self, pids: list[int]) -> None:
+        for pid in pids:
+            self._known.pop(pid, None)
+
+    @property
+    def bytes_of(self) -> dict[int, int]:
+        return {pid: share for pid, (share, _) in self._known.items()}
+
+    def oldest_ns(self, now_ns: int) -> int | None:
+        return max((now_ns - at_ns for _, at_ns in self._known.values()), default=None)

@@ -1,0 +1,293 @@
+"""Follow any number of trees in one pass: who belongs to them, and what each uses.
+
+Once a member, always a member, until it ends: whoever starts a session of its own, is orphaned or handed to somebody
+outside stays. Processes are known by identity, not by pid. What was used goes through the ledger, so totals never fall
+and hold nothing twice; what belongs to no living process stands in the sample as a figure of its own.
+
+A sample is one call into the engine (see `prock.engine.protocol.Keep`), and where perf accounts for the trees one more
+for each. Members that the kernel's lists of children do not lead to (a list can miss one while its process forks; an
+orphan can be handed on before it was seen) are found by a scan of the machine, half a minute after the last one, or
+after much has come and gone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _thread import allocate_lock  # the module threading around it costs two milliseconds to import
+from _weakref import ref
+
+from prock import engine as engines
+from prock.engine.procfs import check_pid
+from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
+from prock.errors import NoSuchProcess
+from prock.followed import NO_SUMS, Followed
+from prock.sample import TreeSample
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prock.engine.protocol import Engine, Frame
+    from prock.model import ProcessInfo
+
+ACCOUNTING = ("auto", "perf", "ledger")
+VERIFY_NS = 30_000_000_000
+VERIFY_AFTER_CHURN_NS = 1_000_000_000
+VERIFY_SHARE = 100
+"""Scans of the machine take at most one 100th of the time, however large it is."""
+
+_forests: list[ref[Forest]] = []
+
+
+class Forest:
+    """Several trees, followed in one pass: a supervisor of 50 workers pays once.
+
+    `sample` answers each root's `TreeSample`. Trees do not overlap: a root that is a member of another root's tree is
+    refused with `ValueError`, and one that was there first stays a tree of its own. A tree whose members have all
+    ended stays until it is removed, or its root's pid, given away again, is added anew. Options as of `TreeSampler`.
+
+    >>> import os
+    >>> with Forest([os.getpid()]) as forest:
+    ...     forest.sample()[os.getpid()].process_count >= 1
+    True
+    """
+
+    def __init__(
+        self,
+        roots: Iterable[int] = (),
+        *,
+        memory: bool = True,
+        io: bool = False,
+        pss: bool = False,
+        accounting: str = "auto",
+        engine: Engine | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        if accounting not in ACCOUNTING:
+            raise ValueError(f"{accounting!r} is no accounting: choose one of {', '.join(ACCOUNTING)}")
+        self._engine = engines.active if engine is None else engine
+        self._clock = clock
+        self._options = {"memory": memory, "io": io, "pss": pss}
+        self.descriptors = _share_of_descriptors()
+        """How many it may hold open: a share of the soft limit, which is never raised."""
+        want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
+        self._keep = self._engine.keep(want, self.descriptors)
+        self._trees: dict[int, Followed] = {}
+        self._verified_ns = clock()
+        self._verify_cost_ns = 0
+        self._churn = 0
+        self._lock = allocate_lock()
+        self._pid = os.getpid()
+        self._closed = False
+        _forests[:] = [known for known in _forests if known() is not None]
+        _forests.append(ref(self))
+        try:
+            for root in roots:
+                self.add(root)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Forest:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._trees)
+
+    @property
+    def roots(self) -> tuple[int, ...]:
+        return tuple(self._trees)
+
+    def tree(self, root: int) -> Followed:
+        """What is known of a root's tree. Raises `KeyError` where it is no root here."""
+        return self._trees[root]
+
+    def close(self) -> None:
+        """Give back all descriptors. A sample after that is refused with `ValueError`."""
+        with self._lock:
+            self._closed = True
+            self._keep.close()
+
+    def add(self, root: int | None = None) -> None:
+        """Follow one more tree, from now on. Cost: two passes over it, and where perf accounts for it, its attachment.
+
+        Raises `NoSuchProcess`, and `AccessDenied` where the root refuses, or with ``accounting="perf"`` anything below.
+        """
+        with self._lock:
+            self._check_open()
+            info = self._engine.info(check_pid(root))
+            if info is None:
+                raise NoSuchProcess(root or os.getpid())
+            for pid, tree in self._trees.items():
+                if tree.ledger.identity_of(info.pid) is not None:
+                    raise ValueError(f"process {info.pid} is followed already, as part of the tree of {pid}")
+            if info.pid in self._trees:
+                self._drop(info.pid)
+            taken = {tree.number for tree in self._trees.values()}
+            number = next(number for number in range(len(taken) + 1) if number not in taken)
+            try:
+                added = self._keep.add(info.pid, number)
+                if added is None:
+                    raise NoSuchProcess(info.pid)
+                tree = Followed(added, number, **self._options)
+                self._begin(tree)
+            except BaseException:
+                self._keep.remove(number)
+                raise
+            self._trees[info.pid] = tree
+
+    def _begin(self, tree: Followed) -> None:
+        """The baseline: two passes (see `prock.ledger.Ledger.rebase`)."""
+        number = tree.number
+        _, sums, changed, ended = self._keep.sample([], number, False)
+        tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
+        tree.began_ns = tree.taken_ns = self._clock()
+        tree.boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        _, _, changed, ended = self._keep.sample([], number, True)
+        tree.begin_again([event[1:] for event in changed], [event[1:] for event in ended])
+
+    def remove(self, root: int) -> None:
+        """Follow it no longer. Raises `KeyError` where it is no root here."""
+        with self._lock:
+            self._check_open()
+            self._drop(root)
+
+    def _drop(self, root: int) -> None:
+        self._keep.remove(self._trees.pop(root).number)
+
+    def sample(self, *, due_ns: int | None = None, skipped: int = 0) -> dict[int, TreeSample]:
+        """Each root's tree now. `due_ns`, `skipped`: for `TreeTotals.late_ns` and `TreeTotals.skipped`.
+
+        Cost a member: one `clock_gettime`; one that has run since, and where they are asked for, one read each for its
+        memory and I/O, and where the machine has given away new pids, one each for its row and its children. With perf
+        accounting one read an event, unless nobody has run.
+        """
+        with self._lock:
+            self._check_open()
+            began_ns = time.thread_time_ns()
+            taken_ns = self._clock()
+            self._verify(taken_ns)
+            reread = [pid for tree in self._trees.values() for pid, _ in tree.ledger.to_reread]
+            frame, sums, changed, ended = self._keep.sample(reread, -1, False)
+            self._churn += len(changed) + len(ended)
+            for tree in self._trees.values():
+                number = tree.number
+                tree.advance(
+                    [event[1:] for event in changed if event[0] == number],
+                    [event[1:] for event in ended if event[0] == number],
+                    sums[number] if number < len(sums) else NO_SUMS,
+                )
+                if tree.shares is not None:
+                    tree.shares.read(self._engine, self._keep.pids(number), taken_ns, taken_ns - tree.taken_ns)
+            boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            cost_ns = time.thread_time_ns() - began_ns
+            late_ns = 0 if due_ns is None else max(0, taken_ns - due_ns)
+            return {
+                pid: _sample_of(tree, frame, taken_ns, boottime_ns, cost_ns, late_ns, skipped)
+                for pid, tree in self._trees.items()
+            }
+
+    def _verify(self, now_ns: int) -> None:
+        """Look through the whole machine for members that nobody's list of children leads to."""
+        members = sum(len(tree.ledger) for tree in self._trees.values())
+        much_churn = self._churn > members // 2 + 16
+        wait_ns = max(VERIFY_AFTER_CHURN_NS if much_churn else VERIFY_NS, VERIFY_SHARE * self._verify_cost_ns)
+        if now_ns - self._verified_ns <= wait_ns and not self._keep.lacks_children:
+            return
+        self._churn = 0
+        began_ns = time.monotonic_ns()
+        rows = self._engine.scan()
+        sessions_alive = {row.session for row in rows}
+        for tree in self._trees.values():
+            self._adopt_from(rows, tree)
+            tree.sessions &= sessions_alive
+        self._verified_ns = now_ns
+        self._verify_cost_ns = time.monotonic_ns() - began_ns
+
+    def _adopt_from(self, rows: Iterable[ProcessInfo], tree: Followed) -> None:
+        ledger = tree.ledger
+        strangers = [row for row in rows if row.identity not in ledger]
+        tree.sessions.difference_update(row.session for row in strangers if row.session == row.pid)  # given away again
+        for row in strangers:
+            parent = ledger.identity_of(row.ppid)
+            is_child = parent is not None and parent[1] <= row.start_ticks
+            if is_child or (row.session in tree.sessions and row.start_ticks >= tree.began_ticks):
+                self._keep.adopt(row.pid, row.start_ticks, tree.number)
+
+    def _check_open(self) -> None:
+        if self._pid != os.getpid():
+            raise ValueError(f"this sampler belongs to process {self._pid}: make a new one after a fork")
+        if self._closed:
+            raise ValueError("this sampler is closed")
+
+    def _after_fork(self) -> None:
+        """In the child: the descriptors are copies, and the lock may be held by a thread that is not there."""
+        self._closed = True
+        self._lock = allocate_lock()
+        self._keep.close()
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closed
+
+
+def _sample_of(
+    tree: Followed, frame: Frame, taken_ns: int, boottime_ns: int, cost_ns: int, late_ns: int, skipped: int
+) -> TreeSample:
+    processes, threads, _, rss, vsize, _, denied, appeared, vanished = tree.sums
+    interval_ns = max(0, taken_ns - tree.taken_ns)
+    slept_ns = boottime_ns - tree.boottime_ns - (taken_ns - tree.taken_ns)
+    shares = {} if tree.shares is None else tree.shares.bytes_of
+    sample = TreeSample(
+        root_pid=tree.root[0],
+        taken_ns=taken_ns,
+        interval_ns=interval_ns,
+        elapsed_ns=max(0, taken_ns - tree.began_ns),
+        process_count=processes,
+        num_threads=threads,
+        cpu_ns=tree.cpu_ns,
+        cpu_percent=100.0 * (tree.cpu_ns - tree.cpu_before_ns) / interval_ns if interval_ns else None,
+        accounting="ledger",
+        ended_cpu_ns=tree.ledger.ended_ns,
+        unseen_cpu_ns=tree.unseen_ns,
+        rss_bytes=rss if tree.memory else None,
+        vsize_bytes=vsize if tree.memory else None,
+        pss_bytes=sum(shares.values()) if shares else None,
+        pss_age_ns=None if tree.shares is None else tree.shares.oldest_ns(taken_ns),
+        disk_io=None if tree.io is None or not tree.knows_io else tree.io.total,
+        appeared=appeared,
+        ended=len(tree.ended),
+        vanished=vanished,
+        denied=denied,
+        cost_ns=cost_ns,
+        late_ns=late_ns,
+        skipped=skipped,
+        suspended_ns=max(0, slept_ns) // 1_000_000 * 1_000_000,  # between two readings of clocks some time passes
+    )
+    unseen = [(pid, ns) for (pid, _), ns in tree.ledger.lately_unseen]
+    number = tree.number
+    sample.__dict__.update(_root=tree.root, _make_members=lambda: frame.rows(number, interval_ns, unseen, shares))
+    tree.taken_ns, tree.boottime_ns = taken_ns, boottime_ns
+    return sample
+
+
+def _share_of_descriptors() -> int:
+    """Half of the soft limit is for all forests of the process; each takes at most three quarters of what is left."""
+    limit = os.sysconf("SC_OPEN_MAX")
+    open_forests = [forest for known in _forests if (forest := known()) is not None and forest.is_open]
+    left = (limit if limit > 0 else 2**16) // 2 - sum(forest.descriptors for forest in open_forests)
+    return max(0, left * 3 // 4)
+
+
+def _after_fork() -> None:
+    for known in _forests:
+        forest = known()
+        if forest is not None:
+            forest._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
