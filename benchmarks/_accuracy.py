@@ -31,7 +31,7 @@ LAG_NS = 20_000_000 * (os.cpu_count() or 1)
 
 class Pace(NamedTuple):
     scale: float
-    """Of the workloads."""
+    """Of the workloads. The smaller they are, the more weigh the ticks in which the kernel tells of ended children."""
     peers: bool
 
 
@@ -139,6 +139,10 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
         f"CPU time seen since the attach, in percent of the truth: {truth}.",
         "The root is reaped after the last sample, as by a parent that watches its child, where nothing else is said.",
     ]
+    if pace.scale < 1:
+        made.notes.append(
+            "The workloads are so short that the ticks weigh in which the kernel tells of those that ended."
+        )
     if versions:
         made.notes.append(f"Peers, each at {FAST:g} s: {', '.join(' '.join(pair) for pair in versions.items())}.")
     program = compile_c("work", temporary)
