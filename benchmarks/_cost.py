@@ -39,7 +39,7 @@ AMONG = (LEDGER, ALL, PSUTIL)
 BESIDE = (LEDGER, LEDGER_ROWS, ALL, PSUTIL)
 BY_SIZE = (LEDGER, ALL)
 FORKED = (LEDGER, ALL)
-PACED = (LEDGER, ALL, PSUTIL)
+PACED = (LEDGER, PERF, ALL, PSUTIL)
 PACED_S, PACED_SAMPLES = 0.1, 10
 BUSY = 100
 """The largest tree that psutil can be asked for beside a busy thread."""
@@ -68,12 +68,12 @@ THOROUGH = Pace(
     (10, 100, 1000, 5000),
     (10, 100, 1000),
     row_s=9,
-    churn_s=6,
+    churn_s=5,
     by_size_s=10,
     forked_s=3,
     busy_s=9,
     among_passes=9,
-    paced_passes=4,
+    paced_passes=2,
     least=4,
 )
 QUICK = Pace(
@@ -90,6 +90,10 @@ QUICK = Pace(
 )
 
 
+Change = Callable[[Churn, Churn, int], object]
+"""What happens to a tree between two samples, to so many of its members; and what to a stranger."""
+
+
 class Rounds(NamedTuple):
     """All by number of members."""
 
@@ -98,6 +102,7 @@ class Rounds(NamedTuple):
     by_size: dict[str, Row]
     """By what is asked; the contestants are the sizes, all there at the same time."""
     awake: dict[int, Row]
+    awake_forked: dict[int, Row]
     replaced: dict[int, Row]
     spawned: dict[int, Row]
     among: dict[int, Row]
@@ -114,16 +119,17 @@ class Programs(NamedTuple):
 def run(temporary: Path, pace: Pace) -> Rounds:
     programs = Programs(*(compile_c(name, temporary) for name in ("forest", "churn", "floor")))
 
-    def changed(what: str, change: Callable[[Churn, int], None]) -> dict[int, Row]:
-        return {count: _changed(programs, count, what, change, pace) for count in pace.sizes}
+    def changed(what: str, change: Change, *, beside_still: bool = False) -> dict[int, Row]:
+        return {count: _changed(programs, count, what, change, pace, beside_still) for count in pace.sizes}
 
     return Rounds(
         still={count: _still(programs, count, pace) for count in pace.sizes},
         paced={count: _paced(programs, count, pace) for count in pace.some_sizes},
         by_size={name: _by_size(programs, name, pace) for name in (FLOOR, *BY_SIZE)},
-        awake=changed("have run", lambda churn, _: churn.wake()),
-        replaced=changed("were replaced", Churn.replace),
-        spawned=changed("had a child", Churn.spawn),
+        awake=changed("have run", lambda tree, *_: tree.wake()),
+        awake_forked=changed("have run, and a stranger has forked", _wake_and_fork),
+        replaced=changed("were replaced", lambda tree, _, some: tree.replace(some), beside_still=True),
+        spawned=changed("had a child", lambda tree, _, some: tree.spawn(some), beside_still=True),
         among={count: _among(programs, count, pace) for count in pace.some_sizes},
         forked={count: _forked(programs, count, pace) for count in pace.some_sizes},
         beside={count: _beside(programs, count, pace) for count in pace.some_sizes if count <= BUSY},
@@ -180,21 +186,23 @@ def _by_size(programs: Programs, name: str, pace: Pace) -> Row:
         return measure(f"{name}, by size", contestants, pace.by_size_s, least=pace.least)
 
 
-def _changed(
-    programs: Programs, count: int, what: str, change: Callable[[Churn, int], None], pace: Pace
-) -> Row:  # fmt: skip
+def _changed(programs: Programs, count: int, what: str, change: Change, pace: Pace, beside_still: bool) -> Row:
     """Each sample finds something changed. Of the time only the sample's counts."""
     progress("cost: tree of", count, "members that", what)
     with ExitStack() as stack:
-        churn = stack.enter_context(churning(programs.churn, count))
+        tree, stranger = (stack.enter_context(churning(programs.churn, size)) for size in (count, 3))
         contestants = []
-        for name, call in _all(CHURNED, churn.root, count, stack):
-            contestants.append(
-                Contestant(name, _after(lambda: change(churn, max(1, count // SHARE)), call), most_calls=50)
-            )
-            if change is Churn.replace or change is Churn.spawn:
+        for name, call in _all(CHURNED, tree.root, count, stack):
+            turn = _after(lambda: change(tree, stranger, max(1, count // SHARE)), call)
+            contestants.append(Contestant(name, turn, most_calls=50))
+            if beside_still:
                 contestants.append(Contestant(still(name), _after(_nothing, call), most_calls=100))
         return measure(f"tree of {count}, members {what}", contestants, pace.churn_s, least=pace.least)
+
+
+def _wake_and_fork(tree: Churn, stranger: Churn, _: int) -> None:
+    tree.wake()
+    stranger.spawn(1)
 
 
 def still(name: str) -> str:

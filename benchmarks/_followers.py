@@ -62,7 +62,7 @@ def follow(name: str, root: int, stack: ExitStack) -> Call | None:
     try:
         with limited_descriptors(how.descriptors):
             sampler = sampler_of(root, how)
-    except (prock.NotSupported, prock.AccessDenied):
+    except prock.NotSupported:
         return None
     stack.enter_context(sampler)
     return (lambda: sampler.sample().members) if how.rows else sampler.sample
@@ -70,7 +70,10 @@ def follow(name: str, root: int, stack: ExitStack) -> Call | None:
 
 def sampler_of(root: int, how: How) -> prock.TreeSampler:
     """With the accounting that was asked for; ``NotSupported`` where that can't be had."""
-    sampler = prock.TreeSampler(root, memory=how.all, io=how.all, accounting=how.accounting)
+    try:
+        sampler = prock.TreeSampler(root, memory=how.all, io=how.all, accounting=how.accounting)
+    except prock.AccessDenied as refusal:
+        raise prock.NotSupported(str(refusal)) from refusal
     if sampler.sample().accounting != how.accounting:
         sampler.close()
         raise prock.NotSupported(how.accounting)
