@@ -123,6 +123,23 @@ static void test_pids(void)
     prock_pids_free(&pids);
 }
 
+/* What is refused; the rest needs a kernel that grants it. */
+static void test_perf(void)
+{
+    uint64_t total = 1;
+    int error = prock_perf_open(INT32_MAX); /* above every pid_max */
+    CHECK(error == -ESRCH || error == -EACCES || error == -ENOTSUP);
+    CHECK(prock_perf_read(NULL, 0, &total) == 0 && total == 0);
+    CHECK(prock_perf_read((const int[]){-1}, 1, &total) == -EBADF);
+}
+
+static void test_last_pid(void)
+{
+    static const struct prock_root nowhere = {.path = "/nonexistent", .path_len = 12, .dir = -1};
+    int32_t pid;
+    CHECK(prock_last_pid(&nowhere, &pid) == -ENOTSUP);
+}
+
 int main(void)
 {
     test_stat();
@@ -131,6 +148,8 @@ int main(void)
     test_split();
     test_pidmap();
     test_pids();
+    test_perf();
+    test_last_pid();
     printf("C tests: %d checks, %d failed\n", checks, failures);
     return failures != 0;
 }

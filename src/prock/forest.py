@@ -20,7 +20,7 @@ from _weakref import ref
 from prock import engine as engines
 from prock.engine.procfs import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
-from prock.errors import NoSuchProcess
+from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
 from prock.followed import NO_SUMS, Followed
 from prock.sample import TreeSample
 
@@ -28,6 +28,7 @@ TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from prock.accounting.perf import TaskClocks
     from prock.engine.protocol import Engine, Frame
     from prock.model import ProcessInfo
 
@@ -69,10 +70,12 @@ class Forest:
         self._engine = engines.active if engine is None else engine
         self._clock = clock
         self._options = {"memory": memory, "io": io, "pss": pss}
+        self._accounting = accounting
         self.descriptors = _share_of_descriptors()
         """How many it may hold open: a share of the soft limit, which is never raised."""
+        self._for_events = 0 if accounting == "ledger" else self.descriptors * 3 // 4
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
-        self._keep = self._engine.keep(want, self.descriptors)
+        self._keep = self._engine.keep(want, self.descriptors - self._for_events)
         self._trees: dict[int, Followed] = {}
         self._verified_ns = clock()
         self._verify_cost_ns = 0
@@ -111,6 +114,8 @@ class Forest:
         with self._lock:
             self._closed = True
             self._keep.close()
+            for tree in self._trees.values():
+                tree.close()
 
     def add(self, root: int | None = None) -> None:
         """Follow one more tree, from now on. Cost: two passes over it, and where perf accounts for it, its attachment.
@@ -129,16 +134,34 @@ class Forest:
                 self._drop(info.pid)
             taken = {tree.number for tree in self._trees.values()}
             number = next(number for number in range(len(taken) + 1) if number not in taken)
+            events = self._attach(info.pid)
             try:
                 added = self._keep.add(info.pid, number)
                 if added is None:
                     raise NoSuchProcess(info.pid)
                 tree = Followed(added, number, **self._options)
+                tree.events = events
                 self._begin(tree)
             except BaseException:
                 self._keep.remove(number)
+                if events is not None:
+                    events.close()
                 raise
             self._trees[info.pid] = tree
+
+    def _attach(self, root: int) -> TaskClocks | None:
+        """Perf events for its tree, where they are wanted and may be had."""
+        if self._accounting == "ledger":
+            return None
+        from prock.accounting.perf import TaskClocks
+
+        in_use = sum(tree.events.descriptors for tree in self._trees.values() if tree.events is not None)
+        try:
+            return TaskClocks([root], self._engine, self._for_events - in_use)
+        except (AccessDenied, NotSupported, OutOfDescriptors):
+            if self._accounting == "perf":
+                raise
+            return None
 
     def _begin(self, tree: Followed) -> None:
         """The baseline: two passes (see `prock.ledger.Ledger.rebase`)."""
@@ -157,7 +180,9 @@ class Forest:
             self._drop(root)
 
     def _drop(self, root: int) -> None:
-        self._keep.remove(self._trees.pop(root).number)
+        tree = self._trees.pop(root)
+        self._keep.remove(tree.number)
+        tree.close()
 
     def sample(self, *, due_ns: int | None = None, skipped: int = 0) -> dict[int, TreeSample]:
         """Each root's tree now. `due_ns`, `skipped`: for `TreeTotals.late_ns` and `TreeTotals.skipped`.
@@ -251,7 +276,7 @@ def _sample_of(
         num_threads=threads,
         cpu_ns=tree.cpu_ns,
         cpu_percent=100.0 * (tree.cpu_ns - tree.cpu_before_ns) / interval_ns if interval_ns else None,
-        accounting="ledger",
+        accounting="ledger" if tree.events is None else "perf",
         ended_cpu_ns=tree.ledger.ended_ns,
         unseen_cpu_ns=tree.unseen_ns,
         rss_bytes=rss if tree.memory else None,
