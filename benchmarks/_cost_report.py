@@ -39,8 +39,8 @@ NOTES = (
     "Awake: each member has run since the sample before. What has not run is not read again, but for memory once a"
     " second: so a still tree is cheap whatever is asked, and this is the other end. While nobody on the machine forks,"
     " no member can have: so that is told apart.",
-    f"few fds: the soft limit of descriptors was {USUAL_LIMIT} as the sampler was made; the others had the hard one,"
-    f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}.",
+    f"few fds: with the usual soft limit of {USUAL_LIMIT} descriptors; all others have the hard one,"
+    f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}. Each has a process of its own.",
     f"Replaced: one member in {SHARE} has ended, was waited for, and has a successor at each sample. Spawned: as many"
     " children more were started since the sample before, and have ended.",
     "Samples follow each other at once, so what they look at lies in the processor's caches as far as it fits; but for"
