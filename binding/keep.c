@@ -378,13 +378,20 @@ static PyObject *Keep_sample(Keep *self, PyObject *arguments)
         events(self, PROCK_REPORT, PROCK_GONE | PROCK_UNREAD, change_of),
         events(self, PROCK_GONE, PROCK_UNREAD, end_of),
     };
-    return prock_py_tuple_of(4, items);
+    PyObject *answer = prock_py_tuple_of(4, items);
+    if (!answer)
+        prock_keep_failed(&self->keep);
+    return answer;
 }
 
 static PyObject *Keep_close(Keep *self, PyObject *Py_UNUSED(nothing))
 {
-    /* After a fork a sample of another thread of the parent may have been under way: there is no such thread here. */
-    if (!self->closed && own_the_frame(self) == 0) {
+    if (self->busy && !self->closed) {
+        /* After a fork: another thread of the parent is taking a sample, and there is no such thread here. */
+        self->closed = true;
+        Py_INCREF((PyObject *)self->frame); /* for ever */
+        prock_keep_abandon(&self->keep);
+    } else if (!self->closed && own_the_frame(self) == 0) {
         self->closed = true;
         prock_keep_free(&self->keep);
     }

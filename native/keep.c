@@ -92,6 +92,12 @@ static void refused_stat(struct prock_kept *row)
     row->stat.num_threads = 1;
 }
 
+/* One that was new to a pass that failed, and has never been told of, only vanished. */
+static void has_gone(struct prock_kept *row)
+{
+    row->flags |= PROCK_GONE | (row->flags & PROCK_NEW ? PROCK_UNREAD : 0);
+}
+
 static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
 {
     struct prock_kept *row = prock_kept_at(keep, place);
@@ -100,8 +106,10 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
     size_t len;
     bool unread = row->flags & PROCK_UNREAD;
     int error = prock_kept_read(keep, place, PROCK_KEPT_STAT, "stat", buf, sizeof buf, &len);
-    if (!error && (error = prock_parse_stat(buf, len, &stat)) && keep->files[place].fds[PROCK_KEPT_STAT] >= 0) {
-        prock_kept_give_back(keep, place, PROCK_KEPT_STAT); /* no longer what it was: see is_ours */
+    if (!error)
+        error = prock_parse_stat(buf, len, &stat);
+    if ((error == -EBADMSG || (!error && stat.pid != row->pid)) && keep->files[place].fds[PROCK_KEPT_STAT] >= 0) {
+        prock_kept_distrust(keep);
         error = prock_read(&keep->root, row->pid, "stat", buf, sizeof buf, &len);
         error = error ? error : prock_parse_stat(buf, len, &stat);
     }
@@ -110,7 +118,7 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
     } else if (error && error != -ESRCH) {
         return error;
     } else if (error || is_another(keep, place, &stat)) {
-        row->flags |= PROCK_GONE;
+        has_gone(row);
         return 0;
     } else {
         stat.pid = row->pid;
@@ -252,11 +260,12 @@ static int look(struct prock_keep *keep, size_t place)
     struct prock_kept *row = prock_kept_at(keep, place);
     uint64_t own_ns = row->own_ns;
     int error = 0;
-    row->before_ns = row->own_ns;
+    if (row->flags & PROCK_GONE)
+        return 0; /* found so by a pass that failed */
     if (keep->root.live && (error = prock_cpu_total(row->pid, &own_ns))) {
         if (error != -ESRCH)
             return error;
-        row->flags |= PROCK_GONE;
+        has_gone(row);
         return 0;
     }
     bool orphaned = row->parent && has_ended(prock_kept_at(keep, row->parent - 1));
@@ -283,15 +292,13 @@ static int look(struct prock_keep *keep, size_t place)
 static int64_t read_last_pid(struct prock_keep *keep)
 {
     int32_t pid;
-    if (!keep->root.live)
-        return -1;
     if (keep->last_pid_fd < 0 || prock_file_number(keep->last_pid_fd) != keep->last_pid_number) {
         keep->last_pid_fd = prock_open_last_pid(&keep->root);
         if (keep->last_pid_fd < 0)
             return -1;
         keep->last_pid_number = prock_file_number(keep->last_pid_fd);
     }
-    return prock_read_last_pid(keep->last_pid_fd, &pid) == 0 ? pid : -1;
+    return keep->root.live && prock_read_last_pid(keep->last_pid_fd, &pid) == 0 ? pid : -1;
 }
 
 void prock_keep_init(
@@ -333,7 +340,7 @@ int prock_keep_remove(struct prock_keep *keep, uint32_t tree)
 {
     for (size_t i = 0; i < keep->table->n; i++)
         if (prock_kept_at(keep, i)->tree == tree)
-            prock_kept_at(keep, i)->flags |= PROCK_GONE;
+            prock_kept_at(keep, i)->flags = PROCK_GONE;
     return prock_kept_drop_gone(keep);
 }
 
@@ -344,20 +351,35 @@ void prock_keep_reread(struct prock_keep *keep, int32_t pid)
         prock_kept_at(keep, place)->flags |= PROCK_REREAD;
 }
 
+static bool is_wanted(const struct prock_keep *keep, const struct prock_kept *row)
+{
+    return keep->tree < 0 || keep->tree == (int64_t)row->tree;
+}
+
 int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
 {
     int error = prock_kept_drop_gone(keep);
     if (error)
         return error;
+    if (keep->last_pid_fd >= 0 && prock_file_number(keep->last_pid_fd) != keep->last_pid_number)
+        prock_kept_distrust(keep); /* before any of them is read as another's */
     keep->last_pid = read_last_pid(keep);
     keep->now_ns = prock_monotonic_ns();
     keep->number++;
     keep->tree = tree;
     keep->everything = everything;
     keep->next = 0;
-    for (size_t i = 0; i < keep->table->n; i++)
-        if (tree < 0 || prock_kept_at(keep, i)->tree == tree)
-            prock_kept_at(keep, i)->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
+    for (size_t i = 0; i < keep->table->n; i++) {
+        struct prock_kept *row = prock_kept_at(keep, i);
+        if (!is_wanted(keep, row))
+            continue;
+        if (row->flags & PROCK_UNTOLD) {
+            row->flags &= ~(unsigned)PROCK_UNTOLD;
+            continue;
+        }
+        row->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
+        row->before_ns = row->own_ns;
+    }
     return 0;
 }
 
@@ -371,14 +393,22 @@ static void finish(struct prock_keep *keep)
             keep->looked_ticks[tree] = ticks;
 }
 
+void prock_keep_failed(struct prock_keep *keep)
+{
+    for (size_t i = 0; i < keep->table->n; i++)
+        if (is_wanted(keep, prock_kept_at(keep, i)))
+            prock_kept_at(keep, i)->flags |= PROCK_UNTOLD;
+}
+
 int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 {
     while (keep->next < keep->table->n) {
         size_t place = keep->next++;
-        bool wanted = keep->tree < 0 || prock_kept_at(keep, place)->tree == keep->tree;
-        int error = wanted ? look(keep, place) : 0;
-        if (error)
+        int error = is_wanted(keep, prock_kept_at(keep, place)) ? look(keep, place) : 0;
+        if (error) {
+            prock_keep_failed(keep);
             return error;
+        }
         if (deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0 && prock_monotonic_ns() > deadline_ns)
             return 1;
     }
@@ -386,12 +416,16 @@ int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
     return 0;
 }
 
-void prock_keep_free(struct prock_keep *keep)
+void prock_keep_abandon(struct prock_keep *keep)
 {
-    for (size_t i = 0; i < keep->table->n; i++)
-        prock_kept_give_back_all(keep, i);
+    prock_kept_distrust(keep);
     prock_close_if_same(keep->last_pid_fd, keep->last_pid_number);
     keep->last_pid_fd = -1;
+}
+
+void prock_keep_free(struct prock_keep *keep)
+{
+    prock_keep_abandon(keep);
     keep->table->n = 0;
     prock_pidmap_free(&keep->index);
     prock_pids_free(&keep->found);

@@ -18,6 +18,7 @@ enum {
     PROCK_REPORT = 64,  /* something changed that a ledger has to know */
     PROCK_REREAD = 128, /* its row is wanted, changed or not */
     PROCK_HAS_IO = 256,
+    PROCK_UNTOLD = 512, /* the latest pass failed: what it found is told by the next */
 };
 
 struct prock_kept {
@@ -80,8 +81,13 @@ int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, u
 int prock_keep_remove(struct prock_keep *keep, uint32_t tree);
 void prock_keep_reread(struct prock_keep *keep, int32_t pid);
 int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything);
-int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns); /* as prock_walk_run */
-void prock_keep_free(struct prock_keep *keep);                     /* but not the table */
+/* As prock_walk_run. What a pass found that failed, here or at its caller's, is told by the next. */
+int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns);
+void prock_keep_failed(struct prock_keep *keep);
+void prock_keep_free(struct prock_keep *keep); /* but not the table */
+/* In a forked child, where a pass was under way in a thread that is not there: gives back descriptors, but no memory,
+ * which that thread may have been changing. */
+void prock_keep_abandon(struct prock_keep *keep);
 int prock_table_copy(const struct prock_table *table, struct prock_table *copy);
 
 /* subtree.c: what members and all below them use. */
@@ -106,6 +112,8 @@ int prock_kept_read(
     struct prock_keep *keep, size_t place, int kind, const char *what, char *buf, size_t cap, size_t *len);
 void prock_kept_give_back(struct prock_keep *keep, size_t place, int kind);
 void prock_kept_give_back_all(struct prock_keep *keep, size_t place);
+/* One was not what it should be, so any may be: give back those that are. */
+void prock_kept_distrust(struct prock_keep *keep);
 uint64_t prock_file_number(int fd); /* of the file that is open there */
 void prock_close_if_same(int fd, uint64_t number);
 

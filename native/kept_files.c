@@ -42,6 +42,12 @@ void prock_kept_give_back_all(struct prock_keep *keep, size_t place)
         prock_kept_give_back(keep, place, kind);
 }
 
+void prock_kept_distrust(struct prock_keep *keep)
+{
+    for (size_t place = 0; place < keep->table->n; place++)
+        prock_kept_give_back_all(keep, place);
+}
+
 /* Give back some of the least used: those that the last `idle` passes did not need. */
 static size_t give_back_idle(struct prock_keep *keep, uint32_t idle, size_t search, size_t wanted)
 {
@@ -103,9 +109,11 @@ int prock_kept_read(
             return 0;
         }
         int error = prock_errno(errno);
-        prock_kept_give_back(keep, place, kind);
-        if (error == -ESRCH || error == -EACCES)
+        if (error == -ESRCH || error == -EACCES) {
+            prock_kept_give_back(keep, place, kind);
             return error;
+        }
+        prock_kept_distrust(keep);
     }
     int fd = open_file(keep, place, what);
     if (fd < 0)

@@ -23,24 +23,34 @@ int prock_table_copy(const struct prock_table *table, struct prock_table *copy)
     return 0;
 }
 
+/* Not by realloc: at any instant another thread may fork, and in the child prock_keep_abandon reads both. */
+static void *larger(const void *items, size_t n, size_t *cap, size_t size)
+{
+    size_t wanted = *cap ? *cap * 2 : 32;
+    void *copy = malloc(wanted * size);
+    if (copy && n)
+        memcpy(copy, items, n * size);
+    if (copy)
+        *cap = wanted;
+    return copy;
+}
+
 static int grow(struct prock_keep *keep)
 {
     struct prock_table *table = keep->table;
     if (table->n == table->cap) {
-        size_t cap = table->cap ? table->cap * 2 : 32;
-        struct prock_kept *rows = realloc(table->rows, cap * sizeof *rows);
-        if (!rows)
+        struct prock_kept *rows = table->rows, *copy = larger(rows, table->n, &table->cap, sizeof *rows);
+        if (!copy)
             return -ENOMEM;
-        table->rows = rows;
-        table->cap = cap;
+        table->rows = copy;
+        free(rows);
     }
     if (table->n == keep->files_cap) {
-        size_t cap = keep->files_cap ? keep->files_cap * 2 : 32;
-        struct prock_kept_files *files = realloc(keep->files, cap * sizeof *files);
-        if (!files)
+        struct prock_kept_files *files = keep->files, *copy = larger(files, table->n, &keep->files_cap, sizeof *files);
+        if (!copy)
             return -ENOMEM;
-        keep->files = files;
-        keep->files_cap = cap;
+        keep->files = copy;
+        free(files);
     }
     return 0;
 }
@@ -82,12 +92,17 @@ int prock_kept_append(struct prock_keep *keep, int32_t pid, uint32_t tree, uint3
     return 0;
 }
 
+static bool is_told_gone(const struct prock_kept *row)
+{
+    return (row->flags & (PROCK_GONE | PROCK_UNTOLD)) == PROCK_GONE;
+}
+
 int prock_kept_drop_gone(struct prock_keep *keep)
 {
     struct prock_table *table = keep->table;
     size_t kept = 0;
     for (size_t i = 0; i < table->n; i++)
-        kept += !(table->rows[i].flags & PROCK_GONE);
+        kept += !is_told_gone(&table->rows[i]);
     if (kept == table->n)
         return 0;
     uint32_t *moved = calloc(table->n, sizeof *moved);
@@ -97,7 +112,7 @@ int prock_kept_drop_gone(struct prock_keep *keep)
     kept = 0;
     int error = 0;
     for (size_t i = 0; i < table->n; i++) {
-        if (table->rows[i].flags & PROCK_GONE) {
+        if (is_told_gone(&table->rows[i])) {
             prock_kept_give_back_all(keep, i);
             continue;
         }

@@ -52,6 +52,18 @@ def spawn() -> Iterator[processes.Spawn]:
 
 
 @pytest.fixture
+def puppet(spawn: processes.Spawn) -> processes.Program:
+    return spawn(processes.PUPPET).is_ready()
+
+
+@pytest.fixture
+def sampler(puppet: processes.Program, engine: Engine) -> Iterator[prock.TreeSampler]:
+    """Of the puppet, on each engine."""
+    with prock.TreeSampler(puppet.pid, io=True) as sampler:
+        yield sampler
+
+
+@pytest.fixture
 def dead_pid() -> int:
     """A pid that was a process a moment ago, and is none now."""
     pid = os.fork()

@@ -27,6 +27,47 @@ def burn(seconds):
 """
 
 
+PUPPET = """
+reader, writer = os.pipe()
+life, alive = os.pipe()
+behind, before = os.pipe()
+def gate(): os.read(behind, 1)
+def open_gate(): os.write(before, b'x')
+def told(count=1):
+    words = b''
+    while words.count(b' ') < count: words += os.read(reader, 65536)
+    return [int(word) for word in words.split()]
+def tells(word): os.write(writer, b'%d ' % word)
+def stay(): os.read(life, 1); os._exit(0)
+def child(work=stay):
+    global alive
+    pid = os.fork()
+    if pid == 0:
+        alive = alive and os.close(alive)
+        work()
+        os._exit(0)
+    return pid
+def orphan(work=stay):
+    def be_orphan():
+        os.setsid()
+        tells(os.getpid())
+        work()
+    os.waitpid(child(lambda: child(be_orphan)), 0)
+    return told()[0]
+def work_when_signalled():
+    signal.signal(signal.SIGUSR1, lambda *_: (burn(time.process_time() + 0.05), tells(os.getpid())))
+    tells(os.getpid())
+    stay()
+def grow(fan_out, depth):
+    for _ in range(fan_out if depth else 0):
+        child(lambda: (grow(fan_out, depth - 1), tells(1), stay()))
+def has_ended(pid): os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+say(1)
+for line in iter(sys.stdin.readline, ''): exec(eval(line))
+"""
+"""Does what it is told: see `Program.does`. All that it starts ends with it, orphans too."""
+
+
 class Spawn:
     """``spawn(program)`` runs Python source to its first line of output and keeps it until its stdin closes."""
 
@@ -35,7 +76,7 @@ class Spawn:
 
     def __call__(self, program: str, **options: object) -> Program:
         popen: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + program],
+            [sys.executable, "-S", "-c", PRELUDE + program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -80,10 +121,19 @@ class Program:
     def pids(self) -> list[int]:
         return [int(word) for word in self.hears()]
 
+    def is_ready(self) -> Program:
+        self.rests()
+        return self
+
     def tell(self, line: str = "") -> None:
         assert self.popen.stdin is not None
         self.popen.stdin.write(line + "\n")
         self.popen.stdin.flush()
+
+    def does(self, source: str) -> list[int]:
+        """Have a puppet run that, and what it says of it once it and all below it rest; 0 where it says nothing."""
+        self.tell(repr(source if "say(" in source else f"{source}\nsay(0)"))
+        return [int(word) for word in self.rests()]
 
     def finish(self) -> int:
         assert self.popen.stdin is not None
@@ -100,9 +150,22 @@ def descendants(pid: int) -> list[int]:
 
 
 def wait_for_rest(root_pid: int) -> None:
-    at_rest = (psutil.STATUS_SLEEPING, psutil.STATUS_ZOMBIE)
-    while any(psutil.Process(pid).status() not in at_rest for pid in (root_pid, *descendants(root_pid))):
+    """Until no thread of the tree runs; by plain files, as psutil would read the whole machine each time."""
+    while not _rests(root_pid):
         pass
+
+
+def _rests(pid: int) -> bool:
+    try:
+        for thread in map(Path(f"/proc/{pid}/task").joinpath, os.listdir(f"/proc/{pid}/task")):
+            stat = Path(thread, "stat").read_text(errors="replace")
+            if stat.rpartition(")")[2].split()[0] not in "SZT":
+                return False
+            if not all(_rests(int(child)) for child in Path(thread, "children").read_text().split()):
+                return False
+    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        return not os.path.exists(f"/proc/{pid}")
+    return True
 
 
 def stat_line(pid: object, /, **changed: object) -> bytes:

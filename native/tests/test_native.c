@@ -1,5 +1,5 @@
 /* The parsers and lists on their own, at their edges; run under the sanitizers by tools/test-native.sh. */
-#include "prock.h"
+#include "keep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -108,6 +108,9 @@ static void test_pidmap(void)
         CHECK(prock_pidmap_get(&map, pid * 7, &value) && value == (uint32_t)pid);
     CHECK(!prock_pidmap_get(&map, 8, &value));
     CHECK(!prock_pidmap_get(&map, 0, &value)); /* the parent of init: nobody */
+    CHECK(prock_pidmap_put(&map, 7, 99) == 0 && prock_pidmap_get(&map, 7, &value) && value == 99);
+    CHECK(prock_pidmap_put(&map, 8, 1) == 0 && prock_pidmap_get(&map, 8, &value) && value == 1);
+    CHECK(prock_pidmap_get(&map, 14, &value) && value == 2 && map.n == 5001);
     prock_pidmap_free(&map);
 }
 
@@ -140,6 +143,97 @@ static void test_last_pid(void)
     CHECK(prock_last_pid(&nowhere, &pid) == -ENOTSUP);
 }
 
+static int parse_pss(const char *text, size_t len, uint64_t *bytes)
+{
+    char *copy = exact(text, len);
+    int error = prock_parse_pss(copy, len, bytes);
+    free(copy);
+    return error;
+}
+
+static void test_pss(void)
+{
+    static const char text[] =
+        "55d0-7ffe ---p 00000000 00:00 0   [rollup]\nRss:      9 kB\nPss:   1234 kB\nPss_Anon: 7 kB\n";
+    const char *bad[] = {
+        "",
+        "\n",
+        "Pss:\n",
+        "Pss: \n",
+        "Pss: x kB\n",
+        "Pss: 1\n",
+        "Pss: 1 MB\n",
+        "Pss: -1 kB\n",
+        "Pss_Anon: 7 kB\n",
+        "Pss: 1 kB",
+        "Pss: 99999999999999999999999 kB x\n"};
+    uint64_t bytes = 0;
+    CHECK(parse_pss(text, sizeof text - 1, &bytes) == 0 && bytes == 1234 * 1024);
+    const size_t up_to_pss = (size_t)(strstr(text, "Pss_") - text);
+    for (size_t len = 0; len < up_to_pss; len++)
+        CHECK(parse_pss(text, len, &bytes) == -EBADMSG);
+    CHECK(parse_pss(text, up_to_pss, &bytes) == 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(parse_pss(bad[i], strlen(bad[i]), &bytes) == -EBADMSG);
+    CHECK(parse_pss("Pss: 18446744073709551615 kB\n", 29, &bytes) == 0 && bytes == UINT64_MAX);
+}
+
+/* A member that used `own_ns`; `parent` is a place + 1. */
+static struct prock_kept kept(int32_t pid, uint32_t parent, unsigned flags, uint64_t own_ns)
+{
+    struct prock_kept row = {.pid = pid, .tree = 1, .parent = parent, .flags = flags, .own_ns = own_ns};
+    row.stat.num_threads = 1;
+    row.rss_bytes = 4096;
+    row.io.rchar = own_ns;
+    return row;
+}
+
+static void test_subtrees(void)
+{
+    struct prock_kept rows[] = {
+        kept(5, 0, 0, 1),                             /* 0: an orphan that others adopted, known before the root */
+        kept(1, 3, PROCK_ROOT | PROCK_NEW, 10),       /* 1: the root, whose parent is in the tree, too: no matter */
+        kept(2, 2, PROCK_HAS_IO, 100),                /* 2 */
+        kept(3, 3, PROCK_HAS_IO, 1000),               /* 3: below 2 */
+        kept(4, 2, PROCK_GONE, 10000),                /* 4: has ended */
+        kept(6, 5, 0, 100000),                        /* 5: its parent has */
+        kept(7, 2, PROCK_UNREAD, 1000000),            /* 6: has not been read */
+        kept(8, 2, 0, 10000000),                      /* 7: of another tree */
+        kept(9, 8, 0, 100000000),                     /* 8: its parent is */
+        kept(10, 2, PROCK_NEW | PROCK_BORN_SINCE, 7), /* 9 */
+    };
+    const size_t n = sizeof rows / sizeof *rows;
+    rows[7].tree = 2;
+    rows[2].before_ns = 60;
+    rows[3].stat.cutime = 2;
+    struct prock_table table = {rows, n, n};
+    uint32_t order[sizeof rows / sizeof *rows];
+    struct prock_subtree sums[sizeof rows / sizeof *rows] = {{0}};
+    size_t count = 0;
+    sums[2].used_ns = 5;
+    CHECK(prock_subtrees(&table, 1, 1000, order, &count, sums) == 0);
+    const uint32_t expected[] = {1, 0, 5, 8, 2, 9, 3}; /* root, strays, then breadth first */
+    CHECK(count == sizeof expected / sizeof *expected && memcmp(order, expected, sizeof expected) == 0);
+    CHECK(sums[1].processes == 4 && sums[1].threads == 4 && sums[1].rss_bytes == 4 * 4096);
+    CHECK(sums[1].cpu_ns == 10 + 100 + 1000 + 2000 + 7 && sums[2].cpu_ns == 100 + 1000 + 2000);
+    CHECK(sums[1].used_ns == 40 + 5 + 1000 + 7 && sums[2].used_ns == 1045);
+    CHECK(sums[1].io.rchar == 1100 && sums[1].has_io && sums[2].has_io && !sums[0].has_io && !sums[9].has_io);
+    CHECK(sums[0].processes == 1 && sums[5].processes == 1 && sums[8].processes == 1 && sums[4].processes == 0);
+    CHECK(prock_used_ns(&rows[1]) == -1 && prock_used_ns(&rows[9]) == 7 && prock_used_ns(&rows[2]) == 40);
+}
+
+/* A table of what was read at different times can hold a cycle: who is in it is left out, and the pass ends. */
+static void test_subtrees_of_a_cycle(void)
+{
+    struct prock_kept rows[] = {kept(1, 0, PROCK_ROOT, 1), kept(2, 4, 0, 2), kept(3, 2, 0, 4), kept(4, 3, 0, 8)};
+    struct prock_table table = {rows, 4, 4};
+    uint32_t order[4];
+    struct prock_subtree sums[4] = {{0}};
+    size_t count = 0;
+    CHECK(prock_subtrees(&table, 1, 1, order, &count, sums) == 0);
+    CHECK(count == 1 && sums[0].processes == 1 && sums[0].cpu_ns == 1);
+}
+
 int main(void)
 {
     test_stat();
@@ -150,6 +244,9 @@ int main(void)
     test_pids();
     test_perf();
     test_last_pid();
+    test_pss();
+    test_subtrees();
+    test_subtrees_of_a_cycle();
     printf("C tests: %d checks, %d failed\n", checks, failures);
     return failures != 0;
 }

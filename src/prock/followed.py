@@ -126,8 +126,8 @@ class Shares:
     """Proportional shares of memory (PSS) of one tree's members, read slowly."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[int, int]] = {}
-        """Of pids: bytes, and when they were read."""
+        self._known: dict[int, tuple[int | None, int]] = {}
+        """Of pids: bytes, and when they were read. None: refused, and not to be asked at once again, before others."""
         self._allowance_ns = PSS_EVERY_NS // PSS_SHARE
 
     def read(self, engine: Engine, pids: list[int], now_ns: int, elapsed_ns: int) -> None:
@@ -140,10 +140,7 @@ class Shares:
         due.sort(key=lambda pid: known[pid][1] if pid in known else -1)
         began_ns = time.monotonic_ns()
         for pid, share in zip(due, engine.pss(due, began_ns + self._allowance_ns), strict=False):
-            if share is None:
-                known.pop(pid, None)
-            else:
-                known[pid] = (share, now_ns)
+            known[pid] = (share, now_ns)
         self._allowance_ns -= time.monotonic_ns() - began_ns
 
     def forget(self, pids: list[int]) -> None:
@@ -152,7 +149,7 @@ class Shares:
 
     @property
     def bytes_of(self) -> dict[int, int]:
-        return {pid: share for pid, (share, _) in self._known.items()}
+        return {pid: share for pid, (share, _) in self._known.items() if share is not None}
 
     def oldest_ns(self, now_ns: int) -> int | None:
-        return max((now_ns - at_ns for _, at_ns in self._known.values()), default=None)
+        return max((now_ns - at_ns for share, at_ns in self._known.values() if share is not None), default=None)

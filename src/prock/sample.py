@@ -85,8 +85,10 @@ class TreeSample(TreeTotals):
     @property
     def members(self) -> tuple[MemberSample, ...]:
         """Root first, then breadth first; orphans that others adopted follow the root. Made when first asked for."""
-        if "members" not in self.__dict__:
-            self.__dict__["members"] = tuple(self.__dict__.pop("_make_members")())
+        make = self.__dict__.get("_make_members")
+        if make is not None:  # also while another thread makes them: the first to be ready is who counts
+            self.__dict__.setdefault("members", tuple(make()))
+            self.__dict__.pop("_make_members", None)
         made: tuple[MemberSample, ...] = self.__dict__["members"]
         return made
 

@@ -34,9 +34,10 @@ class TaskClocks:
     """The events of the trees below some processes, as one sum; one object a tree, where each is to have its own.
 
     A process that is gone adds nothing: without any there are no `descriptors`. Trees may overlap; no thread counts
-    twice within one object. Cost: 60 to 80 µs a thread to attach, 6 of them for the event, the others for the proof that
-    its thread sleeps and for two looks at the tree, or more where something forks; a microsecond an event to read. Where
-    threads run, attaching waits until no fork of theirs can be in flight: a millisecond, longer for large processes.
+    twice within one object. Cost: 60 to 80 µs a thread to attach, 6 of them for the event, the others for the proof
+    that its thread sleeps and for two looks at the tree, or more where something forks; a microsecond an event to read.
+    Where threads run, attaching waits until no fork of theirs can be in flight: a millisecond, longer for large
+    processes.
 
     Raises `AccessDenied` where the kernel refuses the event of any thread (another user's process, a high
     kernel.perf_event_paranoid, a sandbox), `OutOfDescriptors` where they do not suffice or more than `limit` are

@@ -55,7 +55,7 @@ class _Member:
     __slots__ = (
         "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_read",
         "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
-        "stat_read", "tree",
+        "stat_read", "tree", "untold",
     )  # fmt: skip
 
     def __init__(self, pid: int, tree: int, parent: _Member | None) -> None:
@@ -65,6 +65,8 @@ class _Member:
         self.is_root = False
         self.is_new = self.report = True
         self.gone = self.reread = self.has_children = self.born_since = False
+        self.untold = False
+        """The latest pass failed: what it found is told by the next."""
         self.expected_ticks: int | None = None
         self.own_ns = self.before_ns = 0
         self.info = _unreadable(pid, 0)
@@ -108,7 +110,8 @@ class PureKeep:
 
     def remove(self, tree: int, /) -> None:
         for member in self._members:
-            member.gone = member.gone or member.tree == tree
+            if member.tree == tree:
+                member.gone, member.untold = True, False
         self._drop_gone()
 
     def pids(self, tree: int, /) -> list[int]:
@@ -135,13 +138,23 @@ class PureKeep:
                 self._of_pid[pid].reread = True
         vanished: dict[int, int] = {}
         looked_at: list[_Member] = []
+        for member in self._members:
+            if tree in (-1, member.tree):
+                if not member.untold:
+                    member.report = member.is_new
+                    member.before_ns = member.own_ns
+                member.untold = False
         for member in self._members:  # it grows on the way
             if tree not in (-1, member.tree):
                 continue
             looked_at.append(member)
-            member.report = member.is_new
             member.reread = member.reread or everything
-            self._look(member)
+            try:
+                self._look(member)
+            except BaseException:
+                for known in self._members:
+                    known.untold = known.untold or tree in (-1, known.tree)
+                raise
             if member.gone and member.is_new:
                 vanished[member.tree] = vanished.get(member.tree, 0) + 1
         frame = PureFrame([_Row(member) for member in looked_at if not member.gone], self._want)
@@ -181,12 +194,13 @@ class PureKeep:
             if member.parent is not None and member.parent.gone:
                 member.parent = None
                 member.reread = True
-        if any(member.gone for member in self._members):
-            self._members = [member for member in self._members if not member.gone]
+        if any(member.gone and not member.untold for member in self._members):
+            self._members = [member for member in self._members if not member.gone or member.untold]
             self._of_pid = {member.pid: member for member in self._members}
 
     def _look(self, member: _Member) -> None:
-        member.before_ns = member.own_ns
+        if member.gone:
+            return  # found so by a pass that failed
         own_ns: int | None = member.own_ns
         if self._ask.live:
             own_ns = self._ask.own_ns(member.pid)
