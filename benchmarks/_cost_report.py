@@ -37,9 +37,10 @@ NOTES = (
     "psutil: children(recursive=True), then cpu_times() of each, or with oneshot() cpu_times(), memory_info() and"
     " io_counters(); Process objects are kept from sample to sample.",
     "Awake: each member has run since the sample before. What has not run is not read again, but for memory once a"
-    " second: so a still tree is cheap whatever is asked, and this is the other end.",
-    f"few fds: the soft limit of descriptors was {USUAL_LIMIT} as the sampler was made; the others had the hard one,"
-    f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}.",
+    " second: so a still tree is cheap whatever is asked, and this is the other end. While nobody on the machine forks,"
+    " no member can have: so that is told apart.",
+    f"few fds: with the usual soft limit of {USUAL_LIMIT} descriptors; all others have the hard one,"
+    f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}. Each has a process of its own.",
     f"Replaced: one member in {SHARE} has ended, was waited for, and has a successor at each sample. Spawned: as many"
     " children more were started since the sample before, and have ended.",
     "Samples follow each other at once, so what they look at lies in the processor's caches as far as it fits; but for"
@@ -66,6 +67,7 @@ def _tables(rounds: Rounds) -> Iterator[Table]:
     yield _marginal(rounds.by_size)
     yield _by_member(f"Awake tree, {PER_PROCESS}", rounds.awake, CHURNED)
     yield _ratios("Awake tree, how many times as much psutil costs", rounds.awake)
+    yield _by_member(f"Awake tree, and somebody has forked, {PER_PROCESS}", rounds.awake_forked, CHURNED)
     yield _by_member(f"A tenth of the members replaced, {PER_PROCESS}", rounds.replaced, CHURNED)
     yield _by_change("A tenth replaced, over a still tree, per member replaced", rounds.replaced)
     yield _by_member(f"As many short-lived children spawned, {PER_PROCESS}", rounds.spawned, CHURNED)
@@ -168,8 +170,9 @@ def _targets(rounds: Rounds) -> Iterator[Target]:
     for name, limit in ((LEDGER, 0.8), (LEDGER_ROWS, 3), (ALL, 4)):
         cost = row.cost(name)
         yield Target(f"still 1000, {name}, per process", None if cost is None else cost.median / 1e6, limit, unit=" µs")
-    awake = rounds.awake[1000].cost(ALL)
-    yield Target(f"awake 1000, {ALL}, per process", None if awake is None else awake.median / 1e6, 4, unit=" µs")
+    for what, rows in (("awake", rounds.awake), ("awake and a fork", rounds.awake_forked)):
+        awake = rows[1000].cost(ALL)
+        yield Target(f"{what} 1000, {ALL}, per process", None if awake is None else awake.median / 1e6, 4, unit=" µs")
     for one, other, limit in ((PSUTIL, LEDGER, 60), (PSUTIL_ALL, ALL, 20)):
         ratio = row.ratio(one, other)
         yield Target(f"still 1000, {one} ÷ {other}", None if ratio is None else ratio.median, limit, at_least=True)

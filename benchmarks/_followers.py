@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import psutil
 from _programs import Asked
@@ -19,7 +22,7 @@ LEDGER_ROWS = "CPU, rows"
 PERF = "CPU, perf"
 ALL = "all"
 ALL_FEW = "all, few fds"
-"""Made where the soft limit of descriptors is the usual 1024."""
+"""Where the soft limit of descriptors is the usual 1024; all others have the hard one."""
 ALL_ROWS = "all, rows"
 ALL_PERF = "all, perf"
 SNAPSHOT = "snapshot_tree"
@@ -38,7 +41,7 @@ class How(NamedTuple):
     all: bool
     rows: bool = False
     descriptors: int | None = None
-    """The soft limit while it is made."""
+    """Their soft limit; None: the hard one."""
 
 
 OURS = {
@@ -60,32 +63,28 @@ def follow(name: str, root: int, stack: ExitStack) -> Call | None:
         return PsutilTree(root, all_metrics=name == PSUTIL_ALL)
     how = OURS[name]
     try:
-        with limited_descriptors(how.descriptors):
-            sampler = sampler_of(root, how)
-    except (prock.NotSupported, prock.AccessDenied):
+        sampler = stack.enter_context(sampler_of(root, how))
+    except prock.NotSupported:
         return None
-    stack.enter_context(sampler)
     return (lambda: sampler.sample().members) if how.rows else sampler.sample
 
 
 def sampler_of(root: int, how: How) -> prock.TreeSampler:
     """With the accounting that was asked for; ``NotSupported`` where that can't be had."""
-    sampler = prock.TreeSampler(root, memory=how.all, io=how.all, accounting=how.accounting)
+    try:
+        sampler = prock.TreeSampler(root, memory=how.all, io=how.all, accounting=how.accounting)
+    except OSError as refusal:  # also where descriptors do not suffice
+        raise prock.NotSupported(str(refusal)) from refusal
     if sampler.sample().accounting != how.accounting:
         sampler.close()
         raise prock.NotSupported(how.accounting)
     return sampler
 
 
-@contextmanager
-def limited_descriptors(soft: int | None) -> Iterator[None]:
-    """Prock keeps descriptors by the share of the soft limit that is left. None: as many as this user may have."""
-    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def allow_descriptors(soft: int | None) -> None:
+    """To this process. None: as many as this user may have; prock keeps some of those that the soft limit leaves."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft is None else min(soft, hard), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
 class PsutilTree:
@@ -125,6 +124,39 @@ def count_seen(call: Call) -> int:
     return len(seen) if isinstance(seen, (list, tuple)) else 0
 
 
+class Asker:
+    """Running _asker.py."""
+
+    def __init__(self, name: str, root: int) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("_asker.py")), name, str(root)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        seen = self._answer()
+        self.seen = None if seen == "missing" else int(seen)
+        """How many processes it sees; None where it can't follow."""
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} ended")
+        return line.strip()
+
+    def turn(self, calls: int) -> float:
+        """Nanoseconds of CPU time that one of so many samples took."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{calls}\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
 def floor(asked: Asked, root: int) -> Callable[[int], float]:
-    """As a turn, not as a call: it measures itself."""
     return lambda calls: asked.ask("clocks", root, calls)

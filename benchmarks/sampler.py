@@ -23,7 +23,7 @@ import _monitors
 import _price
 import psutil
 from _chapter import Chapter, progress, raw, told
-from _followers import limited_descriptors
+from _followers import allow_descriptors
 from _forest import processes_here
 
 import prock
@@ -41,6 +41,7 @@ BY_DEFAULT = ("cost", "monitors", "accuracy", "price")
 def main() -> None:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that files, processes and groups go
+    allow_descriptors(None)
     conditions = {
         "prock": f"{prock.__version__}, its engine {prock.engine.active.name}",
         "psutil": psutil.__version__,
@@ -51,7 +52,7 @@ def main() -> None:
     bullet = "- " if options.markdown else ""
     print(*(f"{bullet}{name}: {value}" for name, value in conditions.items()), "", sep="\n", flush=True)
     measured = {}
-    with tempfile.TemporaryDirectory(prefix="prock-bench-") as home, limited_descriptors(None):
+    with tempfile.TemporaryDirectory(prefix="prock-bench-") as home:
         for name in CHAPTERS:
             if name not in (options.only or BY_DEFAULT):
                 continue
