@@ -18,6 +18,7 @@ from _rounds import (
     strangers_title,
     tree_title,
 )
+from _text import duration, number
 
 MISSING = "-"
 
@@ -105,7 +106,7 @@ def _start(row: Row) -> tuple[Sequence[str], list[list[str]]]:
     lines = [[_startup.BARE, _cost(row, _startup.BARE), ""]]
     for name in _startup.NAMES:
         longer = row.difference(name, _startup.BARE)
-        lines.append([name, _cost(row, name), MISSING if longer is None else f"+{_duration(longer.median)}"])
+        lines.append([name, _cost(row, name), MISSING if longer is None else f"+{duration(longer.median)}"])
     return ("", "elapsed", "over bare Python"), lines
 
 
@@ -113,32 +114,20 @@ def _targets(targets: Sequence[Target]) -> tuple[Sequence[str], list[list[str]]]
     lines = []
     for target in targets:
         measured = target.measured()
-        numbers = [MISSING, MISSING] if measured is None else [_number(measured.median), _quartiles(measured)]
+        numbers = [MISSING, MISSING] if measured is None else [number(measured.median), _quartiles(measured)]
         sign = "≥" if target.at_least else "≤"
         lines.append([target.what, *numbers, f"{sign} {target.limit:g}", target.verdict()])
     return ("", "measured", "quartiles", "required", ""), lines
 
 
 def _quartiles(spread: Spread) -> str:
-    return f"{_number(spread.low)} to {_number(spread.high)}"
+    return f"{number(spread.low)} to {number(spread.high)}"
 
 
 def _cost(row: Row, name: str) -> str:
     cost = row.cost(name)
-    return MISSING if cost is None else _duration(cost.median)
+    return MISSING if cost is None else duration(cost.median)
 
 
 def _times(ratio: Spread | None) -> str:
-    return MISSING if ratio is None else f"{_number(ratio.median)}x"
-
-
-def _duration(ns: float) -> str:
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if abs(ns) >= size:
-            return f"{_number(ns / size)} {unit}"
-    return f"{ns:.0f} ns"
-
-
-def _number(value: float) -> str:
-    """Three digits that mean something."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return MISSING if ratio is None else f"{number(ratio.median)}x"

@@ -13,8 +13,7 @@
 
 /* ---- arguments and errors ---- */
 
-/* None is 0, the calling process. */
-static int pid_from(PyObject *argument, int32_t *pid)
+int prock_py_pid(PyObject *argument, int32_t *pid)
 {
     if (argument == Py_None) {
         *pid = 0;
@@ -88,7 +87,7 @@ static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
 {
     int32_t pid;
     struct prock_cpu cpu;
-    if (pid_from(argument, &pid) < 0)
+    if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_cpu(&self->root, pid, &cpu);
     return error ? prock_py_failed(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
@@ -98,7 +97,7 @@ static PyObject *Proc_info(Proc *self, PyObject *argument)
 {
     int32_t pid;
     struct prock_stat stat;
-    if (pid_from(argument, &pid) < 0)
+    if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_stat(&self->root, pid, &stat);
     return error ? prock_py_failed(self, error, pid, "stat") : prock_py_info_row(self, &stat);
@@ -108,7 +107,7 @@ static PyObject *Proc_memory(Proc *self, PyObject *argument)
 {
     int32_t pid;
     struct prock_statm statm;
-    if (pid_from(argument, &pid) < 0)
+    if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_statm(&self->root, pid, &statm);
     if (error)
@@ -124,7 +123,7 @@ static PyObject *Proc_disk_io(Proc *self, PyObject *argument)
 {
     int32_t pid;
     struct prock_io io;
-    if (pid_from(argument, &pid) < 0)
+    if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_io(&self->root, pid, &io);
     return error ? prock_py_failed(self, error, pid, "io") : prock_py_io_row(self, &io);
@@ -135,7 +134,7 @@ static PyObject *Proc_comm(Proc *self, PyObject *argument)
     int32_t pid;
     char comm[PROCK_COMM_MAX];
     size_t len;
-    if (pid_from(argument, &pid) < 0)
+    if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_comm(&self->root, pid, comm, &len);
     return error ? prock_py_failed(self, error, pid, "comm") : prock_py_text(comm, len);
@@ -143,7 +142,7 @@ static PyObject *Proc_comm(Proc *self, PyObject *argument)
 
 static int pid_or_own(Proc *self, PyObject *argument, int32_t *pid)
 {
-    if (pid_from(argument, pid) < 0)
+    if (prock_py_pid(argument, pid) < 0)
         return -1;
     int error = *pid ? 0 : prock_own_pid(&self->root, pid);
     if (error) {
@@ -398,12 +397,23 @@ static int set_live(Proc *self, PyObject *value, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef Proc_methods[] = {
-    {"cpu_time", (PyCFunction)Proc_cpu_time, METH_O, NULL}, {"info", (PyCFunction)Proc_info, METH_O, NULL},
-    {"memory", (PyCFunction)Proc_memory, METH_O, NULL},     {"disk_io", (PyCFunction)Proc_disk_io, METH_O, NULL},
-    {"comm", (PyCFunction)Proc_comm, METH_O, NULL},         {"children", (PyCFunction)Proc_children, METH_O, NULL},
-    {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},    {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
-    {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},   {"keep", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
-    {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},     {NULL, NULL, 0, NULL},
+    {"cpu_time", (PyCFunction)Proc_cpu_time, METH_O, NULL},
+    {"info", (PyCFunction)Proc_info, METH_O, NULL},
+    {"memory", (PyCFunction)Proc_memory, METH_O, NULL},
+    {"disk_io", (PyCFunction)Proc_disk_io, METH_O, NULL},
+    {"comm", (PyCFunction)Proc_comm, METH_O, NULL},
+    {"children", (PyCFunction)Proc_children, METH_O, NULL},
+    {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},
+    {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
+    {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},
+    {"families", (PyCFunction)Proc_families, METH_O, NULL},
+    {"last_pid", (PyCFunction)Proc_last_pid, METH_NOARGS, NULL},
+    {"thread_state", (PyCFunction)Proc_thread_state, METH_VARARGS, NULL},
+    {"open_task_clock", (PyCFunction)Proc_open_task_clock, METH_O, NULL},
+    {"read_task_clocks", (PyCFunction)Proc_read_task_clocks, METH_O, NULL},
+    {"keep", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
+    {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef Proc_getset[] = {

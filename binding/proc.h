@@ -1,4 +1,4 @@
-/* What the two halves of the binding share: the object that questions are put to, and the rows that answer them. */
+/* What the parts of the binding share: the object that questions are put to, and the rows that answer them. */
 #ifndef PROCK_BINDING_H
 #define PROCK_BINDING_H
 
@@ -20,12 +20,21 @@ typedef struct {
 
 #define PROCK_PY_SLICE_NS 5000000U /* sys.getswitchinterval() */
 
-/* _core.c: None for a process that is gone, else NULL with an exception set. */
-PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
-
 /* keep.c */
 int prock_py_add_keep_types(PyObject *module);
 PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors);
+
+/* _core.c */
+int prock_py_pid(PyObject *argument, int32_t *pid); /* None is 0, the calling process; -1 with an exception set */
+/* None for a process that is gone, else NULL with an exception set. */
+PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
+
+/* perf.c: methods */
+PyObject *Proc_families(Proc *self, PyObject *pid);
+PyObject *Proc_last_pid(Proc *self, PyObject *nothing);
+PyObject *Proc_thread_state(Proc *self, PyObject *pid_and_tid);
+PyObject *Proc_open_task_clock(Proc *self, PyObject *tid);
+PyObject *Proc_read_task_clocks(Proc *self, PyObject *fds);
 
 /* rows.c: new references, or NULL with an exception set. */
 PyObject *prock_py_u64(uint64_t value);

@@ -117,3 +117,28 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_
         append_to->n = before;
     return error;
 }
+
+int prock_read_families(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
+{
+    struct prock_pids tids = {0};
+    size_t before = append_to->n;
+    int error = prock_list_threads(root, pid, &tids);
+    for (size_t i = 0; i < tids.n && !error; i++) {
+        size_t at = append_to->n;
+        if ((error = prock_pids_add(append_to, tids.v[i])) || (error = prock_pids_add(append_to, 0)))
+            break;
+        error = read_thread(root, pid, tids.v[i], append_to);
+        if (!error)
+            append_to->v[at + 1] = (int32_t)(append_to->n - at - 2);
+        else
+            append_to->n = at;
+        if (error == -ESRCH)
+            error = 0;
+    }
+    prock_pids_free(&tids);
+    if (error == -ESRCH || (!error && append_to->n == before))
+        error = prock_why_missing(root, pid);
+    if (error)
+        append_to->n = before;
+    return error;
+}

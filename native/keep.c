@@ -3,8 +3,6 @@
 #include "keep.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -289,29 +287,24 @@ static int look(struct prock_keep *keep, size_t place)
 
 /* ---- a pass ---- */
 
-/* The last field of loadavg: "0.20 0.18 0.12 1/80 11206". */
+/* -1 where it is not known. The file is looked at first: were its number another file's by now, that file would tell
+ * for ever that nothing was forked. */
 static int64_t read_last_pid(struct prock_keep *keep)
 {
-    char buf[128], path[sizeof keep->root.path + 16];
-    ssize_t len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
-    if (len <= 0) {
-        prock_close_if_same(keep->loadavg, keep->loadavg_number);
-        snprintf(path, sizeof path, "%s/loadavg", keep->root.path);
-        keep->loadavg = open(path, O_RDONLY | O_CLOEXEC);
-        keep->loadavg_number = keep->loadavg < 0 ? 0 : prock_file_number(keep->loadavg);
-        len = keep->loadavg < 0 ? -1 : pread(keep->loadavg, buf, sizeof buf, 0);
-    }
-    if (!keep->root.live || len < 2 || buf[len - 1] != '\n' || !memchr(buf, '/', (size_t)len))
-        return -1;
-    const char *space = memrchr(buf, ' ', (size_t)len);
     int32_t pid;
-    return space && prock_parse_pid(space + 1, (size_t)(buf + len - 1 - space - 1), &pid) ? pid : -1;
+    if (keep->last_pid_fd < 0 || prock_file_number(keep->last_pid_fd) != keep->last_pid_number) {
+        keep->last_pid_fd = prock_open_last_pid(&keep->root);
+        if (keep->last_pid_fd < 0)
+            return -1;
+        keep->last_pid_number = prock_file_number(keep->last_pid_fd);
+    }
+    return keep->root.live && prock_read_last_pid(keep->last_pid_fd, &pid) == 0 ? pid : -1;
 }
 
 void prock_keep_init(
     struct prock_keep *keep, const struct prock_root *root, int want, size_t budget, struct prock_table *table)
 {
-    *keep = (struct prock_keep){.root = *root, .want = want, .budget = budget, .table = table, .loadavg = -1};
+    *keep = (struct prock_keep){.root = *root, .want = want, .budget = budget, .table = table, .last_pid_fd = -1};
 }
 
 int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree)
@@ -368,7 +361,7 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
     int error = prock_kept_drop_gone(keep);
     if (error)
         return error;
-    if (keep->loadavg >= 0 && prock_file_number(keep->loadavg) != keep->loadavg_number)
+    if (keep->last_pid_fd >= 0 && prock_file_number(keep->last_pid_fd) != keep->last_pid_number)
         prock_kept_distrust(keep); /* before any of them is read as another's */
     keep->last_pid = read_last_pid(keep);
     keep->now_ns = prock_monotonic_ns();
@@ -426,8 +419,8 @@ int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 void prock_keep_abandon(struct prock_keep *keep)
 {
     prock_kept_distrust(keep);
-    prock_close_if_same(keep->loadavg, keep->loadavg_number);
-    keep->loadavg = -1;
+    prock_close_if_same(keep->last_pid_fd, keep->last_pid_number);
+    keep->last_pid_fd = -1;
 }
 
 void prock_keep_free(struct prock_keep *keep)

@@ -61,9 +61,9 @@ struct prock_keep {
     struct prock_pidmap index; /* of each pid in the table */
     size_t budget, open;       /* descriptors */
     size_t hand;               /* where to look for one to give back */
-    int loadavg;
-    uint64_t loadavg_number;
-    int64_t last_pid; /* given away on this machine; -1: not known */
+    int last_pid_fd;
+    uint64_t last_pid_number; /* of its file */
+    int64_t last_pid;         /* given away on this machine; -1: not known */
     uint64_t now_ns;
     uint32_t number; /* of the pass */
     int64_t tree;    /* that the pass is about; -1: all */

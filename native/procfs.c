@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -210,6 +211,20 @@ int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_
     return 0;
 }
 
+int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state)
+{
+    char what[32], buf[2048];
+    size_t len;
+    struct prock_stat stat;
+    snprintf(what, sizeof what, "task/%d/stat", tid);
+    int error = prock_read(root, pid, what, buf, sizeof buf, &len);
+    if (error == -ENOTSUP) /* the process is there, the thread is not */
+        error = -ESRCH;
+    if (!error && !(error = prock_parse_stat(buf, len, &stat)))
+        *state = stat.state;
+    return error;
+}
+
 int prock_own_pid(const struct prock_root *root, int32_t *pid)
 {
     char path[PATH_CAP], target[16];
@@ -235,6 +250,50 @@ int prock_thread_count(const struct prock_root *root, uint64_t *threads)
         return -EBADMSG;
     *threads = total;
     return 0;
+}
+
+/* A file whose last word is the last pid that was given away. The first needs CONFIG_CHECKPOINT_RESTORE; the second may
+ * be a made-up one that lxcfs mounted over it: then it is on another device than proc. */
+int prock_open_last_pid(const struct prock_root *root)
+{
+    char path[PATH_CAP];
+    struct stat file, proc;
+    snprintf(path, sizeof path, "%s/sys/kernel/ns_last_pid", root->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    snprintf(path, sizeof path, "%s/loadavg", root->path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -ENOTSUP : prock_errno(errno);
+    if (fstat(fd, &file) == 0 && stat(root->path, &proc) == 0 && file.st_dev == proc.st_dev)
+        return fd;
+    close(fd);
+    return -ENOTSUP;
+}
+
+int prock_read_last_pid(int fd, int32_t *pid)
+{
+    char buf[128];
+    ssize_t len = pread(fd, buf, sizeof buf, 0);
+    if (len < 0)
+        return prock_errno(errno);
+    if (len > 0 && buf[len - 1] == '\n')
+        len--;
+    ssize_t word = len;
+    while (word > 0 && buf[word - 1] != ' ' && buf[word - 1] != '\t')
+        word--;
+    return prock_parse_pid(buf + word, (size_t)(len - word), pid) ? 0 : -EBADMSG;
+}
+
+int prock_last_pid(const struct prock_root *root, int32_t *pid)
+{
+    int fd = prock_open_last_pid(root);
+    if (fd < 0)
+        return fd;
+    int error = prock_read_last_pid(fd, pid);
+    close(fd);
+    return error;
 }
 
 static int by_number(const void *a, const void *b)

@@ -114,8 +114,14 @@ int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *o
 int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len);
 /* Is it a process, not merely a thread's id? Always 0 where the root is not live. */
 int prock_is_process(const struct prock_root *root, int32_t pid);
+/* The letter of ps for one thread of a process. */
+int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state);
 int prock_own_pid(const struct prock_root *root, int32_t *pid);
 int prock_thread_count(const struct prock_root *root, uint64_t *threads);
+/* The number that was given away last to a process or thread, in the caller's PID namespace. */
+int prock_last_pid(const struct prock_root *root, int32_t *pid);
+int prock_open_last_pid(const struct prock_root *root); /* a descriptor of the file that tells */
+int prock_read_last_pid(int fd, int32_t *pid);
 int prock_open_root(const struct prock_root *root);   /* a descriptor */
 int prock_list_open(int dir, struct prock_pids *out); /* ascending */
 int prock_list(const struct prock_root *root, struct prock_pids *out);
@@ -126,6 +132,12 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_
 /* The same of one thread, whose file is open, from where it stands. */
 int prock_read_children_list(int fd, struct prock_pids *append_to);
 int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids);
+/* The same by thread: appends for each the thread, how many children it started, and those. */
+int prock_read_families(const struct prock_root *root, int32_t pid, struct prock_pids *append_to);
+
+/* perf.c: the event task-clock, which what the thread starts inherits. */
+int prock_perf_open(int32_t tid); /* a descriptor; -ENOTSUP where the kernel has no such event. tid 0: this thread */
+int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns); /* the sum */
 
 /* Passes over many processes. They run in slices: _run returns 1 when the deadline (on the monotonic clock) passed and
  * there is more to do, so that a caller can hold a lock for the first slice and let go of it for the rest. */

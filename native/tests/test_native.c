@@ -126,6 +126,23 @@ static void test_pids(void)
     prock_pids_free(&pids);
 }
 
+/* What is refused; the rest needs a kernel that grants it. */
+static void test_perf(void)
+{
+    uint64_t total = 1;
+    int error = prock_perf_open(INT32_MAX); /* above every pid_max */
+    CHECK(error == -ESRCH || error == -EACCES || error == -ENOTSUP);
+    CHECK(prock_perf_read(NULL, 0, &total) == 0 && total == 0);
+    CHECK(prock_perf_read((const int[]){-1}, 1, &total) == -EBADF);
+}
+
+static void test_last_pid(void)
+{
+    static const struct prock_root nowhere = {.path = "/nonexistent", .path_len = 12, .dir = -1};
+    int32_t pid;
+    CHECK(prock_last_pid(&nowhere, &pid) == -ENOTSUP);
+}
+
 static int parse_pss(const char *text, size_t len, uint64_t *bytes)
 {
     char *copy = exact(text, len);
@@ -225,6 +242,8 @@ int main(void)
     test_split();
     test_pidmap();
     test_pids();
+    test_perf();
+    test_last_pid();
     test_pss();
     test_subtrees();
     test_subtrees_of_a_cycle();

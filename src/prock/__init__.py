@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prock.errors import AccessDenied, MalformedProcFile, NoSuchProcess, NotSupported, ProckError
+from prock.errors import AccessDenied, MalformedProcFile, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
 from prock.model import (
     AllStats,
     CpuPercent,
@@ -71,6 +71,7 @@ __all__ = [
     "MonitorResult",
     "NoSuchProcess",
     "NotSupported",
+    "OutOfDescriptors",
     "ProcessInfo",
     "ProcessStats",
     "ProckError",

@@ -5,6 +5,7 @@
         ├── AccessDenied      (also PermissionError)     the process exists, the kernel refuses the question
         ├── NoSuchProcess     (also ProcessLookupError)  who is to be followed is not there (any more)
         ├── NotSupported      (also OSError)             this kernel, or this engine, cannot answer it at all
+        ├── OutOfDescriptors  (also OSError)             more of them are needed than may be open
         └── MalformedProcFile (also ValueError)          the file is not in the form proc(5) describes
 
 A process that does not exist (any more) is no error: functions answer ``None``. Only what is to follow one and can't
@@ -65,6 +66,20 @@ class NotSupported(ProckError, OSError):
 
     def __reduce__(self) -> tuple[type[NotSupported], tuple[str]]:
         return type(self), (self.what,)
+
+
+class OutOfDescriptors(ProckError, OSError):
+    """More descriptors are needed than may be open: by a limit that the caller set, or by the system's."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(errno.EMFILE, f"{count} descriptors do not suffice")
+        self.count = count
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[type[OutOfDescriptors], tuple[int]]:
+        return type(self), (self.count,)
 
 
 class MalformedProcFile(ProckError, ValueError):

@@ -1,4 +1,4 @@
-"""What is known of one followed tree from sample to sample: its ledgers, its members' shares of memory."""
+"""What is known of one followed tree from sample to sample: ledgers, perf events, its members' shares of memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from prock.accounting.perf import TaskClocks
     from prock.engine.protocol import Engine, Sums
 
     Change: TypeAlias = tuple[ProcessInfo, DiskIo | None, bool]
@@ -39,16 +40,20 @@ class Followed:
         """Whether anybody ever told of it."""
         self.memory = memory
         self.shares = Shares() if pss else None
+        self.events: TaskClocks | None = None
+        """Where perf accounts for it."""
         self.sessions: set[int] = set()
         """Those that a member leads or led: who is in one, and was born since, descends from a member."""
         self.began_ticks = 0
-        self.began_ns = self.taken_ns = self.boottime_ns = 0
+        self.began_ns = self.taken_ns = self.slept_ns = 0
         self.root_lives = True
         self.sums: Sums = NO_SUMS
         self.ended: list[End] = []
         """In the last sample."""
         self.cpu_ns = self.cpu_before_ns = 0
         self._ended_early: list[End] = []
+        self._events_before_ns = 0
+        self._ledger_before_ns = -1
 
     def begin(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         """Take the first pass of the baseline."""
@@ -64,13 +69,15 @@ class Followed:
         self.ledger.rebase([row for row, _, _ in changed])
         self._note_sessions(changed)
         self._ended_early = ended
+        if self.events is not None:
+            self._events_before_ns = self.events.total_ns()
 
     def advance(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         """Take a sample."""
         self._take(changed, self._ended_early + ended if self._ended_early else ended, sums)
         self._ended_early = []
         self.cpu_before_ns = self.cpu_ns
-        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns)
+        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._by_events())
 
     def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         self.sums = sums
@@ -96,10 +103,27 @@ class Followed:
     def _note_sessions(self, changed: list[Change]) -> None:
         self.sessions.update(row.session for row, _, _ in changed if row.session == row.pid)
 
+    def _by_events(self) -> int:
+        """CPU since the baseline as perf counts it. Not asked where the ledger says that nobody has run: the reads are
+        dearer than all the rest of a still tree's sample."""
+        if self.events is None or (self.ledger.total_ns == self._ledger_before_ns and not self.ended):
+            return 0
+        self._ledger_before_ns = self.ledger.total_ns
+        try:
+            return self.events.total_ns() - self._events_before_ns
+        except OSError:  # all descriptors were closed behind our back
+            self.close()
+            return 0
+
     @property
     def unseen_ns(self) -> int:
         """Of the total: what is in no member's own time."""
         return self.cpu_ns - (self.ledger.total_ns - self.ledger.unseen_ns)
+
+    def close(self) -> None:
+        if self.events is not None:
+            self.events.close()
+            self.events = None
 
 
 class Shares:

@@ -20,7 +20,7 @@ from _weakref import ref
 from prock import engine as engines
 from prock.engine.procfs import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
-from prock.errors import NoSuchProcess
+from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
 from prock.followed import NO_SUMS, Followed
 from prock.sample import TreeSample
 
@@ -28,6 +28,7 @@ TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from prock.accounting.perf import TaskClocks
     from prock.engine.protocol import Engine, Frame
     from prock.model import ProcessInfo
 
@@ -69,10 +70,12 @@ class Forest:
         self._engine = engines.active if engine is None else engine
         self._clock = clock
         self._options = {"memory": memory, "io": io, "pss": pss}
+        self._accounting = accounting
         self.descriptors = _share_of_descriptors()
         """How many it may hold open: a share of the soft limit, which is never raised."""
+        self._for_events = 0 if accounting == "ledger" else self.descriptors * 3 // 4
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
-        self._keep = self._engine.keep(want, self.descriptors)
+        self._keep = self._engine.keep(want, self.descriptors - self._for_events)
         self._trees: dict[int, Followed] = {}
         self._verified_ns = clock()
         self._verify_cost_ns = 0
@@ -111,6 +114,8 @@ class Forest:
         with self._lock:
             self._closed = True
             self._keep.close()
+            for tree in self._trees.values():
+                tree.close()
 
     def add(self, root: int | None = None) -> None:
         """Follow one more tree, from now on. Cost: two passes over it, and where perf accounts for it, its attachment.
@@ -129,16 +134,34 @@ class Forest:
                 self._drop(info.pid)
             taken = {tree.number for tree in self._trees.values()}
             number = next(number for number in range(len(taken) + 1) if number not in taken)
+            events = self._attach(info.pid)
             try:
                 added = self._keep.add(info.pid, number)
                 if added is None:
                     raise NoSuchProcess(info.pid)
                 tree = Followed(added, number, **self._options)
+                tree.events = events
                 self._begin(tree)
             except BaseException:
                 self._keep.remove(number)
+                if events is not None:
+                    events.close()
                 raise
             self._trees[info.pid] = tree
+
+    def _attach(self, root: int) -> TaskClocks | None:
+        """Perf events for its tree, where they are wanted and may be had."""
+        if self._accounting == "ledger":
+            return None
+        from prock.accounting.perf import TaskClocks
+
+        in_use = sum(tree.events.descriptors for tree in self._trees.values() if tree.events is not None)
+        try:
+            return TaskClocks([root], self._engine, self._for_events - in_use)
+        except (AccessDenied, NotSupported, OutOfDescriptors):
+            if self._accounting == "perf":
+                raise
+            return None
 
     def _begin(self, tree: Followed) -> None:
         """The baseline: two passes (see `prock.ledger.Ledger.rebase`)."""
@@ -146,7 +169,7 @@ class Forest:
         _, sums, changed, ended = self._keep.sample([], number, False)
         tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
         tree.began_ns = tree.taken_ns = self._clock()
-        tree.boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        tree.slept_ns = _slept_ns()
         _, _, changed, ended = self._keep.sample([], number, True)
         tree.begin_again([event[1:] for event in changed], [event[1:] for event in ended])
 
@@ -157,7 +180,9 @@ class Forest:
             self._drop(root)
 
     def _drop(self, root: int) -> None:
-        self._keep.remove(self._trees.pop(root).number)
+        tree = self._trees.pop(root)
+        self._keep.remove(tree.number)
+        tree.close()
 
     def sample(self, *, due_ns: int | None = None, skipped: int = 0) -> dict[int, TreeSample]:
         """Each root's tree now. `due_ns`, `skipped`: for `TreeTotals.late_ns` and `TreeTotals.skipped`.
@@ -183,11 +208,11 @@ class Forest:
                 )
                 if tree.shares is not None:
                     tree.shares.read(self._engine, self._keep.pids(number), taken_ns, taken_ns - tree.taken_ns)
-            boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            slept_ns = _slept_ns()
             cost_ns = time.thread_time_ns() - began_ns
             late_ns = 0 if due_ns is None else max(0, taken_ns - due_ns)
             return {
-                pid: _sample_of(tree, frame, taken_ns, boottime_ns, cost_ns, late_ns, skipped)
+                pid: _sample_of(tree, frame, taken_ns, slept_ns, cost_ns, late_ns, skipped)
                 for pid, tree in self._trees.items()
             }
 
@@ -236,11 +261,10 @@ class Forest:
 
 
 def _sample_of(
-    tree: Followed, frame: Frame, taken_ns: int, boottime_ns: int, cost_ns: int, late_ns: int, skipped: int
+    tree: Followed, frame: Frame, taken_ns: int, slept_ns: int, cost_ns: int, late_ns: int, skipped: int
 ) -> TreeSample:
     processes, threads, _, rss, vsize, _, denied, appeared, vanished = tree.sums
     interval_ns = max(0, taken_ns - tree.taken_ns)
-    slept_ns = boottime_ns - tree.boottime_ns - (taken_ns - tree.taken_ns)
     shares = {} if tree.shares is None else tree.shares.bytes_of
     sample = TreeSample(
         root_pid=tree.root[0],
@@ -251,7 +275,7 @@ def _sample_of(
         num_threads=threads,
         cpu_ns=tree.cpu_ns,
         cpu_percent=100.0 * (tree.cpu_ns - tree.cpu_before_ns) / interval_ns if interval_ns else None,
-        accounting="ledger",
+        accounting="ledger" if tree.events is None else "perf",
         ended_cpu_ns=tree.ledger.ended_ns,
         unseen_cpu_ns=tree.unseen_ns,
         rss_bytes=rss if tree.memory else None,
@@ -266,13 +290,23 @@ def _sample_of(
         cost_ns=cost_ns,
         late_ns=late_ns,
         skipped=skipped,
-        suspended_ns=max(0, slept_ns) // 1_000_000 * 1_000_000,  # between two readings of clocks some time passes
+        suspended_ns=max(0, slept_ns - tree.slept_ns) // 1_000_000 * 1_000_000,  # less is the time between the readings
     )
     unseen = [(pid, ns) for (pid, _), ns in tree.ledger.lately_unseen]
     number = tree.number
     sample.__dict__.update(_root=tree.root, _make_members=lambda: frame.rows(number, interval_ns, unseen, shares))
-    tree.taken_ns, tree.boottime_ns = taken_ns, boottime_ns
+    tree.taken_ns, tree.slept_ns = taken_ns, slept_ns
     return sample
+
+
+def _slept_ns() -> int:
+    """How long the machine has slept since it booted: what one clock counts and the other not."""
+    for _ in range(3):  # once more where this process was interrupted between them
+        before_ns = time.monotonic_ns()
+        with_sleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if time.monotonic_ns() - before_ns < 500_000:
+            break
+    return with_sleep_ns - before_ns
 
 
 def _share_of_descriptors() -> int:

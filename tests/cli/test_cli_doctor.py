@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from command_line import TIMEOUT_S, command, environment, on_terminal, prock, prock_json
 
 import prock as package
-from prock.cli import main, perf
+from prock.cli import main
 from prock.cli.probes import LIMITED, NO, OK, all_checks, cgroup_v2, perf_task_clock, proc_mount
 from prock.engine import NAMES, open_engine, using
+
+if TYPE_CHECKING:
+    from prock.engine.protocol import Engine
 
 CHECKS = [
     "engine", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock", "cgroup_v2",
@@ -123,9 +127,21 @@ def test_no_cgroup_v2(tmp_path: Path) -> None:
         assert cgroup_v2().status == NO
 
 
-@pytest.mark.parametrize("reason", ["permission denied", "operation not permitted"])
-def test_perf_that_is_refused_names_the_setting(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
-    monkeypatch.setattr(perf, "why_task_clock_is_refused", lambda: reason)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (package.AccessDenied(1, "perf events"), "permission denied"),
+        (package.NotSupported("perf events"), "operation not supported"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many open files"),
+    ],
+)
+def test_perf_that_is_refused_names_the_setting(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    def refuse(_: int | None) -> None:
+        raise error
+
+    monkeypatch.setattr(engine, "open_task_clock", refuse)
     check = perf_task_clock()
     assert (check.status, check.finding.startswith(f"{reason}, kernel.perf_event_paranoid = ")) == (NO, True)
     assert check.remedy

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 OK, LIMITED, NO = "ok", "limited", "no"
 
 FEW_DESCRIPTORS = 1024
+PARANOID_LIMIT = 2
+"""The highest kernel.perf_event_paranoid with which an ordinary user may open perf events."""
 MOUNT_PROC = "mount this PID namespace's proc: mount -t proc proc /proc"
 
 
@@ -122,17 +124,20 @@ def task_io() -> Check:
 
 
 def perf_task_clock() -> Check:
-    from prock.cli import perf  # with ctypes, which nothing else here needs
-
     paranoid = _first_line("/proc/sys/kernel/perf_event_paranoid")
     setting = f"kernel.perf_event_paranoid = {paranoid or 'unknown'}"
-    reason = perf.why_task_clock_is_refused()
-    if reason is None:
+    try:
+        event = engine.active.open_task_clock(None)
+        if event is not None:  # None only for other threads
+            os.close(event)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    else:
         return Check("perf_task_clock", OK, f"can be opened, {setting}")
-    if paranoid is None or not paranoid.lstrip("-").isdigit() or int(paranoid) <= perf.PARANOID_LIMIT:
+    if paranoid is None or not paranoid.lstrip("-").isdigit() or int(paranoid) <= PARANOID_LIMIT:
         remedy = "a kernel with CONFIG_PERF_EVENTS; in a container a seccomp profile that passes perf_event_open"
     else:
-        remedy = f"sudo sysctl kernel.perf_event_paranoid={perf.PARANOID_LIMIT}"
+        remedy = f"sudo sysctl kernel.perf_event_paranoid={PARANOID_LIMIT}"
     return Check("perf_task_clock", NO, f"{reason}, {setting}", remedy)
 
 

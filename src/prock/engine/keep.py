@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
         live: bool
 
-        def last_pid(self) -> int | None:
-            """Last one given away on this machine; None where that is not known."""
+        def last_pid(self) -> int:
+            """Last one given away on this machine. `NotSupported` where that is not known. Only asked where live."""
 
         def own_ns(self, pid: int, /) -> int | None:
             """By the CPU clock; only asked where it is live."""
@@ -130,7 +130,7 @@ class PureKeep:
         list[tuple[int, Identity, int, DiskIo | None]],
     ]:
         self._drop_gone()
-        self._last_pid = self._ask.last_pid()
+        self._last_pid = self._read_last_pid()
         self._now_ns = time.monotonic_ns()
         boot_ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // self._tick_ns
         for pid in reread:
@@ -173,6 +173,12 @@ class PureKeep:
             member.is_new = member.report = False
             self._boot_ticks_before[member.tree] = boot_ticks
         return frame, sums, changed, ended
+
+    def _read_last_pid(self) -> int | None:
+        try:
+            return self._ask.last_pid() if self._ask.live else None
+        except NotSupported:
+            return None
 
     def _append(self, pid: int, tree: int, parent: _Member | None) -> _Member:
         member = _Member(pid, tree, parent)

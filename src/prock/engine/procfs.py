@@ -102,6 +102,13 @@ class ProcFiles:
         """As proc at `root` numbers it, which may be another PID namespace's number than `os.getpid`."""
         return int(os.readlink(f"{self.root}/self"))
 
+    def pid_limit(self) -> int:
+        try:
+            with open(f"{self.root}/sys/kernel/pid_max", "rb") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            raise NotSupported(f"{self.root}/sys/kernel/pid_max") from None
+
     def children_by_scan(self, pid: int | None) -> list[int] | None:
         """For kernels that were built without CONFIG_PROC_CHILDREN."""
         pid = check_pid(pid) or self._own_pid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Protocol, TypeAlias
 
     from prock.model import CpuTime, DiskIo, Identity, MemberSample, ProcessInfo, ProcessStats, Scan
@@ -59,6 +60,24 @@ if TYPE_CHECKING:
         def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
             """Proportional shares in bytes, None for who is gone, refuses or has no memory; as many as were read until
             that instant of the monotonic clock, one at least."""
+
+        def families(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
+            """Each thread of the process, and the children that it started."""
+
+        def thread_state(self, pid: int, tid: int, /) -> str | None:
+            """``R``, ``S``, ``D`` ... of one thread of the process."""
+
+        def last_pid(self) -> int:
+            """The number that was given away last to a process or a thread. Only where `live`, as what follows."""
+
+        def pid_limit(self) -> int:
+            """One more than the largest number that is given away, before it begins anew."""
+
+        def open_task_clock(self, tid: int | None, /) -> int | None:
+            """A descriptor of a new perf event: CPU from now on of this thread and of what it starts from now on."""
+
+        def read_task_clocks(self, fds: Iterable[int], /) -> int:
+            """The sum of such events, in nanoseconds."""
 
     Sums: TypeAlias = tuple[int, int, int, int, int, DiskIo, int, int, int]
     """Of one tree: members, threads, own CPU in ns, resident and virtual bytes, I/O of members without children,

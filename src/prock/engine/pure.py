@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from prock.engine import parse
@@ -15,7 +16,7 @@ from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TypeVar
 
     Parsed = TypeVar("Parsed")
@@ -135,13 +136,6 @@ class PureEngine(ProcFiles):
     def keep(self, want: int, descriptors: int, /) -> PureKeep:
         return PureKeep(self, want, TICK_NS)
 
-    def last_pid(self) -> int | None:
-        """Last pid given away in this process's PID namespace; None where `root` is another's."""
-        try:
-            return int(_read_file(f"{self.root}/loadavg").split()[-1]) if self.live else None
-        except (OSError, ValueError, IndexError):
-            return None
-
     def own_ns(self, pid: int, /) -> int | None:
         try:
             return time.clock_gettime_ns(clock_id(pid, 2)) if pid < CLOCK_PID_LIMIT else None
@@ -171,6 +165,54 @@ class PureEngine(ProcFiles):
             except (AccessDenied, MalformedProcFile, NotSupported):
                 found.append(None)
         return found
+
+    def families(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
+        pid = check_pid(pid) or self._own_pid()
+        if not self._is_process(pid):
+            return None
+        task = f"{self.root}/{pid}/task"
+        found = []
+        try:
+            for tid in map(int, filter(_is_pid, os.listdir(task))):
+                children = self._children_of_thread(f"{task}/{tid}")
+                if children is not None:
+                    found.append((tid, children))
+        except PermissionError:
+            raise AccessDenied(pid, "task/TID/children") from None
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        except ValueError:
+            raise MalformedProcFile(pid, "task/TID/children") from None
+        if not found:
+            self._missing(pid, "task/TID/children")
+        return found or None
+
+    def thread_state(self, pid: int, tid: int, /) -> str | None:
+        check_pid(pid), check_pid(tid)
+        try:
+            stat = self._parsed(pid, f"task/{tid}/stat", parse.stat)
+        except NotSupported:  # the process is there, the thread is not
+            return None
+        return None if stat is None else stat[2].decode("utf-8", "surrogateescape")
+
+    def last_pid(self) -> int:
+        # The first needs CONFIG_CHECKPOINT_RESTORE; the second may be a made-up one that lxcfs mounted over it.
+        for name in ("sys/kernel/ns_last_pid", "loadavg"):
+            path = f"{self.root}/{name}"
+            try:
+                if os.stat(path).st_dev == os.stat(self.root).st_dev:
+                    return int(_read_file(path).split()[-1])
+            except (FileNotFoundError, PermissionError):
+                continue
+        raise NotSupported("the last pid that was given away")
+
+    def open_task_clock(self, tid: int | None, /) -> int | None:
+        from prock.engine import perf  # with ctypes, which nothing else here needs
+
+        return perf.open_task_clock(check_pid(tid))
+
+    def read_task_clocks(self, fds: Iterable[int], /) -> int:
+        return sum(int.from_bytes(os.read(fd, 8), sys.byteorder) for fd in fds)
 
     def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
         """As `_parsed`, but nothing for the id of a thread."""

@@ -1,0 +1,121 @@
+"""Which number came first, and whose CPU it is: what `prock.accounting.attach` decides, without a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from prock.accounting.attach import Doubt, Numbers
+
+MS = 1_000_000
+PARENT, SECOND, CHILD = 10, 11, 12
+
+
+class Kernel:
+    """As an engine: numbers that are given away, and events that count."""
+
+    def __init__(self, last: int = 300, limit: int = 32768) -> None:
+        self.last = last
+        self.limit = limit
+        self.used = {PARENT: 0, SECOND: 0, CHILD: 0}
+
+    def last_pid(self) -> int:
+        return self.last
+
+    def pid_limit(self) -> int:
+        return self.limit
+
+    def read_task_clocks(self, fds: Iterable[int]) -> int:
+        return sum(self.used[fd] for fd in fds)
+
+    def burn(self, ns: int, *events: int) -> None:
+        for event in events:
+            self.used[event] += ns
+
+
+def numbers(kernel: Any) -> Numbers:
+    return Numbers(kernel)
+
+
+def doubt_of(kernel: Any) -> Doubt:
+    doubt = Doubt(kernel, [PARENT])
+    doubt.second.append(SECOND)
+    doubt.events.append(CHILD)
+    return doubt
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "places"),
+    [
+        (1000, 1000, {999: 0, 1000: 0, 1001: 0, 5: 0}),
+        (1000, 1010, {999: 0, 1000: 0, 1001: 1, 1010: 10, 1011: 0, 32767: 0}),
+        (32760, 310, {32760: 0, 32761: 1, 32767: 7, 300: 308, 310: 318, 311: 0, 20000: 0}),
+    ],
+)
+def test_numbers_are_in_the_order_in_which_they_were_given_away(first: int, last: int, places: dict[int, int]) -> None:
+    kernel = Kernel(first)
+    order = numbers(kernel)
+    assert order.given_away() == 0
+    kernel.last = last
+    assert {tid: order.of(tid) for tid in places} == places
+
+
+def test_a_child_that_inherited_has_nothing_of_its_own() -> None:
+    kernel = Kernel()
+    doubt = doubt_of(kernel)
+    kernel.burn(7 * MS, PARENT, SECOND)  # the parent itself, and its later children
+    kernel.burn(3 * MS, PARENT, CHILD)
+    assert doubt.own_ns() == 0 and doubt.inherited() is None
+    kernel.burn(2 * MS, PARENT, CHILD)
+    assert doubt.own_ns() == 0 and doubt.inherited() is True
+
+
+def test_a_child_that_did_not_inherit_is_counted_from_the_beginning() -> None:
+    kernel = Kernel()
+    doubt = doubt_of(kernel)
+    kernel.burn(7 * MS, PARENT, SECOND)
+    kernel.burn(MS // 2, CHILD)
+    assert doubt.own_ns() == MS // 2 and doubt.inherited() is None
+    kernel.burn(MS, CHILD)
+    assert doubt.own_ns() == 3 * MS // 2 and doubt.inherited() is False
+
+
+def test_another_child_that_only_the_first_event_has_blurs_the_comparison() -> None:
+    kernel = Kernel()
+    doubt = doubt_of(kernel)
+    doubt.is_clean = False
+    for _ in range(3):
+        kernel.burn(5 * MS, CHILD)
+        kernel.burn(5 * MS, PARENT)  # the other
+        assert doubt.own_ns() == 0 and doubt.inherited() is None
+    kernel.burn(5 * MS, PARENT)
+    kernel.burn(2 * MS, CHILD)
+    assert doubt.own_ns() == 0 and doubt.inherited() is None
+    kernel.burn(5 * MS, CHILD)
+    assert doubt.own_ns() == 2 * MS and doubt.inherited() is False
+
+
+def test_what_was_its_own_once_stays() -> None:
+    kernel = Kernel()
+    doubt = doubt_of(kernel)
+    doubt.is_clean = False
+    kernel.burn(MS, CHILD)
+    kernel.burn(4 * MS, CHILD, PARENT)
+    assert doubt.inherited() is None
+    kernel.burn(4 * MS, PARENT)
+    assert doubt.own_ns() == MS
+
+
+def test_a_childs_own_child_in_doubt_goes_with_it() -> None:
+    kernel = Kernel()
+    kernel.used |= {20: 0, 21: 0}
+    doubt = doubt_of(kernel)
+    inner = Doubt(kernel, [CHILD])  # type: ignore[arg-type]  # as much of an engine as it asks
+    inner.second.append(20)
+    inner.events.append(21)
+    doubt.doubts.append(inner)
+    kernel.burn(5 * MS, PARENT, 21)  # the child inherited, so its child did too
+    assert inner.own_ns() == 5 * MS and doubt.own_ns() == 0 and doubt.inherited() is True
+    assert sorted(doubt.descriptors()) == [SECOND, CHILD, 20, 21]
