@@ -7,6 +7,7 @@ again when everything has ended and the last sample has been taken.
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -120,7 +121,10 @@ class Seen:
     fell: int = 0
     """Samples that were less than the one before."""
     over: int = 0
-    """Samples that were more than the account at that moment, and by more than the clocks lag."""
+    """Samples that were more than the account at that moment, by more than the clocks lag and the host stole."""
+    stolen: float = 0.0
+    """What the host of a virtual machine stole from all its processors meanwhile, as a share of the truth. Perf counts
+    what it stole from a running thread; the account and the clocks do not."""
 
 
 Results = dict[str, dict[str, Seen]]
@@ -141,7 +145,8 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
     ]
     if pace.scale < 1:
         made.notes.append(
-            "The workloads are so short that the ticks weigh in which the kernel tells of those that ended."
+            "The workloads are short, and so the ticks weigh in which the kernel tells of those that ended: what the ledger"
+            " sees of them is not judged."
         )
     if versions:
         made.notes.append(f"Peers, each at {FAST:g} s: {', '.join(' '.join(pair) for pair in versions.items())}.")
@@ -161,8 +166,13 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
             share = _reported(program, work, temporary, peer)
             if share is not None:
                 row[peer.name] = Seen(share)
+    stolen = [seen.stolen * 100 for row in results.values() for name, seen in row.items() if name in contestants]
+    made.notes.append(
+        "Perf counts what the host of a virtual machine steals from a running thread. From all, this one stole"
+        f" {statistics.median(stolen):.1f} % of the truth in the median, {max(stolen):.1f} % at most."
+    )
     made.tables.append(_table(results, [*contestants, *(peer.name for peer in peers)]))
-    made.targets = _targets(results)
+    made.targets = _targets(results, are_short=pace.scale < 1)
     made.raw = {"accuracy": {title: {name: vars(seen) for name, seen in row.items()} for title, row in results.items()}}
     return made
 
@@ -191,7 +201,7 @@ def _watched(
         run.start()
         follower = follow(run.await_root())
         try:
-            before = run.account.cpu_ns()
+            before, stolen_before = run.account.cpu_ns(), stolen_ns()
             run.begin()
             seen, latest = Seen(0.0), 0
             due = time.monotonic()
@@ -199,18 +209,24 @@ def _watched(
             while not over:
                 due += interval
                 over = _over_by(run, due)
-                latest = _look(follower, run, before, seen, latest)
-            seen.share = latest / (run.account.cpu_ns() - before)
+                latest = _look(follower, run, before, seen, latest, stolen_ns() - stolen_before)
+            used = run.account.cpu_ns() - before
+            seen.share, seen.stolen = latest / used, (stolen_ns() - stolen_before) / used
             return seen
         finally:
             follower.close()
 
 
-def _look(follower: Follower, run: Workload, before: int, seen: Seen, latest: int) -> int:
+def _look(follower: Follower, run: Workload, before: int, seen: Seen, latest: int, stolen: int) -> int:
     now = follower.cpu_ns()
     seen.fell += now < latest
-    seen.over += now > (run.account.cpu_ns() - before) * 1.005 + LAG_NS
+    seen.over += now > (run.account.cpu_ns() - before) * 1.005 + LAG_NS + stolen
     return now
+
+
+def stolen_ns() -> int:
+    """From this virtual machine by its host, since it started."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _over_by(run: Workload, due: float) -> bool:
@@ -268,7 +284,7 @@ def _table(results: Results, names: list[str]) -> Table:
     return Table("CPU time seen, percent of the truth", ("", *names), lines)
 
 
-def _targets(results: Results) -> list[Target]:
+def _targets(results: Results, *, are_short: bool) -> list[Target]:
     def percent(title: str, name: str) -> float | None:
         row = results.get(title, {})
         return row[name].share * 100 if name in row else None
@@ -276,12 +292,18 @@ def _targets(results: Results) -> list[Target]:
     names = [ours(PERF, interval) for interval in (FAST, SLOW)]
     targets = [Target(f"{title}, {name}", percent(title, name), 96.5, True, " %") for name in names for title in HARD]
     names = [ours(LEDGER, interval) for interval in (FAST, SLOW)]
-    waited = [title for title in results if title not in LOST]
+    waited = [title for title in results if title not in LOST and not are_short]
     targets += [Target(f"{title}, {name}", percent(title, name), 99, True, " %") for name in names for title in waited]
     mine = [seen for row in results.values() for name, seen in row.items() if name.startswith((LEDGER, PERF))]
+    for accounting in (LEDGER, PERF):
+        its = [seen for row in results.values() for name, seen in row.items() if name.startswith(accounting)]
+        if its:
+            most = max(seen.share for seen in its) * 100
+            targets.append(Target(f"most that {accounting} ever saw", most, 100.5, unit=" %"))
     if mine:
+        most = max(seen.share - seen.stolen for seen in mine) * 100
         targets += [
-            Target("most that prock ever saw", max(seen.share for seen in mine) * 100, 100.5, unit=" %"),
+            Target("most that prock ever saw, less what the host stole", most, 100.5, unit=" %"),
             Target("samples that fell", sum(seen.fell for seen in mine), 0),
             Target("samples above the account", sum(seen.over for seen in mine), 0),
         ]
