@@ -71,7 +71,7 @@ def test_no_descriptor_left(puppet: Program) -> None:
 
     def check() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with prock.TreeSampler(puppet.pid, io=True) as sampler:
+        with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
             for _ in range(4):
                 puppet.does("all_work()")
                 sampler.sample()
