@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
+from prock.engine.frame import FrameRow, PureFrame, sums_of
 from prock.engine.protocol import WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
-from prock.model import CpuPercent, DiskIo, Identity, MemberSample, ProcessInfo
+from prock.model import DiskIo, Identity, ProcessInfo
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Protocol
 
     from prock.engine.protocol import Sums
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 STALE_NS = 1_000_000_000
 """After that a running process's row, and everybody's memory, is read again though nothing asks for it."""
-NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 
 
@@ -157,8 +156,7 @@ class PureKeep:
                 raise
             if member.gone and member.is_new:
                 vanished[member.tree] = vanished.get(member.tree, 0) + 1
-        frame = PureFrame([_Row(member) for member in looked_at if not member.gone], self._want)
-        sums = self._sums(looked_at, vanished)
+        rows = [self._row(member) for member in looked_at if not member.gone]
         changed = [
             (member.tree, member.info, member.io, member.has_children)
             for member in looked_at
@@ -172,7 +170,7 @@ class PureKeep:
         for member in looked_at:
             member.is_new = member.report = False
             self._boot_ticks_before[member.tree] = boot_ticks
-        return frame, sums, changed, ended
+        return PureFrame(rows, self._want), sums_of(rows, vanished), changed, ended
 
     def _read_last_pid(self) -> int | None:
         try:
@@ -345,113 +343,21 @@ class PureKeep:
                 self._append(pid, member.tree, member)
         self._stamp(stamp, member)
 
-    def _sums(self, members: list[_Member], vanished: dict[int, int]) -> list[Sums]:
-        size = max((member.tree for member in members), default=-1) + 1
-        sums = [[0, 0, 0, 0, 0, NO_IO, 0, 0, 0] for _ in range(size)]
-        for member in members:
-            if member.gone:
-                continue
-            row = sums[member.tree]
-            numbers = (1, member.info.num_threads, member.own_ns, *member.memory)
-            for place, number in enumerate(numbers):
-                row[place] += number  # type: ignore[operator]  # the I/O stands further back
-            if member.io is not None and not member.has_children:
-                row[5] = row[5] + member.io  # type: ignore[operator]
-            row[6] += bool(member.refused)  # type: ignore[operator]
-            row[7] += member.is_new  # type: ignore[operator]
-        for tree, number in vanished.items():
-            sums[tree][8] = number
-        return [tuple(row) for row in sums]  # type: ignore[misc]
-
-
-class _Row:
-    """What a frame keeps of a member."""
-
-    __slots__ = ("before_ns", "info", "io", "is_root", "member", "memory", "own_ns", "parent", "refused", "tree")
-
-    def __init__(self, member: _Member) -> None:
-        self.tree, self.is_root, self.info, self.own_ns = member.tree, member.is_root, member.info, member.own_ns
-        self.memory, self.io, self.refused = member.memory, member.io, member.refused
-        self.parent = None if member.parent is None or member.parent.gone else member.parent.pid
-        self.before_ns = None if member.is_new and not member.born_since else member.before_ns
-
-
-class PureFrame:
-    def __init__(self, rows: list[_Row], want: int) -> None:
-        self._rows = rows
-        self._want = want
-
-    def rows(
-        self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
-    ) -> list[MemberSample]:
-        rows = {row.info.pid: row for row in self._rows if row.tree == tree}
-        order = _breadth_first(rows.values())
-        extra: dict[int, int] = {}
-        for pid, ns in unseen:
-            extra[pid] = extra.get(pid, 0) + ns
-        sums: dict[int, list[int]] = {}
-        ios: dict[int, DiskIo] = {}
-        for row in reversed(order):
-            info = row.info
-            used = None if row.before_ns is None else max(0, row.own_ns - row.before_ns)
-            waited = info.children_user_ns + info.children_system_ns
-            numbers = [1, info.num_threads, row.own_ns + waited, (used or 0) + extra.get(info.pid, 0), *row.memory]
-            mine = sums.setdefault(info.pid, [0] * 6)
-            mine[:] = map(int.__add__, mine, numbers)
-            if row.io is not None:
-                ios[info.pid] = ios.get(info.pid, NO_IO) + row.io
-            if row.parent in rows and row.parent is not None:
-                above = sums.setdefault(row.parent, [0] * 6)
-                above[:] = map(int.__add__, above, mine)
-                if info.pid in ios:
-                    ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
-        return [self._sample(row, sums[row.info.pid], ios.get(row.info.pid), interval_ns, pss) for row in order]
-
-    def _sample(
-        self, row: _Row, sums: list[int], io: DiskIo | None, interval_ns: int, pss: dict[int, int]
-    ) -> MemberSample:
-        def percent(ns: int | None) -> CpuPercent | None:
-            return None if ns is None or interval_ns <= 0 else 100.0 * ns / interval_ns
-
-        info, knows_memory = row.info, bool(self._want & WANT_STAT) and "stat" not in row.refused
-        return MemberSample(
-            pid=info.pid,
-            ppid=info.ppid,
-            comm=info.comm,
-            state=info.state,
-            num_threads=info.num_threads,
-            start_ticks=info.start_ticks,
-            cpu_ns=row.own_ns,
-            cpu_percent=percent(None if row.before_ns is None else max(0, row.own_ns - row.before_ns)),
-            rss_bytes=row.memory[0] if knows_memory else None,
-            vsize_bytes=row.memory[1] if knows_memory else None,
-            disk_io=row.io,
-            pss_bytes=pss.get(info.pid),
-            subtree_processes=sums[0],
-            subtree_threads=sums[1],
-            subtree_cpu_ns=sums[2],
-            subtree_cpu_percent=percent(sums[3]),
-            subtree_rss_bytes=sums[4] if self._want & WANT_STAT else None,
-            subtree_vsize_bytes=sums[5] if self._want & WANT_STAT else None,
-            subtree_disk_io=io,
-            refused=tuple(name for name in ("stat", "io", "children") if name in row.refused),
+    def _row(self, member: _Member) -> FrameRow:
+        parent = member.parent
+        return FrameRow(
+            tree=member.tree,
+            info=member.info,
+            own_ns=member.own_ns,
+            before_ns=None if member.is_new and not member.born_since else member.before_ns,
+            memory=member.memory,
+            io=member.io,
+            refused=member.refused,
+            parent=None if parent is None or parent.gone else parent.pid,
+            is_root=member.is_root,
+            is_leaf=not member.has_children,
+            is_new=member.is_new,
         )
-
-
-def _breadth_first(rows: Iterable[_Row]) -> list[_Row]:
-    """The root, then those whose parent is not among the rows, then children."""
-    by_pid = {row.info.pid: row for row in rows}
-    children: dict[int, list[_Row]] = {}
-    tops = []
-    for row in by_pid.values():
-        if row.parent in by_pid and row.parent is not None and not row.is_root:
-            children.setdefault(row.parent, []).append(row)
-        else:
-            tops.append(row)
-    order = sorted(tops, key=lambda row: not row.is_root)
-    for row in order:
-        order += children.get(row.info.pid, ())
-    return order
 
 
 def _unreadable(pid: int, own_ns: int) -> ProcessInfo:
