@@ -287,12 +287,11 @@ static int look(struct prock_keep *keep, size_t place)
 
 /* ---- a pass ---- */
 
-/* -1 where it is not known. The file is looked at first: were its number another file's by now, that file would tell
- * for ever that nothing was forked. */
+/* -1 where it is not known. */
 static int64_t read_last_pid(struct prock_keep *keep)
 {
     int32_t pid;
-    if (keep->last_pid_fd < 0 || prock_file_number(keep->last_pid_fd) != keep->last_pid_number) {
+    if (keep->last_pid_fd < 0) {
         keep->last_pid_fd = prock_open_last_pid(&keep->root);
         if (keep->last_pid_fd < 0)
             return -1;
@@ -361,8 +360,11 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
     int error = prock_kept_drop_gone(keep);
     if (error)
         return error;
-    if (keep->last_pid_fd >= 0 && prock_file_number(keep->last_pid_fd) != keep->last_pid_number)
-        prock_kept_distrust(keep); /* before any of them is read as another's */
+    /* Were that number another file's by now, it would tell for ever that nothing was forked; and so may be any. */
+    if (keep->last_pid_fd >= 0 && prock_file_number(keep->last_pid_fd) != keep->last_pid_number) {
+        keep->last_pid_fd = -1;
+        prock_kept_distrust(keep);
+    }
     keep->last_pid = read_last_pid(keep);
     keep->now_ns = prock_monotonic_ns();
     keep->number++;

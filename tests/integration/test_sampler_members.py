@@ -110,6 +110,14 @@ def test_another_program(puppet: Program, sampler: prock.TreeSampler) -> None:
     assert after.comm == "sleep" != seen.comm and after.identity == seen.identity and after.cpu_ns >= 50 * MS
 
 
+def test_another_name(puppet: Program, sampler: prock.TreeSampler) -> None:
+    """It costs no pid, by which others are seen to have run; but no row is more than a second old."""
+    sampler.sample()
+    puppet.does("libc.prctl(15, b'other')")
+    while sampler.sample().members[0].comm != "other":
+        puppet.does("pass")
+
+
 def test_a_zombie(puppet: Program, sampler: prock.TreeSampler) -> None:
     (pid,) = puppet.does("one = child(lambda: (gate(), burn(0.05))); say(one)")
     assert members(sampler.sample())[pid].state == "S"
