@@ -117,6 +117,9 @@ void prock_kept_distrust(struct prock_keep *keep);
 uint64_t prock_file_number(int fd); /* of the file that is open there */
 void prock_close_if_same(int fd, uint64_t number);
 
+/* kept_member.c: ask the clock of one member, and read what that calls for. Members may be appended. */
+int prock_kept_look(struct prock_keep *keep, size_t place);
+
 /* kept_table.c: who is in the table, and where. */
 struct prock_kept *prock_kept_at(const struct prock_keep *keep, size_t place);
 bool prock_kept_knows(const struct prock_keep *keep, int32_t pid);
