@@ -145,8 +145,8 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
     ]
     if pace.scale < 1:
         made.notes.append(
-            "The workloads are short, and so the ticks weigh in which the kernel tells of those that ended: what the ledger"
-            " sees of them is not judged."
+            "The workloads are short, and so the ticks weigh in which the kernel tells of those that ended: what the"
+            " ledger sees of them is not judged."
         )
     if versions:
         made.notes.append(f"Peers, each at {FAST:g} s: {', '.join(' '.join(pair) for pair in versions.items())}.")
