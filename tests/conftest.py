@@ -59,7 +59,7 @@ def puppet(spawn: processes.Spawn) -> processes.Program:
 @pytest.fixture
 def sampler(puppet: processes.Program, engine: Engine) -> Iterator[prock.TreeSampler]:
     """Of the puppet, on each engine."""
-    with prock.TreeSampler(puppet.pid, io=True) as sampler:
+    with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
         yield sampler
 
 

@@ -45,7 +45,7 @@ class Followed:
         self.sessions: set[int] = set()
         """Those that a member leads or led: who is in one, and was born since, descends from a member."""
         self.began_ticks = 0
-        self.began_ns = self.taken_ns = self.boottime_ns = 0
+        self.began_ns = self.taken_ns = self.slept_ns = 0
         self.root_lives = True
         self.sums: Sums = NO_SUMS
         self.ended: list[End] = []
@@ -109,7 +109,11 @@ class Followed:
         if self.events is None or (self.ledger.total_ns == self._ledger_before_ns and not self.ended):
             return 0
         self._ledger_before_ns = self.ledger.total_ns
-        return self.events.total_ns() - self._events_before_ns
+        try:
+            return self.events.total_ns() - self._events_before_ns
+        except OSError:  # all descriptors were closed behind our back
+            self.close()
+            return 0
 
     @property
     def unseen_ns(self) -> int:

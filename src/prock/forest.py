@@ -169,7 +169,7 @@ class Forest:
         _, sums, changed, ended = self._keep.sample([], number, False)
         tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
         tree.began_ns = tree.taken_ns = self._clock()
-        tree.boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        tree.slept_ns = _slept_ns()
         _, _, changed, ended = self._keep.sample([], number, True)
         tree.begin_again([event[1:] for event in changed], [event[1:] for event in ended])
 
@@ -208,11 +208,11 @@ class Forest:
                 )
                 if tree.shares is not None:
                     tree.shares.read(self._engine, self._keep.pids(number), taken_ns, taken_ns - tree.taken_ns)
-            boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            slept_ns = _slept_ns()
             cost_ns = time.thread_time_ns() - began_ns
             late_ns = 0 if due_ns is None else max(0, taken_ns - due_ns)
             return {
-                pid: _sample_of(tree, frame, taken_ns, boottime_ns, cost_ns, late_ns, skipped)
+                pid: _sample_of(tree, frame, taken_ns, slept_ns, cost_ns, late_ns, skipped)
                 for pid, tree in self._trees.items()
             }
 
@@ -261,11 +261,10 @@ class Forest:
 
 
 def _sample_of(
-    tree: Followed, frame: Frame, taken_ns: int, boottime_ns: int, cost_ns: int, late_ns: int, skipped: int
+    tree: Followed, frame: Frame, taken_ns: int, slept_ns: int, cost_ns: int, late_ns: int, skipped: int
 ) -> TreeSample:
     processes, threads, _, rss, vsize, _, denied, appeared, vanished = tree.sums
     interval_ns = max(0, taken_ns - tree.taken_ns)
-    slept_ns = boottime_ns - tree.boottime_ns - (taken_ns - tree.taken_ns)
     shares = {} if tree.shares is None else tree.shares.bytes_of
     sample = TreeSample(
         root_pid=tree.root[0],
@@ -291,13 +290,23 @@ def _sample_of(
         cost_ns=cost_ns,
         late_ns=late_ns,
         skipped=skipped,
-        suspended_ns=max(0, slept_ns) // 1_000_000 * 1_000_000,  # between two readings of clocks some time passes
+        suspended_ns=max(0, slept_ns - tree.slept_ns) // 1_000_000 * 1_000_000,  # less is the time between the readings
     )
     unseen = [(pid, ns) for (pid, _), ns in tree.ledger.lately_unseen]
     number = tree.number
     sample.__dict__.update(_root=tree.root, _make_members=lambda: frame.rows(number, interval_ns, unseen, shares))
-    tree.taken_ns, tree.boottime_ns = taken_ns, boottime_ns
+    tree.taken_ns, tree.slept_ns = taken_ns, slept_ns
     return sample
+
+
+def _slept_ns() -> int:
+    """How long the machine has slept since it booted: what one clock counts and the other not."""
+    for _ in range(3):  # once more where this process was interrupted between them
+        before_ns = time.monotonic_ns()
+        with_sleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        if time.monotonic_ns() - before_ns < 500_000:
+            break
+    return with_sleep_ns - before_ns
 
 
 def _share_of_descriptors() -> int:

@@ -33,7 +33,8 @@ class TreeTotals(NamedTuple):
     ended_cpu_ns: int
     """Of `cpu_ns`: what members used that have ended, as last seen."""
     unseen_cpu_ns: int
-    """Of `cpu_ns`: what no sample saw in a process: children that came and went between two, last moments of others."""
+    """Of `cpu_ns`: what no sample saw in a process: children that came and went between two, last moments of others.
+    By perf it falls when a member turns out to have used it."""
     rss_bytes: int | None
     """Upper bound: shared pages count in each process."""
     vsize_bytes: int | None

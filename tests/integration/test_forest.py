@@ -81,11 +81,10 @@ def test_a_tree_that_ends_disturbs_no_other(spawn: Spawn) -> None:
     puppets = [spawn(PUPPET).is_ready() for _ in range(3)]
     with prock.Forest([puppet.pid for puppet in puppets]) as forest:
         for puppet in puppets:
-            puppet.does("child(); child()")
+            puppet.does("many = [child(), child()]")
         before = forest.sample()
+        puppets[1].does("for one in many: os.kill(one, 9); os.waitpid(one, 0)")
         puppets[1].finish()
-        while forest.sample()[puppets[1].pid].process_count:
-            pass
         puppets[2].does("child()")
         after = forest.sample()
         ended = after[puppets[1].pid]

@@ -58,7 +58,7 @@ def test_what_a_block_cost(puppet: Program) -> None:
     assert result.skipped == sum(sample.skipped for sample in result.series)
     assert result.cost_ns == sum(sample.cost_ns for sample in result.series)
     assert result.disk_io is not None and result.peak_pss_bytes is None and result.denied == 0
-    assert result.accounting == "ledger" and last.process_count == 1
+    assert result.accounting == last.accounting and last.process_count == 1
 
 
 def test_of_the_program_itself() -> None:

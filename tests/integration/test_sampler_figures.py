@@ -69,8 +69,8 @@ def test_sums_of_subtrees(puppet: Program, sampler: prock.TreeSampler) -> None:
 def test_engines_agree_about_a_tree_at_rest(puppet: Program, engine: Engine) -> None:
     puppet.does("grow(3, 2); told(12); has_ended(child(lambda: None)); threading.Thread(target=stay).start()")
     with (
-        prock.TreeSampler(puppet.pid, io=True) as mine,
-        prock.TreeSampler(puppet.pid, io=True, engine=open_engine("pure")) as others,
+        prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as mine,
+        prock.TreeSampler(puppet.pid, io=True, accounting="ledger", engine=open_engine("pure")) as others,
     ):
         here, there = mine.sample(), others.sample()
         same = [row._replace(rss_bytes=0, subtree_rss_bytes=0) for row in here.members]  # told by stat or by statm
@@ -91,7 +91,7 @@ def test_only_what_was_asked_for(puppet: Program) -> None:
 
 def test_intervals_are_the_clocks(puppet: Program) -> None:
     time = Time()
-    with prock.TreeSampler(puppet.pid, clock=time) as sampler:
+    with prock.TreeSampler(puppet.pid, accounting="ledger", clock=time) as sampler:
         first = sampler.sample()
         assert (first.interval_ns, first.elapsed_ns, first.cpu_percent) == (0, 0, None)
         assert [row.cpu_percent for row in first.members] == [None]
@@ -109,6 +109,21 @@ def test_intervals_are_the_clocks(puppet: Program) -> None:
         time.passes(1)
         assert sampler.sample().interval_ns == 1_000_000_000
         assert all(sample.suspended_ns % MS == 0 for sample in (first, second, back))
+
+
+def test_percentages_of_members_that_are_new(puppet: Program) -> None:
+    """Known of one that was born within the interval, not of one that is older."""
+    (old,) = puppet.does("libc.prctl(36, 1); say(orphan(lambda: (burn(0.05), stay())))")
+    with prock.TreeSampler(puppet.pid) as sampler:
+        first = members(sampler.sample())
+        (born,) = puppet.does("one = child(lambda: (burn(0.05), stay())); say(one)")
+        second = sampler.sample()
+        third = members(sampler.sample())
+    assert first[old].cpu_percent == 0.0 == third[old].cpu_percent == third[born].cpu_percent
+    row = members(second)[born]
+    assert row.cpu_percent == pytest.approx(100 * row.cpu_ns / second.interval_ns) and row.cpu_ns >= 50 * MS
+    assert second.root is not None and second.root.subtree_cpu_percent is not None
+    assert second.root.subtree_cpu_percent >= row.cpu_percent
 
 
 def test_samples_do_not_change(puppet: Program, sampler: prock.TreeSampler) -> None:
@@ -170,7 +185,7 @@ def test_who_cannot_be_followed(dead_pid: int) -> None:
 def test_totals_of_a_tree_that_churns(puppet: Program, engine: Engine) -> None:
     """Against what the kernel told the root of itself and of all that it waited for."""
     before = used_ns(puppet)
-    with prock.TreeSampler(puppet.pid, io=True) as sampler:
+    with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
         last = sampler.sample()
         puppet.tell(
             repr("""

@@ -73,6 +73,21 @@ def test_orphans_that_a_member_adopts(puppet: Program, sampler: prock.TreeSample
     assert set(members(sampler.sample())) == {puppet.pid}
 
 
+def test_an_orphan_adopted_by_a_member_that_sleeps(puppet: Program, sampler: prock.TreeSampler) -> None:
+    (pid,) = puppet.does("""
+def work():
+    signal.signal(signal.SIGUSR1, lambda *_: os.waitpid(child(child), 0))
+    tells(1); stay()
+libc.prctl(36, 1); one = child(work); told(); say(one)""")
+    sampler.sample()
+    os.kill(pid, signal.SIGUSR1)
+    while len(children := prock.get_children(puppet.pid) or []) < 2 or prock.get_children(pid):
+        pass
+    sample = sampler.sample()
+    assert set(members(sample)) == {puppet.pid, *children} and sample.root is not None
+    assert sample.root.cpu_percent == 0.0 and sample.root.subtree_processes == 3
+
+
 def test_a_child_of_a_worker_thread(puppet: Program, sampler: prock.TreeSampler) -> None:
     (pid,) = puppet.does("threading.Thread(target=lambda: (tells(child()), stay())).start(); say(told()[0])")
     sample = sampler.sample()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import stat
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, mount_proc, needs_root, unshare
 from following import MS, SLACK_NS, TICK_NS, WORKERS, Time, members, open_descriptors
-from processes import Program, fake_process, stat_line
+from processes import Program, fake_process, stat_line, wait_for_rest
 
 import prock
 from prock.engine import open_engine, using
@@ -70,7 +71,7 @@ def test_no_descriptor_left(puppet: Program) -> None:
 
     def check() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with prock.TreeSampler(puppet.pid, io=True) as sampler:
+        with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
             for _ in range(4):
                 puppet.does("all_work()")
                 sampler.sample()
@@ -97,6 +98,32 @@ told(10); say(0)""")
         assert after.root is not None and after.root.cpu_percent is not None and before.root is not None
         used = after.root.cpu_ns - before.root.cpu_ns
         assert after.root.cpu_percent == pytest.approx(100 * used / after.interval_ns)
+
+    in_child(check)
+
+
+def test_what_is_kept_makes_room(puppet: Program, engine: Engine) -> None:
+    """Where the host has taken all other descriptors."""
+    puppet.does(WORKERS)
+
+    def check() -> None:
+        with prock.TreeSampler(puppet.pid, io=True) as sampler:
+            for _ in range(4):
+                puppet.does("all_work()")
+                sampler.sample()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_descriptors()) + 20,) * 2)
+            while True:
+                try:
+                    os.dup(0)
+                except OSError:
+                    break
+            puppet.tell(repr("child(lambda: (tells(1), stay())); told(); say(0)"))
+            puppet.hears()
+            if engine.name == "native":
+                assert sampler.sample().process_count == 22
+            else:
+                with pytest.raises(OSError, match="Too many open files"):
+                    sampler.sample()
 
     in_child(check)
 
@@ -131,6 +158,40 @@ def test_all_descriptors_closed_behind_its_back(puppet: Program, tmp_path: Path,
             assert sample.cpu_ns >= expected.cpu_ns
         sampler.close()
         assert {host: os.fstat(host).st_ino for host in hosts} == hosts
+
+    in_child(check)
+
+
+def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: Path) -> None:
+    """Then of its files only those are read that can't say whose they are."""
+    (pid,) = puppet.does("one = child(work_when_signalled); told(); say(one)")
+    file = tmp_path / "file"
+    file.write_text("77 66 55 44 33 22 11\n")
+
+    def works() -> None:
+        before = time_of(pid)
+        os.kill(pid, signal.SIGUSR1)
+        while time_of(pid) < before + 50 * MS:
+            pass
+        wait_for_rest(pid)
+
+    def time_of(pid: int) -> int:
+        spent = prock.get_cpu_time(pid)
+        assert spent is not None
+        return spent.total_ns
+
+    def check() -> None:
+        sampler = prock.TreeSampler(puppet.pid, io=True)
+        for _ in range(4):
+            works()
+            expected = members(sampler.sample())[pid]
+        for _ in close_all():
+            os.open(file, os.O_RDONLY)
+        works()
+        row = members(sampler.sample())[pid]
+        assert row.vsize_bytes == expected.vsize_bytes and row.refused == () and row.disk_io is not None
+        assert row.disk_io.write_count == (expected.disk_io or row.disk_io).write_count + 1
+        sampler.close()
 
     in_child(check)
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 
 from prock.errors import OutOfDescriptors
@@ -40,6 +41,17 @@ FORK_NS, FORK_NS_PER_KB = 1_000_000, 100
 """A fork takes less CPU; 8 ms for 200 MB were measured."""
 DECISIVE_NS = 1_000_000
 """More than events of one thread come apart in a comparison: parts of a microsecond each time that it is switched."""
+
+
+def is_event(descriptor: int) -> bool:
+    """Whether it still can be one: a program that turns itself into a daemon closes all, and uses their numbers again.
+
+    Perf events have no type of file; nor has an eventfd, but pipes, sockets, terminals and files all have one.
+    """
+    try:
+        return stat.S_IFMT(os.fstat(descriptor).st_mode) == 0
+    except OSError:
+        return False
 
 
 class Numbers:
@@ -277,10 +289,8 @@ class Attachment:
     def _close(self, events: list[int]) -> None:
         for event in events:
             self.descriptors -= 1
-            try:
+            if is_event(event):
                 os.close(event)
-            except OSError:  # closed behind our back, by a program that turns itself into a daemon
-                pass
 
     def _judge(self, member: Member, pid: int, families: list[tuple[int, list[int]]]) -> None:
         """What is new in a process that has its events."""

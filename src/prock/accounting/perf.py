@@ -15,10 +15,11 @@ Who follows a tree takes the larger of this and the ledger.
 
 from __future__ import annotations
 
+import errno
 import os
 from _weakref import ref  # the module weakref around it costs a millisecond to import
 
-from prock.accounting.attach import Attachment
+from prock.accounting.attach import Attachment, is_event
 from prock.errors import NotSupported
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -77,10 +78,16 @@ class TaskClocks:
         return attachment.missed + sum(not doubt.is_clean for doubt in attachment.doubts)
 
     def total_ns(self) -> int:
-        """CPU of the trees since they were attached to. Never falls. Raises `ValueError` once it is closed."""
+        """CPU of the trees since they were attached to. Never falls.
+
+        Raises `ValueError` once it is closed, and `OSError` where somebody else closed its descriptors: their numbers
+        may be other files' by now, and are not read.
+        """
         attachment = self._attachment
         if attachment is None:
             raise ValueError("these events are closed, or belong to the process that this one was forked from")
+        if attachment.events and not is_event(attachment.events[0]):
+            raise OSError(errno.EBADF, "the descriptors of perf events were closed by somebody else")
         doubtful = attachment.settle_doubts()
         self._most_ns = max(self._most_ns, doubtful + self._engine.read_task_clocks(attachment.events))
         return self._most_ns
