@@ -42,7 +42,7 @@ class Pace(NamedTuple):
 
 
 THOROUGH = Pace(4.0, peers=True)
-QUICK = Pace(2.0, peers=False)
+QUICK = Pace(1.5, peers=False)
 
 
 class Programs(NamedTuple):
