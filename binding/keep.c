@@ -427,14 +427,20 @@ static PyObject *get_descriptors(Keep *self, void *Py_UNUSED(closure))
     return PyLong_FromSize_t(self->keep.open);
 }
 
+static PyObject *Keep_limit(Keep *self, PyObject *argument)
+{
+    size_t descriptors = PyLong_AsSize_t(argument);
+    if (PyErr_Occurred() || !usable(self))
+        return NULL;
+    prock_keep_set_budget(&self->keep, descriptors);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef Keep_methods[] = {
-    {"add", (PyCFunction)Keep_add, METH_VARARGS, NULL},
-    {"adopt", (PyCFunction)Keep_adopt, METH_VARARGS, NULL},
-    {"remove", (PyCFunction)Keep_remove, METH_O, NULL},
-    {"pids", (PyCFunction)Keep_pids, METH_O, NULL},
-    {"sample", (PyCFunction)Keep_sample, METH_VARARGS, NULL},
-    {"close", (PyCFunction)Keep_close, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"limit", (PyCFunction)Keep_limit, METH_O, NULL},       {"add", (PyCFunction)Keep_add, METH_VARARGS, NULL},
+    {"adopt", (PyCFunction)Keep_adopt, METH_VARARGS, NULL}, {"remove", (PyCFunction)Keep_remove, METH_O, NULL},
+    {"pids", (PyCFunction)Keep_pids, METH_O, NULL},         {"sample", (PyCFunction)Keep_sample, METH_VARARGS, NULL},
+    {"close", (PyCFunction)Keep_close, METH_NOARGS, NULL},  {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef Keep_getset[] = {

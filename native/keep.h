@@ -66,7 +66,8 @@ struct prock_keep {
     int64_t last_pid;         /* given away on this machine; -1: not known */
     uint64_t now_ns;
     uint32_t number; /* of the pass */
-    int64_t tree;    /* that the pass is about; -1: all */
+    uint32_t none_idle_in;
+    int64_t tree; /* that the pass is about; -1: all */
     bool everything, lacks_children;
     size_t next;
     struct prock_pids found; /* scratch */
@@ -114,6 +115,7 @@ void prock_kept_give_back(struct prock_keep *keep, size_t place, int kind);
 void prock_kept_give_back_all(struct prock_keep *keep, size_t place);
 /* One was not what it should be, so any may be: give back those that are. */
 void prock_kept_distrust(struct prock_keep *keep);
+void prock_keep_set_budget(struct prock_keep *keep, size_t budget);
 uint64_t prock_file_number(int fd); /* of the file that is open there */
 void prock_close_if_same(int fd, uint64_t number);
 

@@ -65,9 +65,26 @@ static size_t give_back_idle(struct prock_keep *keep, uint32_t idle, size_t sear
     return given;
 }
 
+/* Once nobody was found to be idle, the rest of the pass need not look again. */
 static bool may_keep(struct prock_keep *keep)
 {
-    return keep->open < keep->budget || give_back_idle(keep, IDLE_PASSES, SEARCH, 1) > 0;
+    if (keep->open < keep->budget)
+        return true;
+    if (keep->none_idle_in == keep->number)
+        return false;
+    if (give_back_idle(keep, IDLE_PASSES, SEARCH, 1) > 0)
+        return true;
+    keep->none_idle_in = keep->number;
+    return false;
+}
+
+void prock_keep_set_budget(struct prock_keep *keep, size_t budget)
+{
+    keep->budget = budget;
+    if (keep->open > budget)
+        give_back_idle(keep, IDLE_PASSES, keep->table->n, keep->open - budget);
+    if (keep->open > budget)
+        give_back_idle(keep, 0, keep->table->n, keep->open - budget);
 }
 
 /* Open a member's file; where the process is out of descriptors, some of the kept ones make room. */

@@ -123,6 +123,8 @@ static int read_stat(struct prock_keep *keep, size_t place, uint64_t own_ns)
         bool was_alive = is_alive(row);
         struct prock_stat known = row->stat;
         row->stat = stat;
+        if (stat.num_threads != known.num_threads) /* a new one may have forked already, where nobody has looked */
+            keep->files[place].stamps[PROCK_KEPT_CHILDREN] = (struct prock_stamp){.own_ns = UINT64_MAX, .last_pid = -2};
         if (!unread &&
             (tells_something(&known, &stat, was_alive, is_alive(row)) || row->flags & PROCK_REREAD || keep->everything))
             row->flags |= PROCK_REPORT;

@@ -24,6 +24,7 @@ PSS_EVERY_NS = 10_000_000_000
 """How old a member's share of memory gets before it is read again ..."""
 PSS_SHARE = 50
 """... and the part of the time (one 50th) that all such readings may take, as they hold a lock of who is read."""
+EVENTS_SHARE = 100
 NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 
 
@@ -53,7 +54,7 @@ class Followed:
         self.cpu_ns = self.cpu_before_ns = 0
         self._ended_early: list[End] = []
         self._events_before_ns = 0
-        self._ledger_before_ns = -1
+        self._events_due_ns = 0
 
     def begin(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         """Take the first pass of the baseline."""
@@ -72,12 +73,12 @@ class Followed:
         if self.events is not None:
             self._events_before_ns = self.events.total_ns()
 
-    def advance(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+    def advance(self, changed: list[Change], ended: list[End], sums: Sums, now_ns: int) -> None:
         """Take a sample."""
         self._take(changed, self._ended_early + ended if self._ended_early else ended, sums)
         self._ended_early = []
         self.cpu_before_ns = self.cpu_ns
-        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._by_events())
+        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._by_events(now_ns))
 
     def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         self.sums = sums
@@ -103,17 +104,22 @@ class Followed:
     def _note_sessions(self, changed: list[Change]) -> None:
         self.sessions.update(row.session for row, _, _ in changed if row.session == row.pid)
 
-    def _by_events(self) -> int:
-        """CPU since the baseline as perf counts it. Not asked where the ledger says that nobody has run: the reads are
-        dearer than all the rest of a still tree's sample."""
-        if self.events is None or (self.ledger.total_ns == self._ledger_before_ns and not self.ended):
+    def _by_events(self, now_ns: int) -> int:
+        """CPU since the baseline as perf counts it; 0 where it is not asked.
+
+        Orphans that no sample sees keep working while the ledger stands still, so whether to ask is a matter of price:
+        a read an event, in all at most a 100th of the time, but always when somebody has ended.
+        """
+        if self.events is None or (now_ns < self._events_due_ns and not self.ended):
             return 0
-        self._ledger_before_ns = self.ledger.total_ns
+        began_ns = time.monotonic_ns()
         try:
-            return self.events.total_ns() - self._events_before_ns
+            used_ns = self.events.total_ns() - self._events_before_ns
         except OSError:  # all descriptors were closed behind our back
             self.close()
             return 0
+        self._events_due_ns = now_ns + EVENTS_SHARE * (time.monotonic_ns() - began_ns)
+        return used_ns
 
     @property
     def unseen_ns(self) -> int:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 ACCOUNTING = ("auto", "perf", "ledger")
 VERIFY_NS = 30_000_000_000
 VERIFY_AFTER_CHURN_NS = 1_000_000_000
-VERIFY_SHARE = 100
-"""Scans of the machine take at most one 100th of the time, however large it is."""
+VERIFY_SHARE = 500
+"""Scans of the machine take at most one 500th of the time, however large it is."""
 
 _forests: list[ref[Forest]] = []
 
@@ -71,11 +71,8 @@ class Forest:
         self._clock = clock
         self._options = {"memory": memory, "io": io, "pss": pss}
         self._accounting = accounting
-        self.descriptors = _share_of_descriptors()
-        """How many it may hold open: a share of the soft limit, which is never raised."""
-        self._for_events = 0 if accounting == "ledger" else self.descriptors * 3 // 4
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
-        self._keep = self._engine.keep(want, self.descriptors - self._for_events)
+        self._keep = self._engine.keep(want, 0)
         self._trees: dict[int, Followed] = {}
         self._verified_ns = clock()
         self._verify_cost_ns = 0
@@ -83,8 +80,8 @@ class Forest:
         self._lock = allocate_lock()
         self._pid = os.getpid()
         self._closed = False
-        _forests[:] = [known for known in _forests if known() is not None]
-        _forests.append(ref(self))
+        _forests[:] = [*(known for known in _forests if known() is not None), ref(self)]
+        self._keep.limit(_limit_of_kept_files())
         try:
             for root in roots:
                 self.add(root)
@@ -104,6 +101,15 @@ class Forest:
     @property
     def roots(self) -> tuple[int, ...]:
         return tuple(self._trees)
+
+    @property
+    def trees(self) -> list[Followed]:
+        return list(self._trees.values())
+
+    @property
+    def descriptors(self) -> int:
+        """How many it holds open."""
+        return self._keep.descriptors + sum(tree.events.descriptors for tree in self.trees if tree.events)
 
     def tree(self, root: int) -> Followed:
         """What is known of a root's tree. Raises `KeyError` where it is no root here."""
@@ -155,9 +161,8 @@ class Forest:
             return None
         from prock.accounting.perf import TaskClocks
 
-        in_use = sum(tree.events.descriptors for tree in self._trees.values() if tree.events is not None)
         try:
-            return TaskClocks([root], self._engine, self._for_events - in_use)
+            return TaskClocks([root], self._engine, _left_for_events())
         except (AccessDenied, NotSupported, OutOfDescriptors):
             if self._accounting == "perf":
                 raise
@@ -189,7 +194,7 @@ class Forest:
 
         Cost a member: one `clock_gettime`; one that has run since, and where they are asked for, one read each for its
         memory and I/O, and where the machine has given away new pids, one each for its row and its children. With perf
-        accounting one read an event, unless nobody has run.
+        accounting one read an event, in all at most a 100th of the time.
         """
         with self._lock:
             self._check_open()
@@ -205,6 +210,7 @@ class Forest:
                     [event[1:] for event in changed if event[0] == number],
                     [event[1:] for event in ended if event[0] == number],
                     sums[number] if number < len(sums) else NO_SUMS,
+                    taken_ns,
                 )
                 if tree.shares is not None:
                     tree.shares.read(self._engine, self._keep.pids(number), taken_ns, taken_ns - tree.taken_ns)
@@ -224,6 +230,7 @@ class Forest:
         if now_ns - self._verified_ns <= wait_ns and not self._keep.lacks_children:
             return
         self._churn = 0
+        self._keep.limit(_limit_of_kept_files())  # there may be more forests by now, or the limit may be another
         began_ns = time.monotonic_ns()
         rows = self._engine.scan()
         sessions_alive = {row.session for row in rows}
@@ -309,12 +316,25 @@ def _slept_ns() -> int:
     return with_sleep_ns - before_ns
 
 
-def _share_of_descriptors() -> int:
-    """Half of the soft limit is for all forests of the process; each takes at most three quarters of what is left."""
+def _open_forests() -> list[Forest]:
+    return [forest for known in _forests if (forest := known()) is not None and forest.is_open]
+
+
+def _all_descriptors() -> int:
+    """How many the forests of this process may hold open together: half of the soft limit, which is never raised."""
     limit = os.sysconf("SC_OPEN_MAX")
-    open_forests = [forest for known in _forests if (forest := known()) is not None and forest.is_open]
-    left = (limit if limit > 0 else 2**16) // 2 - sum(forest.descriptors for forest in open_forests)
-    return max(0, left * 3 // 4)
+    return (limit if limit > 0 else 2**16) // 2
+
+
+def _limit_of_kept_files() -> int:
+    """Of one forest: a quarter of all is for files that are kept, divided equally."""
+    return _all_descriptors() // 4 // max(1, len(_open_forests()))
+
+
+def _left_for_events() -> int:
+    """Three quarters are for perf events, for whom comes first: half a tree of events is of no use."""
+    in_use = sum(tree.events.descriptors for forest in _open_forests() for tree in forest.trees if tree.events)
+    return max(0, _all_descriptors() * 3 // 4 - in_use)
 
 
 def _after_fork() -> None:

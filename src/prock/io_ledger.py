@@ -53,6 +53,8 @@ class IoLedger:
         self._bases: dict[Identity, DiskIo] = {}
         """Of leaves."""
         self._parents: dict[Identity, _Parent] = {}
+        self._counted = NOTHING
+        """The sum of what is counted of parents."""
         self._retired = NOTHING
         self._leaves_base = NOTHING
         self._total = NOTHING
@@ -97,9 +99,7 @@ class IoLedger:
             if not any(parent.doubtful):
                 parent.faults_before = before.get(heir)
             parent.doubtful += brought[heir]
-        total = self._retired + (leaves - self._leaves_base)
-        for parent in self._parents.values():
-            total += parent.counted
+        total = self._retired + self._counted + (leaves - self._leaves_base)
         self._total = DiskIo(*map(max, self._total, total))
 
     def _promote(self, identity: Identity) -> _Parent:
@@ -115,16 +115,22 @@ class IoLedger:
                 parent.explained -= parent.doubtful
             parent.doubtful = NOTHING
         parent.faults = row.children_minor_faults
-        parent.counted = DiskIo(*map(max, parent.counted, io - parent.base - parent.explained))
+        self._count(parent, io)
 
     def _end(self, identity: Identity, io: DiskIo) -> DiskIo:
         """Close its account; all that it may have handed on."""
         parent = self._parents.pop(identity, None)
         if parent is not None:
-            counted = DiskIo(*map(max, parent.counted, io - parent.base - parent.explained))
-            self._retired += counted
-            return parent.base + counted + parent.explained
+            self._count(parent, io)
+            self._counted -= parent.counted
+            self._retired += parent.counted
+            return parent.base + parent.counted + parent.explained
         base = self._bases.pop(identity, NOTHING)
         self._leaves_base -= base
         self._retired += io - base
         return io
+
+    def _count(self, parent: _Parent, io: DiskIo) -> None:
+        counted = DiskIo(*map(max, parent.counted, io - parent.base - parent.explained))
+        self._counted += counted - parent.counted
+        parent.counted = counted

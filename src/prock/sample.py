@@ -70,7 +70,7 @@ class TreeTotals(NamedTuple):
     def cpu_bias(self) -> str:
         """How far `cpu_ns` can be trusted, in a line."""
         if self.accounting == "perf":
-            return "lower bound: lacks each process's last 0.1 ms"
+            return "lower bound, plus what a VM's host steals"
         return "lower bound: lacks the unseen and unreaped"
 
 

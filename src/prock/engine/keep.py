@@ -11,6 +11,7 @@ from prock.model import DiskIo, Identity, ProcessInfo
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from prock.engine.protocol import Sums
@@ -85,7 +86,8 @@ class _Member:
 
 
 class PureKeep:
-    def __init__(self, ask: Questions, want: int, tick_ns: int) -> None:
+    def __init__(self, ask: Questions, want: int, tick_ns: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
         self._ask = ask
         self._want = want
         self._tick_ns = tick_ns
@@ -96,6 +98,9 @@ class PureKeep:
         self._boot_ticks_before: dict[int, int] = {}
         self.lacks_children = False
         self.descriptors = 0
+
+    def limit(self, descriptors: int, /) -> None:
+        """It holds none."""
 
     def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
         info = self._ask.info(pid)
@@ -130,7 +135,7 @@ class PureKeep:
     ]:
         self._drop_gone()
         self._last_pid = self._read_last_pid()
-        self._now_ns = time.monotonic_ns()
+        self._now_ns = self._clock()
         boot_ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // self._tick_ns
         for pid in reread:
             if pid in self._of_pid:
@@ -269,6 +274,8 @@ class PureKeep:
             member.report = True
         if member.is_new or info.ppid != known.ppid:
             self._set_parent(member, info.ppid)
+        if info.num_threads != known.num_threads:  # a new one may have forked already, where nobody has looked
+            member.children_read = _Stamp()
         member.own_ns = own_ns
         member.info = info
         self._stamp(member.stat_read, member)

@@ -109,6 +109,9 @@ if TYPE_CHECKING:
         def descriptors(self) -> int:
             """How many it holds open."""
 
+        def limit(self, descriptors: int, /) -> None:
+            """Hold no more than so many open from now on."""
+
         def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
             """A root; None where there is no such process. Its descendants are found by the next sample."""
 
