@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 def test_one_pass_answers_as_samplers_of_their_own(spawn: Spawn) -> None:
     puppets = [spawn(PUPPET).is_ready() for _ in range(3)]
-    with prock.Forest([puppet.pid for puppet in puppets], io=True) as forest:
-        samplers = [prock.TreeSampler(puppet.pid, io=True) for puppet in puppets]
+    with prock.Forest(accounting="ledger", roots=[puppet.pid for puppet in puppets], io=True) as forest:
+        samplers = [prock.TreeSampler(puppet.pid, io=True, accounting="ledger") for puppet in puppets]
         for number, puppet in enumerate(puppets):
             puppet.does(f"for _ in range({number + 1}): child(lambda: (burn(0.05), tells(1), stay()))")
             puppet.does(f"told({number + 1}); os.waitpid(child(lambda: burn(0.1)), 0)")
@@ -41,7 +41,7 @@ def test_one_pass_answers_as_samplers_of_their_own(spawn: Spawn) -> None:
 
 def test_roots_come_and_go(spawn: Spawn) -> None:
     first, second = spawn(PUPPET).is_ready(), spawn(PUPPET).is_ready()
-    with prock.Forest([first.pid]) as forest:
+    with prock.Forest(accounting="ledger", roots=[first.pid]) as forest:
         first.does("child(lambda: (burn(0.1), tells(1), stay())); told()")
         assert forest.sample()[first.pid].cpu_ns >= 100 * MS
         forest.add(second.pid)
@@ -62,7 +62,7 @@ def test_roots_come_and_go(spawn: Spawn) -> None:
 
 def test_trees_do_not_overlap(puppet: Program) -> None:
     inner, below = puppet.does("one = child(lambda: (tells(child()), stay())); say(one, told()[0])")
-    with prock.Forest([puppet.pid]) as forest:
+    with prock.Forest(accounting="ledger", roots=[puppet.pid]) as forest:
         for pid in (puppet.pid, inner, below):
             with pytest.raises(ValueError, match=f"{pid} is followed already, as part of the tree of {puppet.pid}"):
                 forest.add(pid)
@@ -79,7 +79,7 @@ def test_trees_do_not_overlap(puppet: Program) -> None:
 
 def test_a_tree_that_ends_disturbs_no_other(spawn: Spawn) -> None:
     puppets = [spawn(PUPPET).is_ready() for _ in range(3)]
-    with prock.Forest([puppet.pid for puppet in puppets]) as forest:
+    with prock.Forest(accounting="ledger", roots=[puppet.pid for puppet in puppets]) as forest:
         for puppet in puppets:
             puppet.does("many = [child(), child()]")
         before = forest.sample()

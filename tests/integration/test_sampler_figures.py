@@ -80,7 +80,7 @@ def test_engines_agree_about_a_tree_at_rest(puppet: Program, engine: Engine) -> 
 
 def test_only_what_was_asked_for(puppet: Program) -> None:
     puppet.does("child()")
-    with prock.TreeSampler(puppet.pid, memory=False) as sampler:
+    with prock.TreeSampler(puppet.pid, accounting="ledger", memory=False) as sampler:
         sample = sampler.sample()
     assert (sample.rss_bytes, sample.vsize_bytes, sample.pss_bytes, sample.pss_age_ns, sample.disk_io) == (None,) * 5
     for row in sample.members:
@@ -114,13 +114,14 @@ def test_intervals_are_the_clocks(puppet: Program) -> None:
 def test_percentages_of_members_that_are_new(puppet: Program) -> None:
     """Known of one that was born within the interval, not of one that is older."""
     (old,) = puppet.does("libc.prctl(36, 1); say(orphan(lambda: (burn(0.05), stay())))")
-    with prock.TreeSampler(puppet.pid) as sampler:
+    with prock.TreeSampler(puppet.pid, accounting="ledger") as sampler:
         first = members(sampler.sample())
         (born,) = puppet.does("one = child(lambda: (burn(0.05), stay())); say(one)")
         second = sampler.sample()
         third = members(sampler.sample())
     assert first[old].cpu_percent == 0.0 == third[old].cpu_percent == third[born].cpu_percent
     row = members(second)[born]
+    assert row.cpu_percent is not None
     assert row.cpu_percent == pytest.approx(100 * row.cpu_ns / second.interval_ns) and row.cpu_ns >= 50 * MS
     assert second.root is not None and second.root.subtree_cpu_percent is not None
     assert second.root.subtree_cpu_percent >= row.cpu_percent
@@ -160,7 +161,7 @@ def test_samples_as_values(puppet: Program, sampler: prock.TreeSampler) -> None:
 
 
 def test_closed(puppet: Program) -> None:
-    with prock.TreeSampler(puppet.pid) as sampler:
+    with prock.TreeSampler(puppet.pid, accounting="ledger") as sampler:
         sample = sampler.sample()
     sampler.close()
     assert sample.members[0].pid == puppet.pid  # made now

@@ -15,8 +15,10 @@ from prock.engine import active, open_engine
 @pytest.fixture
 def samplers(puppet: Program) -> Iterator[list[prock.TreeSampler]]:
     with ExitStack() as stack:
-        engines = (active, open_engine("pure"))
-        yield [stack.enter_context(prock.TreeSampler(puppet.pid, io=True, engine=engine)) for engine in engines]
+        yield [
+            stack.enter_context(prock.TreeSampler(puppet.pid, accounting="ledger", io=True, engine=engine))
+            for engine in (active, open_engine("pure"))
+        ]
 
 
 def test_a_deep_chain(puppet: Program, samplers: list[prock.TreeSampler]) -> None:

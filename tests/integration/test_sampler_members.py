@@ -149,7 +149,7 @@ one = child(lead); told(2); say(one)""")
 
 def test_the_root_ends_first(puppet: Program, engine: Engine) -> None:
     root, first = puppet.does("libc.prctl(36, 1)\nroot = child(lambda: (tells(child()), stay())); say(root, told()[0])")
-    with prock.TreeSampler(root) as sampler:
+    with prock.TreeSampler(root, accounting="ledger") as sampler:
         assert sampler.sample().process_count == 2
         puppet.does("os.kill(root, 9); os.waitpid(root, 0)")
         sample = sampler.sample()
@@ -165,7 +165,7 @@ def test_the_root_ends_first(puppet: Program, engine: Engine) -> None:
 def test_a_session_whose_leader_was_seen(puppet: Program) -> None:
     """Its members are found by a scan whoever adopted them: after half a minute, or after much coming and going."""
     time = Time()
-    with prock.TreeSampler(puppet.pid, clock=time) as sampler:
+    with prock.TreeSampler(puppet.pid, accounting="ledger", clock=time) as sampler:
         (leader,) = puppet.does("""
 def lead():
     os.setsid()

@@ -51,7 +51,7 @@ def test_few_descriptors(puppet: Program, limit: int) -> None:
     def check() -> None:
         before = open_descriptors()
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-        with prock.TreeSampler(puppet.pid, io=True) as sampler:
+        with prock.TreeSampler(puppet.pid, accounting="ledger", io=True) as sampler:
             for _ in range(40):
                 puppet.does("all_work()")
                 sample = sampler.sample()
@@ -72,7 +72,7 @@ def test_no_descriptor_left(puppet: Program) -> None:
 
     def check() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
+        with prock.TreeSampler(puppet.pid, accounting="ledger", io=True) as sampler:
             for _ in range(4):
                 puppet.does("all_work()")
                 sampler.sample()
@@ -108,7 +108,7 @@ def test_what_is_kept_makes_room(puppet: Program, engine: Engine) -> None:
     puppet.does(WORKERS)
 
     def check() -> None:
-        with prock.TreeSampler(puppet.pid, io=True) as sampler:
+        with prock.TreeSampler(puppet.pid, accounting="ledger", io=True) as sampler:
             for _ in range(4):
                 puppet.does("all_work()")
                 sampler.sample()
@@ -139,7 +139,7 @@ def test_all_descriptors_closed_behind_its_back(puppet: Program, tmp_path: Path,
     path = {"proc": "/proc/self/statm", "another's stat": "/proc/1/stat"}.get(taken_by, str(file))
 
     def check() -> None:
-        sampler = prock.TreeSampler(puppet.pid, io=True)
+        sampler = prock.TreeSampler(puppet.pid, accounting="ledger", io=True)
         for _ in range(4):
             puppet.does("all_work()")
             expected = sampler.sample()
@@ -182,7 +182,7 @@ def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: 
         return spent.total_ns
 
     def check() -> None:
-        sampler = prock.TreeSampler(puppet.pid, io=True)
+        sampler = prock.TreeSampler(puppet.pid, accounting="ledger", io=True)
         for _ in range(4):
             works()
             expected = members(sampler.sample())[pid]
@@ -199,7 +199,7 @@ def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: 
 
 def test_nothing_leaks(puppet: Program) -> None:
     puppet.does("grow(3, 1); told(3)")
-    sampler = prock.TreeSampler(puppet.pid, io=True)
+    sampler = prock.TreeSampler(puppet.pid, accounting="ledger", io=True)
 
     def ask(times: int) -> tuple[int, int]:
         for number in range(times):
@@ -208,7 +208,7 @@ def test_nothing_leaks(puppet: Program) -> None:
                 assert len(sample.members) == 4
                 with pytest.raises(TypeError):
                     prock.TreeSampler("no pid")  # type: ignore[arg-type]
-                with prock.TreeSampler(puppet.pid) as other:
+                with prock.TreeSampler(puppet.pid, accounting="ledger") as other:
                     other.sample()
         gc.collect()
         return sys.getallocatedblocks(), len(open_descriptors()) - sampler._forest._keep.descriptors
@@ -224,7 +224,7 @@ def test_close_gives_all_back(puppet: Program) -> None:
     puppet.does(WORKERS)
     before = open_descriptors()
     for close in (True, False):
-        sampler = prock.TreeSampler(puppet.pid, io=True)
+        sampler = prock.TreeSampler(puppet.pid, accounting="ledger", io=True)
         for _ in range(4):
             puppet.does("all_work()")
             sample = sampler.sample()
@@ -253,7 +253,7 @@ def test_members_of_another_user(puppet: Program) -> None:
     def check() -> None:
         become_nobody()
         clock = Time()
-        with prock.TreeSampler(puppet.pid, io=True, pss=True, clock=clock) as sampler:
+        with prock.TreeSampler(puppet.pid, accounting="ledger", io=True, pss=True, clock=clock) as sampler:
             for _ in range(5):
                 clock.passes(1)
                 sample = sampler.sample()
@@ -315,7 +315,7 @@ def test_a_pid_that_is_given_away_again(engine: Engine, tmp_path: Path) -> None:
                 os.write(done, b"w")
                 os.read(never, 1)
             member = int(os.read(told, 3))
-            with prock.TreeSampler(root) as sampler:
+            with prock.TreeSampler(root, accounting="ledger") as sampler:
                 seen = sampler.sample()
                 assert set(members(seen)) == {root, member}
                 os.kill(member, 9)
@@ -346,7 +346,7 @@ def test_another_namespaces_proc(puppet: Program, engine: Engine) -> None:
 
     def inside() -> None:
         assert not prock.engine.active.live
-        with prock.TreeSampler(puppet.pid, io=True) as sampler:
+        with prock.TreeSampler(puppet.pid, accounting="ledger", io=True) as sampler:
             first = sampler.sample()
             assert set(members(first)) == {puppet.pid, pid} and first.cpu_ns == 0
             assert members(first)[pid].cpu_ns % (10 * MS) == 0 and 70 * MS <= members(first)[pid].cpu_ns <= 130 * MS
@@ -368,7 +368,7 @@ def test_a_fake_proc(engine: Engine, tmp_path: Path) -> None:
     fake_process(tmp_path, 7, children=b"8 9 ", utime=5, starttime=100, vsize=4096, rss=1)
     fake_process(tmp_path, 8, ppid=7, utime=3, starttime=200)
     fake_process(tmp_path, 9, ppid=7, stat=b"nonsense", starttime=200)
-    with prock.TreeSampler(7, io=True, engine=open_engine(engine.name, str(tmp_path))) as sampler:
+    with prock.TreeSampler(7, accounting="ledger", io=True, engine=open_engine(engine.name, str(tmp_path))) as sampler:
         assert sampler.sample().cpu_ns == 0
         (tmp_path / "8/stat").write_bytes(stat_line(8, ppid=7, utime=9, starttime=200, state=b"R"))
         sample = sampler.sample()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 def test_a_forked_child(puppet: Program) -> None:
     puppet.does(WORKERS)
     before = open_descriptors()
-    sampler = prock.TreeSampler(puppet.pid, io=True)
+    sampler = prock.TreeSampler(puppet.pid, accounting="ledger", io=True)
     for _ in range(4):
         puppet.does("all_work()")
         last = sampler.sample()
@@ -58,7 +58,7 @@ def test_a_fork_while_another_thread_takes_a_sample(puppet: Program) -> None:
     def sample() -> None:
         try:
             while not stop.is_set():
-                with prock.TreeSampler(puppet.pid, io=True) as sampler:
+                with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
                     assert sampler.sample().process_count == 501
         except BaseException as failure:
             failures.append(failure)
@@ -67,7 +67,7 @@ def test_a_fork_while_another_thread_takes_a_sample(puppet: Program) -> None:
     thread.start()
     try:
         for _ in range(30):
-            assert in_child(lambda: prock.TreeSampler().sample().process_count) == 1
+            assert in_child(lambda: prock.TreeSampler(accounting="ledger").sample().process_count) == 1
     finally:
         stop.set()
         thread.join()
@@ -90,7 +90,7 @@ def test_many_threads_share_a_sampler(puppet: Program, interval: float) -> None:
             failures.append(failure)
 
     before = sys.getswitchinterval()
-    sampler = prock.TreeSampler(puppet.pid, io=True)
+    sampler = prock.TreeSampler(puppet.pid, accounting="ledger", io=True)
     threads = [threading.Thread(target=ask) for _ in range(8)]
     sys.setswitchinterval(interval)
     try:
@@ -111,7 +111,7 @@ def test_members_are_made_once_by_many_threads(puppet: Program) -> None:
     failures: list[BaseException] = []
     sys.setswitchinterval(1e-6)
     try:
-        with prock.TreeSampler(puppet.pid) as sampler:
+        with prock.TreeSampler(puppet.pid, accounting="ledger") as sampler:
             for _ in range(40):
                 sample, together = sampler.sample(), threading.Barrier(4)
                 made: list[object] = []
