@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -82,9 +83,8 @@ class World:
             self.act(step)
         self.engine = SimulatedEngine(self.kernel)
         self.used_before = self.kernel.burnt
-        self.forest = Forest(
-            [self.kernel.root], io=True, accounting="ledger", engine=self.engine, clock=self.engine.clock
-        )  # type: ignore[arg-type]
+        engine: Any = self.engine
+        self.forest = Forest([self.kernel.root], io=True, accounting="ledger", engine=engine, clock=engine.clock)
         self.last = self.sample()
 
     def act(self, step: Step) -> None:
