@@ -62,6 +62,8 @@ static bool is_stale(const struct prock_keep *keep, size_t place, uint64_t own_n
 static bool is_another(const struct prock_keep *keep, size_t place, const struct prock_stat *stat)
 {
     const struct prock_kept *row = prock_kept_at(keep, place);
+    if (row->refused & PROCK_REFUSED_STAT && row->stat.starttime == 0)
+        return false; /* it tells for the first time when it began */
     if (!(row->flags & PROCK_UNREAD) || keep->files[place].expects_start)
         return stat->starttime != row->stat.starttime;
     if (!row->parent)

@@ -134,7 +134,7 @@ class Forest:
             if info is None:
                 raise NoSuchProcess(root or os.getpid())
             for pid, tree in self._trees.items():
-                if tree.ledger.identity_of(info.pid) is not None:
+                if tree.ledger.identity_of(info.pid) == info.identity:
                     raise ValueError(f"process {info.pid} is followed already, as part of the tree of {pid}")
             if info.pid in self._trees:
                 self._drop(info.pid)

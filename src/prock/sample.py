@@ -104,6 +104,9 @@ class TreeSample(TreeTotals):
         """Without the members: what to keep of many samples."""
         return TreeTotals(*self)
 
+    def _replace(self, **changes: Any) -> TreeSample:
+        return _sample_of(super()._replace(**changes), self.__dict__["_root"], self.members)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a TreeSample does not change: {name} can't be set")
 

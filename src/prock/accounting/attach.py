@@ -24,6 +24,7 @@ import errno
 import os
 import stat
 import time
+from _thread import get_native_id  # the module threading around it costs two milliseconds to import
 
 from prock.errors import OutOfDescriptors
 
@@ -273,8 +274,11 @@ class Attachment:
     def _slept(self, pid: int, tid: int, event: int) -> bool:
         """Whether it was not in a fork when its event was opened: it sleeps, and has not run since.
 
-        No fork sleeps so that a signal could wake it; where it waits for memory or locks, its state is ``D``.
+        No fork sleeps so that a signal could wake it; where it waits for memory or locks, its state is ``D``. Nor is
+        the thread in one that asks.
         """
+        if tid == get_native_id():
+            return True
         return self._engine.thread_state(pid, tid) not in ("R", "D") and not self._engine.read_task_clocks([event])
 
     def _open(self, tid: int, into: list[int]) -> int | None:

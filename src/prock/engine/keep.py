@@ -285,6 +285,8 @@ class PureKeep:
 
     def _is_another(self, member: _Member, info: ProcessInfo) -> bool:
         """Whether the pid was given away again: between two samples, or since somebody named it."""
+        if member.info.start_ticks == 0 and not member.is_new:
+            return False  # it was refused, and tells for the first time when it began
         if not member.is_new:
             return info.start_ticks != member.info.start_ticks
         if member.expected_ticks is not None:
