@@ -31,3 +31,21 @@ assert_type(DiskIo(1, 2, 3, 4, 5, 6, 7) + DiskIo(1, 2, 3, 4, 5, 6, 7), DiskIo)
 assert_type(prock.DeltaTracker().get_cpu_percent(1), prock.CpuPercent | None)
 assert_type(prock.CumulativeTracker().get_tree_cpu_percent(1), TreeUsage | None)
 assert_type([row.rss_bytes for row in prock.scan_all_processes()], list[int])
+
+with prock.TreeSampler(5, io=True) as sampler:
+    sample = sampler.sample()
+assert_type(sample, prock.TreeSample)
+assert_type(sample.members, tuple[prock.MemberSample, ...])
+assert_type(sample.totals, prock.TreeTotals)
+assert_type(sample.disk_io, prock.DiskIo | None)
+assert_type(next(prock.watch(5)), prock.TreeSample)
+with prock.Forest([5, 6]) as forest:
+    assert_type(forest.sample(), dict[int, prock.TreeSample])
+with prock.Monitor(series=True) as monitor:
+    pass
+assert_type(monitor.result, prock.MonitorResult | None)
+
+
+async def follow() -> None:
+    async for one in prock.awatch(5, accounting="ledger"):
+        assert_type(one, prock.TreeSample)
