@@ -110,7 +110,7 @@ def made_up(processes: int, seed: int, *, is_flat: bool) -> TreeSample:
         "accounting": "ledger",
         "disk_io": None,
     }
-    sample = TreeSample(**totals)  # type: ignore[arg-type]
+    sample = TreeSample(**totals)  # type: ignore[arg-type]  # each field has its own type
     sample.__dict__.update(_root=members[0].identity, members=tuple(members))
     return sample
 

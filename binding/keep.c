@@ -6,15 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "keep.h"
-#include "proc.h"
-
-typedef struct {
-    PyObject_HEAD
-    struct prock_table table;
-    Proc *proc;
-    int want;
-} Frame;
+#include "frame.h"
 
 typedef struct {
     PyObject_HEAD
@@ -23,158 +15,6 @@ typedef struct {
     Frame *frame;
     bool busy, closed;
 } Keep;
-
-/* ---- frames ---- */
-
-static Frame *new_frame(Proc *proc, int want)
-{
-    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->frame_type, Py_tp_alloc);
-    Frame *self = (Frame *)alloc((PyTypeObject *)proc->frame_type, 0);
-    if (!self)
-        return NULL;
-    Py_INCREF((PyObject *)proc);
-    self->proc = proc;
-    self->want = want;
-    return self;
-}
-
-static void Frame_dealloc(Frame *self)
-{
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    free(self->table.rows);
-    Py_XDECREF((PyObject *)self->proc);
-    release(self);
-    Py_DECREF(type);
-}
-
-static PyObject *percent(int64_t ns, long long interval_ns)
-{
-    if (ns < 0 || interval_ns <= 0)
-        Py_RETURN_NONE;
-    return PyFloat_FromDouble(100.0 * (double)ns / (double)interval_ns);
-}
-
-static PyObject *number_or_none(bool known, uint64_t value)
-{
-    if (!known)
-        Py_RETURN_NONE;
-    return prock_py_u64(value);
-}
-
-static PyObject *io_or_none(Proc *proc, bool known, const struct prock_io *io)
-{
-    if (!known)
-        Py_RETURN_NONE;
-    return prock_py_io_row(proc, io);
-}
-
-/* The dictionary's value, or None. */
-static PyObject *share_of(PyObject *pss, PyObject *pid)
-{
-    PyObject *value = pid && PyDict_Size(pss) ? PyDict_GetItemWithError(pss, pid) : NULL;
-    if (!value && PyErr_Occurred())
-        return NULL;
-    value = value ? value : Py_None;
-    Py_INCREF(value);
-    return value;
-}
-
-static PyObject *sample_row(
-    Frame *self, const struct prock_kept *row, const struct prock_subtree *sum, long long interval_ns, PyObject *pss)
-{
-    Proc *proc = self->proc;
-    bool memory = self->want & PROCK_WANT_STAT;
-    bool own_memory = memory && !(row->refused & PROCK_REFUSED_STAT);
-    PyObject *pid = PyLong_FromLong(row->pid), *share = share_of(pss, pid);
-    PyObject *const items[] = {
-        pid,
-        PyLong_FromLong(row->stat.ppid),
-        prock_py_text(row->stat.comm, row->stat.comm_len),
-        prock_py_text(&row->stat.state, 1),
-        PyLong_FromLong(row->stat.num_threads),
-        prock_py_u64(row->stat.starttime),
-        prock_py_u64(row->own_ns),
-        percent(prock_used_ns(row), interval_ns),
-        number_or_none(own_memory, row->rss_bytes),
-        number_or_none(own_memory, row->vsize_bytes),
-        io_or_none(proc, row->flags & PROCK_HAS_IO, &row->io),
-        share,
-        prock_py_u64(sum->processes),
-        prock_py_u64(sum->threads),
-        prock_py_u64(sum->cpu_ns),
-        percent((int64_t)sum->used_ns, interval_ns),
-        number_or_none(memory, sum->rss_bytes),
-        number_or_none(memory, sum->vsize_bytes),
-        io_or_none(proc, sum->has_io, &sum->io),
-        prock_py_refused_names(proc, row->refused),
-    };
-    return prock_py_record(proc, proc->member_sample, sizeof items / sizeof *items, items);
-}
-
-/* Add what children used that nobody saw to those who waited for them. */
-static int add_unseen(const struct prock_table *table, PyObject *unseen, struct prock_subtree *sums)
-{
-    for (Py_ssize_t i = 0; i < PyList_Size(unseen); i++) {
-        int pid;
-        unsigned long long ns;
-        if (!PyArg_ParseTuple(PyList_GetItem(unseen, i), "iK", &pid, &ns))
-            return -1;
-        for (size_t place = 0; place < table->n; place++)
-            if (table->rows[place].pid == pid)
-                sums[place].used_ns += ns;
-    }
-    return 0;
-}
-
-static PyObject *Frame_rows(Frame *self, PyObject *arguments)
-{
-    unsigned tree;
-    long long interval_ns;
-    PyObject *unseen, *pss, *rows = NULL;
-    size_t n = 0;
-    if (!PyArg_ParseTuple(arguments, "ILO!O!:rows", &tree, &interval_ns, &PyList_Type, &unseen, &PyDict_Type, &pss))
-        return NULL;
-    uint32_t *order = malloc((self->table.n + 1) * sizeof *order);
-    struct prock_subtree *sums = calloc(self->table.n + 1, sizeof *sums);
-    if (!order || !sums) {
-        PyErr_NoMemory();
-    } else if (add_unseen(&self->table, unseen, sums) == 0) {
-        if (prock_subtrees(&self->table, tree, self->proc->root.tick_ns, order, &n, sums) != 0)
-            PyErr_NoMemory();
-        else
-            rows = PyList_New((Py_ssize_t)n);
-    }
-    for (size_t i = 0; rows && i < n; i++) {
-        PyObject *row = sample_row(self, &self->table.rows[order[i]], &sums[order[i]], interval_ns, pss);
-        if (!row)
-            Py_CLEAR(rows);
-        else
-            PyList_SetItem(rows, (Py_ssize_t)i, row);
-    }
-    free(order);
-    free(sums);
-    return rows;
-}
-
-static PyMethodDef Frame_methods[] = {
-    {"rows", (PyCFunction)Frame_rows, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot Frame_slots[] = {
-    {Py_tp_doc, "Members as one sample found them."},
-    {Py_tp_dealloc, Frame_dealloc},
-    {Py_tp_methods, Frame_methods},
-    {0, NULL},
-};
-
-static PyType_Spec Frame_spec = {
-    .name = "prock._core.Frame",
-    .basicsize = sizeof(Frame),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = Frame_slots,
-};
 
 /* ---- what a pass found ---- */
 
@@ -227,7 +67,7 @@ static PyObject *change_of(Keep *self, const struct prock_kept *row)
     PyObject *const items[] = {
         PyLong_FromUnsignedLong(row->tree),
         prock_py_info_row(self->proc, &row->stat),
-        io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
+        prock_py_io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
         PyBool_FromLong((row->flags & PROCK_PARENT) != 0),
     };
     return prock_py_tuple_of(4, items);
@@ -239,7 +79,7 @@ static PyObject *end_of(Keep *self, const struct prock_kept *row)
         PyLong_FromUnsignedLong(row->tree),
         Py_BuildValue("(iK)", row->pid, (unsigned long long)row->stat.starttime),
         prock_py_u64(row->own_ns),
-        io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
+        prock_py_io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
     };
     return prock_py_tuple_of(4, items);
 }
@@ -281,7 +121,7 @@ static int own_the_frame(Keep *self)
 {
     if (Py_REFCNT((PyObject *)self->frame) == 1)
         return 0;
-    Frame *copy = new_frame(self->proc, self->keep.want);
+    Frame *copy = prock_py_new_frame(self->proc, self->keep.want);
     if (!copy)
         return -1;
     if (prock_table_copy(&self->frame->table, &copy->table) != 0) {
@@ -466,7 +306,7 @@ static PyType_Spec Keep_spec = {
 
 int prock_py_add_keep_types(PyObject *module)
 {
-    PyType_Spec *const specs[] = {&Keep_spec, &Frame_spec};
+    PyType_Spec *const specs[] = {&Keep_spec, &prock_py_frame_spec};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
         int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
@@ -485,7 +325,7 @@ PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors)
         return NULL;
     Py_INCREF((PyObject *)proc);
     self->proc = proc;
-    if (!(self->frame = new_frame(proc, want))) {
+    if (!(self->frame = prock_py_new_frame(proc, want))) {
         Py_DECREF((PyObject *)self);
         return NULL;
     }

@@ -42,7 +42,7 @@ class Follower(threading.Thread):
     def run(self) -> None:
         try:
             self._follow()
-        except Exception as error:
+        except Exception as error:  # whatever it is, the view has to say it: nobody looks at this thread
             self._deliver(error)
         else:
             self._deliver(None)

@@ -1,0 +1,19 @@
+/* What a sample found: the table of members, which a keep goes on with while nobody else holds the frame. */
+#ifndef PROCK_BINDING_FRAME_H
+#define PROCK_BINDING_FRAME_H
+
+#include "keep.h"
+#include "proc.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct prock_table table;
+    Proc *proc;
+    int want;
+} Frame;
+
+extern PyType_Spec prock_py_frame_spec;
+Frame *prock_py_new_frame(Proc *proc, int want);
+PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io);
+
+#endif
