@@ -23,8 +23,8 @@ from command_line import (
 
 import prock as package
 from prock.cli import COMMANDS, main
-from prock.cli.command import pid_argument
 from prock.cli.output import Failure
+from prock.cli.values import pid_argument
 
 ENDLESS = {"top": ("--plain", "--count", "1", "--interval", "0.01")}
 """What makes those come to an end that would follow a tree to its own."""

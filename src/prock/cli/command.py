@@ -9,7 +9,8 @@ import time
 
 from prock.cli import output
 from prock.cli.text import escape
-from prock.engine.procfs import PID_MAX, TICK_NS
+from prock.cli.values import pid_argument, seconds_argument
+from prock.engine.procfs import TICK_NS
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -26,23 +27,26 @@ if TYPE_CHECKING:
         def run(self, arguments: argparse.Namespace, /) -> int: ...
 
 
-LONGEST_INTERVAL_S = 86_400
-"""A day: longer ones are typing errors, and far longer ones no sleep accepts."""
 HELP_WIDTH = 84
 
 
 def run_subcommand(name: str, summary: str, arguments: Sequence[str]) -> int:
     module: Command = importlib.import_module(f"prock.cli.{name}")
-    parser = Parser(
-        prog=f"prock {name}",
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=module.EPILOG,
-        formatter_class=_formatter,
-        allow_abbrev=False,  # else an option that comes later could break a script
-    )
+    parser = new_parser(name, summary, module.EPILOG)
     module.configure(parser)
     parser.add_argument("--json", action="store_true", help=f"one JSON document, of schema prock.{name}/1")
     return module.run(parser.parse_args(arguments))
+
+
+def new_parser(name: str, summary: str, epilog: str, usage: str | None = None) -> Parser:
+    return Parser(
+        prog=f"prock {name}",
+        usage=usage,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog,
+        formatter_class=_formatter,
+        allow_abbrev=False,  # else an option that comes later could break a script
+    )
 
 
 def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]) -> int:
@@ -100,30 +104,6 @@ def chosen_pid(arguments: argparse.Namespace) -> int:
         if pid == 0:
             raise output.Failure("the process that calls this command is outside this PID namespace: give a PID", 2)
     return pid
-
-
-def pid_argument(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0
-    if not 0 < number <= PID_MAX:
-        raise output.Failure(f"{text!r} is not a pid: a pid is a number from 1 to {PID_MAX}", 2)
-    return number
-
-
-def count_argument(text: str) -> int:
-    """A number that is not negative."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise output.Failure(f"{text!r} is not a number of 0 or more", 2)
-    return int(text)
-
-
-def seconds_argument(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= LONGEST_INTERVAL_S:  # false for nan, too
-        raise output.Failure(f"{text!r} is no interval: give seconds, more than 0 and at most {LONGEST_INTERVAL_S}", 2)
-    return seconds
 
 
 def boot_ticks(monotonic_ns: int) -> int:

@@ -12,7 +12,7 @@ import os
 import time
 
 import prock
-from prock.cli import command, output
+from prock.cli import command, output, values
 from prock.cli.forest import Tree, as_member, forest
 from prock.cli.text import count, cut, decode_bytes, format_percent, table, width
 from prock.cli.usage import Interval, Sums
@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         dest="limit",
-        type=command.count_argument,
+        type=values.count_argument,
         default=10,
         metavar="N",
         help="how many trees (default: 10; 0: all)",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 
 import prock
-from prock.cli import command, output
+from prock.cli import command, output, values
 from prock.cli.text import decode_bytes
 from prock.cli.tree_view import View
 from prock.cli.usage import Interval, Sums, Usage, usage_of
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d",
         "--depth",
-        type=command.count_argument,
+        type=values.count_argument,
         metavar="N",
         help="levels to draw; deeper ones are counted in one line",
     )

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from prock.cli import command, output
+from prock.cli import command, output, values
 from prock.cli.text import decode_bytes, format_percent, table
 from prock.cli.top import sources
 from prock.cli.top.draw import Pen, counts, lost, trust
@@ -53,9 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-f", "--full", action="store_true", help="match PATTERN with the whole command line")
     command.add_interval(parser, "time between two samples (default: 1)")
-    parser.add_argument(
-        "-n", "--count", type=command.count_argument, metavar="N", help="end after N samples (0: never)"
-    )
+    parser.add_argument("-n", "--count", type=values.count_argument, metavar="N", help="end after N samples (0: never)")
     parser.add_argument(
         "-s",
         "--sort",
