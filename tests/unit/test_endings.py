@@ -1,0 +1,59 @@
+"""SIGTERM, then SIGKILL until nothing is left; within bounds."""
+
+from __future__ import annotations
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+from made_up_runs import MS, S, Tree
+
+from prock import endings
+from prock.endings import Ending, end_tree
+
+TERM, CONT, KILL = map(int, (signal.SIGTERM, signal.SIGCONT, signal.SIGKILL))
+
+
+@pytest.fixture
+def tree(monkeypatch: pytest.MonkeyPatch) -> Tree:
+    tree = Tree()
+
+    def sleep(seconds: float) -> None:
+        tree.now_ns += round(seconds * S)
+
+    monkeypatch.setattr(endings, "time", SimpleNamespace(monotonic_ns=lambda: tree.now_ns, sleep=sleep))
+    return tree
+
+
+def test_who_ends_when_asked_is_not_killed(tree: Tree) -> None:
+    assert end_tree(tree, 2)
+    assert tree.sent == [TERM, CONT]
+
+
+def test_who_does_not_is_killed_after_the_grace(tree: Tree) -> None:
+    tree.stubborn = True
+    assert end_tree(tree, 2)
+    assert (tree.sent, tree.now_ns) == ([TERM, CONT, KILL], 2 * S)
+
+
+def test_without_grace_nobody_is_asked(tree: Tree) -> None:
+    assert end_tree(tree, 0)
+    assert tree.sent == [KILL]
+
+
+def test_what_can_not_be_killed_is_left(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_helps(number: int) -> int:
+        tree.sent.append(number)
+        return 1
+
+    monkeypatch.setattr(tree, "signal_tree", nothing_helps)
+    assert not end_tree(tree, 1)
+    assert tree.now_ns <= S + endings.GIVE_UP_NS + 2 * endings.KILL_AGAIN_NS
+    assert tree.sent[2:] == [KILL] * len(tree.sent[2:])
+
+
+def test_it_does_nothing_before_it_is_due(tree: Tree) -> None:
+    tree.stubborn = True
+    ending = Ending(tree, 2)
+    ending.step(ending.due_ns - MS)
+    assert tree.sent == [TERM, CONT]
