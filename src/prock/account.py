@@ -21,7 +21,10 @@ PROCESSES_SHOWN = 100_000
 
 
 def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
-    """Close the account of a tree, and give back all that it took. `whole_tree`: the wall time is the tree's, until now."""
+    """Close the account of a tree, and give back all that it took.
+
+    `whole_tree`: the wall time is the tree's, until now, not only its root's.
+    """
     began_ns = time.thread_time_ns()
     try:
         running.ends(whole_tree=whole_tree)

@@ -1,7 +1,7 @@
 """A tree that is accounted for: a command that was launched, or a process that was attached to.
 
-Who holds a `Running` drives it: `step` when it is due and whenever a child of this process has changed (SIGCHLD), and at
-the end `prock.account.finish`, once. It keeps no thread and no signal handler: `prock.run` has a thread for it, the
+Who holds a `Running` drives it: `step` when it is due and whenever a child of this process has changed (SIGCHLD), and
+at the end `prock.account.finish`, once. It keeps no thread and no signal handler: `prock.run` has a thread for it, the
 command a loop.
 """
 
