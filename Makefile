@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
+SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help demo test lint bench bench-sampler format clean

@@ -409,6 +409,7 @@ static PyMethodDef Proc_methods[] = {
     {"families", (PyCFunction)Proc_families, METH_O, NULL},
     {"last_pid", (PyCFunction)Proc_last_pid, METH_NOARGS, NULL},
     {"thread_state", (PyCFunction)Proc_thread_state, METH_VARARGS, NULL},
+    {"subreaper", (PyCFunction)Proc_subreaper, METH_O, NULL},
     {"open_task_clock", (PyCFunction)Proc_open_task_clock, METH_O, NULL},
     {"read_task_clocks", (PyCFunction)Proc_read_task_clocks, METH_O, NULL},
     {"keep", (PyCFunction)Proc_keep, METH_VARARGS, NULL},

@@ -33,6 +33,7 @@ PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
 PyObject *Proc_families(Proc *self, PyObject *pid);
 PyObject *Proc_last_pid(Proc *self, PyObject *nothing);
 PyObject *Proc_thread_state(Proc *self, PyObject *pid_and_tid);
+PyObject *Proc_subreaper(Proc *self, PyObject *wanted);
 PyObject *Proc_open_task_clock(Proc *self, PyObject *tid);
 PyObject *Proc_read_task_clocks(Proc *self, PyObject *fds);
 

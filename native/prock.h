@@ -135,8 +135,13 @@ int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_
 /* The same by thread: appends for each the thread, how many children it started, and those. */
 int prock_read_families(const struct prock_root *root, int32_t pid, struct prock_pids *append_to);
 
+/* subreaper.c: whether the calling process inherits its descendants' orphans (was), and from now on (1, 0; -1: as it
+ * is). -ENOTSUP before Linux 3.4. */
+int prock_subreaper(int wanted, bool *was);
+
 /* perf.c: the event task-clock, which what the thread starts inherits. */
 int prock_perf_open(int32_t tid); /* a descriptor; -ENOTSUP where the kernel has no such event. tid 0: this thread */
+int prock_perf_open_on_exec(int cpu); /* of the caller and what it starts, from its next exec on; -1: on any CPU */
 int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns); /* the sum */
 
 /* Passes over many processes. They run in slices: _run returns 1 when the deadline (on the monotonic clock) passed and

@@ -123,8 +123,11 @@ class Forest:
             for tree in self._trees.values():
                 tree.close()
 
-    def add(self, root: int | None = None) -> None:
+    def add(self, root: int | None = None, *, since_birth: bool = False) -> None:
         """Follow one more tree, from now on. Cost: two passes over it, and where perf accounts for it, its attachment.
+
+        `since_birth`: count what its members have used in all their lives. Only for a root that had no tree of its own
+        before what is to be counted began, as one that the caller has started.
 
         Raises `NoSuchProcess`, and `AccessDenied` where the root refuses, or with ``accounting="perf"`` anything below.
         """
@@ -147,7 +150,9 @@ class Forest:
                     raise NoSuchProcess(info.pid)
                 tree = Followed(added, number, **self._options)
                 tree.events = events
-                self._begin(tree)
+                if since_birth:
+                    tree.ledger.count_from_birth()
+                self._begin(tree, since_birth)
             except BaseException:
                 self._keep.remove(number)
                 if events is not None:
@@ -168,15 +173,26 @@ class Forest:
                 raise
             return None
 
-    def _begin(self, tree: Followed) -> None:
-        """The baseline: two passes (see `prock.ledger.Ledger.rebase`)."""
+    def _begin(self, tree: Followed, since_birth: bool) -> None:
+        """The baseline: two passes (see `prock.ledger.Ledger.rebase`), or where nothing is to be left out one."""
         number = tree.number
         _, sums, changed, ended = self._keep.sample([], number, False)
         tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
         tree.began_ns = tree.taken_ns = self._clock()
         tree.slept_ns = _slept_ns()
+        if since_birth:
+            return
         _, _, changed, ended = self._keep.sample([], number, True)
         tree.begin_again([event[1:] for event in changed], [event[1:] for event in ended])
+
+    def adopt(self, root: int, pid: int) -> None:
+        """Tell that a process belongs to a root's tree, as one that was orphaned before anybody saw it."""
+        with self._lock:
+            self._check_open()
+            tree = self._trees[root]
+            info = self._engine.info(check_pid(pid))
+            if info is not None and info.identity not in tree.ledger:
+                self._keep.adopt(info.pid, info.start_ticks, tree.number)
 
     def remove(self, root: int) -> None:
         """Follow it no longer. Raises `KeyError` where it is no root here."""

@@ -133,6 +133,10 @@ class Ledger:
         """Whether a process is older than the ledger."""
         return self._began_ticks is None or row.start_ticks < self._began_ticks
 
+    def count_from_birth(self) -> None:
+        """Before the first update: who is in it was started after the ledger began, and counts in full."""
+        self._began_ticks = 0
+
     def rebase(self, rows: Iterable[ProcessInfo]) -> None:
         """A second pass after the first update: what it finds is older than the ledger, too.
 

@@ -13,7 +13,7 @@ from made_up_samples import member
 import prock
 from prock.cli.output import Screen
 from prock.cli.top.details import describe
-from prock.cli.top.signals import NotSent, send
+from prock.signals import NotSent, send
 from prock.model import Identity, MemberSample
 
 

@@ -8,6 +8,7 @@ import sys
 from prock import engine
 from prock._records import NamedTuple
 from prock.cli.output import describe
+from prock.engine.mounts import cgroup2_home, lines, mounts
 from prock.errors import AccessDenied, NotSupported, ProckError
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -71,7 +72,7 @@ def the_kernel() -> Check:
 
 def proc_mount() -> Check:
     root = engine.active.root
-    mounted = [mount for mount in _mounts("proc") if mount.point == root]
+    mounted = [mount for mount in mounts(root, "proc") if mount.point == root]
     if not mounted:
         return Check("proc", NO, f"no proc is mounted at {root}", MOUNT_PROC)
     hiding = [option for option in mounted[-1].options if option.startswith(("hidepid=", "subset="))]
@@ -142,13 +143,10 @@ def perf_task_clock() -> Check:
 
 
 def cgroup_v2() -> Check:
-    mounted = _mounts("cgroup2")
-    if not mounted:
+    home = cgroup2_home(engine.active.root)
+    if home is None:
         return Check("cgroup_v2", NO, "not mounted", "mount -t cgroup2 none DIRECTORY, or boot with cgroup v2")
-    mount = mounted[0]
-    own = next((line[3:] for line in _lines("/proc/self/cgroup") if line.startswith("0::")), "/")
-    below = own.removeprefix(mount.root) if mount.root != "/" else own
-    group = os.path.normpath(f"{mount.point}/{below}") if ".." not in below.split("/") else mount.point
+    mount, group = home
     if os.access(group, os.W_OK | os.X_OK) and os.access(f"{group}/cgroup.procs", os.W_OK):
         return Check("cgroup_v2", OK, f"mounted at {mount.point}, this user may make groups in {group}")
     finding = f"mounted at {mount.point}, but this user may not make groups in {group}"
@@ -167,35 +165,6 @@ def descriptors() -> Check:
     return Check("descriptors", LIMITED, f"{finding}: few can be kept open", f"ulimit -n {FEW_DESCRIPTORS}")
 
 
-class Mount(NamedTuple):
-    """A line of ``mountinfo``."""
-
-    point: str
-    root: str
-    """The directory of the file system that is mounted."""
-    options: tuple[str, ...]
-    """Of the mount and of the file system."""
-
-
-def _mounts(kind: str) -> list[Mount]:
-    """Mounts of one type of file system, the last one on top; empty where proc does not tell."""
-    found = []
-    for line in _lines(f"{engine.active.root}/self/mountinfo"):
-        before, _, after = line.partition(" - ")
-        fields, system = before.split(" "), after.split(" ")
-        if system[0] == kind and len(fields) > 5 and len(system) > 2:
-            options = (*fields[5].split(","), *system[2].split(","))
-            found.append(Mount(_unquoted(fields[4]), _unquoted(fields[3]), options))
-    return found
-
-
-def _unquoted(path: str) -> str:
-    r"""``mountinfo`` writes a space as ``\040``."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        path = path.replace(code, character)
-    return path
-
-
 def _others() -> Iterator[int]:
     """Processes of other users."""
     for pid in engine.active.pids():
@@ -206,13 +175,5 @@ def _others() -> Iterator[int]:
             continue
 
 
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []
-
-
 def _first_line(path: str) -> str | None:
-    return next(iter(_lines(path)), None)
+    return next(iter(lines(path)), None)

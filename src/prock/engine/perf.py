@@ -77,3 +77,24 @@ def open_task_clock(tid: int | None) -> int | None:
     if error in (errno.ENOSYS, errno.ENOENT, errno.EOPNOTSUPP):
         raise NotSupported(EVENT)
     raise OSError(error, os.strerror(error))
+
+
+def open_on_exec(cpu: int) -> int:
+    """As ``prock_perf_open_on_exec``."""
+    attributes = _Attributes(
+        type=TYPE_SOFTWARE,
+        size=ctypes.sizeof(_Attributes),
+        config=COUNT_TASK_CLOCK,
+        flags=INHERIT | EXCLUDE_KERNEL | 1 | 1 << 12,
+    )
+    number = SYSTEM_CALL.get(os.uname().machine)
+    if number is None:
+        raise NotSupported(EVENT)
+    descriptor = _libc.syscall(
+        ctypes.c_long(number), ctypes.byref(attributes), ctypes.c_int(0), ctypes.c_int(cpu), ctypes.c_int(-1),
+        ctypes.c_ulong(CLOSE_ON_EXEC),
+    )  # fmt: skip
+    if descriptor < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return int(descriptor)

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
         def thread_state(self, pid: int, tid: int, /) -> str | None:
             """``R``, ``S``, ``D`` ... of one thread of the process."""
 
+        def subreaper(self, wanted: bool | None, /) -> bool:
+            """Whether this process inherited its descendants' orphans; from now on it does or not, None: as before."""
+
         def last_pid(self) -> int:
             """The number that was given away last to a process or a thread. Only where `live`, as what follows."""
 

@@ -187,6 +187,11 @@ class PureEngine(ProcFiles):
             self._missing(pid, "task/TID/children")
         return found or None
 
+    def subreaper(self, wanted: bool | None, /) -> bool:
+        from prock.engine import subreaper  # here, as ctypes costs 4 ms to import
+
+        return subreaper.subreaper(wanted)
+
     def thread_state(self, pid: int, tid: int, /) -> str | None:
         check_pid(pid), check_pid(tid)
         try:

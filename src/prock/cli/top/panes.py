@@ -6,7 +6,7 @@ A pane draws itself in the room it gets, and answers a key with what follows: it
 from __future__ import annotations
 
 from prock.cli.text import width
-from prock.cli.top.signals import SIGNALS
+from prock.signals import SIGNALS
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from prock import signals
 from prock.cli.text import format_percent, width
-from prock.cli.top import panes, signals
+from prock.cli.top import panes
 from prock.cli.top.draw import Pen, counts, lost, trust, widest_fitting
 from prock.cli.top.rows import SORTS, Line, Picture, all_nodes, lines
 from prock.units import format_bytes, format_cpu

@@ -1,4 +1,4 @@
-"""Signals to a process that was seen in a sample, and to no other that got its pid meanwhile."""
+"""Signals to a process that was seen, and to no other that got its pid meanwhile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 
-import prock
+from prock.process import get_liveness_info
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def send(identity: Identity, number: signal.Signals) -> None:
         raise NotSent(f"{number.name} not sent to {pid}: {reason}") from None
     try:
         # The descriptor holds on to whoever had the pid; only then to ask who it was leaves no gap.
-        liveness = prock.get_liveness_info(pid)
+        liveness = get_liveness_info(pid)
         if liveness is None or liveness.identity != identity:
             raise NotSent(f"process {pid} has ended")
         if not liveness.is_alive:

@@ -1,0 +1,212 @@
+/* prock-launcher CONTROL GROUP CPUS KEEP FLAGS UMASK DIRECTORY COUNT FILE... COMMAND ARGUMENT...: become COMMAND,
+ * counted from its first instruction on.
+ *
+ * A program of its own because of its size: a process keeps the largest resident set that it ever had when it executes
+ * another program, and so does whoever is forked off a Python of 200 MB. This one has some 100 kB.
+ *
+ * It makes the process that becomes the command as a sibling of its own, a child of who called it, and ends. The new
+ * process is born in the cgroup whose directory is the descriptor GROUP: to move it there later takes up to 8 ms, for
+ * the kernel waits until no fork is under way anywhere. It opens its own perf events, hands them over through the
+ * socket CONTROL, waits for a byte (its buffers have to be mapped first), and tries the COUNT names of the program in
+ * turn.
+ *
+ *   CPUS   "-": no perf events; "any": one; or a list of numbers: one for each of these CPUs
+ *   KEEP   "-": all descriptors stay open that are inherited; or a list of those above 2 that do
+ *   FLAGS  "s" a new session, "g" a new process group, "-" neither
+ *   UMASK  octal, or "-"
+ *   -1 for GROUP, and "" for DIRECTORY: leave it as it is
+ *
+ * Messages, text: "b PID GROUP_ERRNO PERF_ERRNO CPU_NS OUTSIDE_NS", the CPU time that it has used itself so far, and
+ * that part of it that it used before it was in the group, with the events' descriptors; then none, or one of "d ERRNO"
+ * (the directory), "s ERRNO" (session or process group), "x ERRNO" (no FILE could be executed). */
+#define _GNU_SOURCE
+#include "prock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CONTROL = 1, GROUP, CPUS, KEEP, FLAGS, UMASK, DIRECTORY, COUNT, FILES, MOST_EVENTS = 253 /* SCM_MAX_FD */ };
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4U
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
+/* struct clone_args of Linux 5.7, which older headers lack. */
+struct clone_into {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+/* A sibling, in the group where the kernel can do that. 0 in the new process, which is this one where none can be made.
+ */
+static long divide(int group, bool *joined)
+{
+    struct clone_into how = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)group};
+    long pid = group < 0 ? -1 : syscall(SYS_clone3, &how, sizeof how);
+    *joined = pid >= 0;
+    if (pid < 0)
+#ifdef __s390x__
+        pid = syscall(SYS_clone, NULL, CLONE_PARENT | SIGCHLD, NULL, NULL, 0);
+#else
+        pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
+#endif
+    return pid > 0 ? pid : 0;
+}
+
+/* Before Linux 5.7, and where a sandbox refuses clone3. */
+static int join(int group)
+{
+    int procs = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    int error = procs < 0 || write(procs, "0", 1) < 0 ? errno : 0;
+    if (procs >= 0)
+        close(procs);
+    return error;
+}
+
+static size_t open_events(const char *cpus, int *events, int *error)
+{
+    size_t n = 0;
+    *error = 0;
+    if (strcmp(cpus, "-") == 0)
+        return 0;
+    for (char *at = (char *)cpus; *at && n < MOST_EVENTS; at += *at == ',') {
+        int cpu = strcmp(cpus, "any") == 0 ? -1 : (int)strtol(at, &at, 10);
+        int fd = prock_perf_open_on_exec(cpu);
+        if (fd < 0) {
+            *error = -fd;
+            while (n > 0)
+                close(events[--n]);
+            return 0;
+        }
+        events[n++] = fd;
+        if (cpu < 0)
+            break;
+    }
+    return n;
+}
+
+static int hand_over(int control, const char *text, const int *events, size_t n)
+{
+    union {
+        char bytes[CMSG_SPACE(MOST_EVENTS * sizeof(int))];
+        struct cmsghdr aligned;
+    } extra = {0};
+    struct iovec part = {.iov_base = (char *)text, .iov_len = strlen(text)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (n > 0) {
+        message.msg_control = extra.bytes;
+        message.msg_controllen = CMSG_SPACE(n * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header =
+            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(n * sizeof(int))};
+        memcpy(CMSG_DATA(header), events, n * sizeof(int));
+    }
+    return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void fail(int control, char what, int error)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%c %d", what, error);
+    hand_over(control, text, NULL, 0);
+    _exit(127);
+}
+
+/* Names are tried as execvp(3) does: the first error that is not "there is no such file" is the one that is told. */
+static int execute(char **files, int count, char **command)
+{
+    extern char **environ;
+    int told = ENOENT;
+    for (int i = 0; i < count; i++) {
+        execve(files[i], command, environ);
+        if (errno != ENOENT && errno != ENOTDIR && told == ENOENT)
+            told = errno;
+    }
+    return told;
+}
+
+/* Marks all above 2 as not to be inherited, but for a list. */
+static void keep_only(const char *list)
+{
+    if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0) { /* before Linux 5.11 */
+        long most = sysconf(_SC_OPEN_MAX);
+        for (int fd = 3; fd < (most > 0 && most < 1 << 20 ? most : 1 << 20); fd++)
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    for (char *at = (char *)list; *at; at += *at == ',') {
+        char *begin = at;
+        int fd = (int)strtol(at, &at, 10);
+        if (at == begin)
+            return;
+        fcntl(fd, F_SETFD, 0);
+    }
+}
+
+static long long used_ns(void)
+{
+    struct timespec used = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * 1000000000LL + used.tv_nsec;
+}
+
+static void become(char **argv, int argc, int control, int group, bool joined)
+{
+    static int events[MOST_EVENTS];
+    char text[128], byte;
+    int group_error = 0, perf_error;
+    long long outside_ns = 0;
+    if (group >= 0 && !joined) {
+        group_error = join(group);
+        outside_ns = used_ns();
+    }
+    size_t n = open_events(argv[CPUS], events, &perf_error);
+    snprintf(text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), group_error, perf_error, used_ns(), outside_ns);
+    if (hand_over(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
+        _exit(127); /* nobody is left who wants to know */
+
+    if (strcmp(argv[KEEP], "-") != 0)
+        keep_only(argv[KEEP]);
+    if (strchr(argv[FLAGS], 's') && setsid() < 0)
+        fail(control, 's', errno);
+    if (strchr(argv[FLAGS], 'g') && setpgid(0, 0) < 0)
+        fail(control, 's', errno);
+    if (strcmp(argv[UMASK], "-") != 0)
+        umask((mode_t)strtol(argv[UMASK], NULL, 8));
+    if (argv[DIRECTORY][0] && chdir(argv[DIRECTORY]) < 0)
+        fail(control, 'd', errno);
+    int count = atoi(argv[COUNT]);
+    if (count < 1 || count >= argc - FILES)
+        fail(control, 'x', EINVAL);
+    fail(control, 'x', execute(argv + FILES, count, argv + FILES + count));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc <= FILES + 1) {
+        static const char why[] = "prock-launcher: a part of prock, not to be called by hand\n";
+        return write(STDERR_FILENO, why, sizeof why - 1) < 0 ? 125 : 125;
+    }
+    int control = atoi(argv[CONTROL]), group = atoi(argv[GROUP]);
+    fcntl(control, F_SETFD, FD_CLOEXEC);
+    if (group >= 0)
+        fcntl(group, F_SETFD, FD_CLOEXEC);
+    bool joined;
+    if (divide(group, &joined) == 0)
+        become(argv, argc, control, group, joined);
+    return 0;
+}

@@ -1,0 +1,246 @@
+"""The account of a tree that is over, or broken off: all that a `Running` and its sources know, as a `RunResult`."""
+
+from __future__ import annotations
+
+import time
+
+from prock.errors import ProckError
+from prock.model import CpuTime, DiskIo
+from prock.reckoning import CpuEvidence, judge_cpu
+from prock.result import ProcessUsage, RunResult, Source, Survivor
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from prock.accounting.waited import Waited
+    from prock.engine.protocol import Engine
+    from prock.model import ProcessInfo
+    from prock.running import Running
+
+PROCESSES_SHOWN = 100_000
+"""Rows of a result's `processes` at most."""
+
+
+def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
+    """Close the account of a tree, and give back all that it took.
+
+    `whole_tree`: the wall time is the tree's, until now, not only its root's.
+    """
+    began_ns = time.thread_time_ns()
+    try:
+        running.ends(whole_tree=whole_tree)
+        result = Account(running).result(timed_out=timed_out)
+    finally:
+        running.close()
+    return result._replace(cost_ns=running.cost_ns + time.thread_time_ns() - began_ns)
+
+
+class Account:
+    """Asks everybody one last time, when it is made. Closes nothing."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._engine: Engine = running.engine
+        self._waited: Waited | None = running.waited
+        self._members = running.members()
+        self._living = [row for row in self._members if row.is_alive]
+        if self._living:
+            running.sample()
+        self._sources: list[Source] = []
+        self._missing: list[str] = []
+
+    def result(self, *, timed_out: bool) -> RunResult:
+        running, waited = self._running, self._waited
+        root = None if waited is None or waited.lost_root else waited.root
+        self._missing += [f"Not used: {reason}." for reason in running.refusals if running.options.accounting == "auto"]
+        figures = {**self._cpu(), **self._memory(), **self._io(), **self._faults(), **self._processes()}
+        return RunResult(
+            args=running.args,
+            pid=running.pid,
+            returncode=None if root is None else root.returncode,
+            timed_out=timed_out,
+            labels=running.options.labels,
+            started_at=running.started_at,
+            wall_ns=max(0, running.ended_ns - running.began_ns),
+            **figures,  # type: ignore[arg-type]  # each has its own type
+            survivors=self._survivors(),
+            cost_ns=running.cost_ns,
+            sources=tuple(self._sources),
+            missing=tuple(self._missing),
+        )
+
+    def _cpu(self) -> dict[str, object]:
+        running = self._running
+        used_ns = running.used_before_ns
+        group = None if running.group is None else _less(running.group.cpu_time(), used_ns - running.outside_ns)
+        tree = None if running.forest is None else running.forest.tree(running.pid)
+        launched = self._waited is not None
+        by_events = tree is not None and tree.events is not None
+        verdict = judge_cpu(
+            CpuEvidence(
+                asked=running.options.accounting,
+                cgroup=group,
+                perf_ns=tree.cpu_ns
+                if tree and by_events
+                else None
+                if running.clock is None
+                else running.clock.total_ns(),
+                stolen=0.0 if running.stolen is None else running.stolen.share(),
+                waited=self._waited_for(),
+                adopts=self._waited is not None and self._waited.adopts,
+                ledger_ns=None if tree is None or by_events else max(0, tree.cpu_ns - (used_ns if launched else 0)),
+            )
+        )
+        self._sources += verdict.sources
+        self._missing += verdict.missing
+        return {
+            "cpu_ns": verdict.total_ns,
+            "user_ns": verdict.user_ns,
+            "system_ns": verdict.system_ns,
+            "root_cpu_ns": self._root_cpu_ns(),
+            "accounting": verdict.accounting,
+            "cpu_by_source": verdict.by_source,
+        }
+
+    def _waited_for(self) -> CpuTime | None:
+        """Of those who ended and were waited for; of those who have not been, their own and what they waited for."""
+        waited = self._waited
+        if waited is None or waited.lost_root:
+            return None
+        user_ns, system_ns = waited.user_ns, waited.system_ns
+        for row in self._members:
+            user_ns += row.user_ns + row.children_user_ns
+            system_ns += row.system_ns + row.children_system_ns
+        total = CpuTime(user_ns, system_ns)
+        return total if waited.root is not None else _less(total, self._running.used_before_ns)
+
+    def _root_cpu_ns(self) -> int | None:
+        running, waited = self._running, self._waited
+        if waited is not None and waited.root is not None:
+            own_ns = waited.root.own_ns
+            if own_ns is not None:
+                self._sources.append(Source("root_cpu", "CPU clock", "exact: read when it had ended"))
+            return own_ns
+        row = next((row for row in self._members if row.pid == running.pid), None)
+        if row is not None:
+            self._sources.append(Source("root_cpu", "CPU clock", "exact, but for its last scheduler tick"))
+            return max(0, row.user_ns + row.system_ns - running.used_before_ns)
+        return None if running.peaks is None else running.peaks.cpu_of(running.pid)
+
+    def _memory(self) -> dict[str, object]:
+        running, peaks, waited = self._running, self._running.peaks, self._waited
+        largest = waited.largest_bytes if waited is not None and waited.root is not None else 0
+        footprint = rss = pss = None
+        if peaks is not None and peaks.samples:
+            footprint, rss, pss = (
+                peaks.footprint.peak_bytes, peaks.footprint.peak_rss_bytes, peaks.footprint.peak_pss_bytes,
+            )  # fmt: skip
+            if footprint is not None:
+                self._sources.append(Source("memory", f"samples, {peaks.footprint.source}", peaks.footprint.bias))
+        if running.is_exact_launch and largest > (rss or 0):  # it was larger for a moment than the tree in any sample
+            footprint = max(footprint or 0, largest)
+            bias = "lower bound: of the largest process alone, which samples missed"
+            self._sources[-1 if rss is not None else len(self._sources) :] = [Source("memory", "ru_maxrss", bias)]
+        if largest:
+            bias = (
+                "exact for all that was waited for"
+                if running.is_exact_launch
+                else "upper bound: never less than the launcher"
+            )
+            self._sources.append(Source("largest_process", "ru_maxrss", bias))
+        elif peaks is not None and peaks.largest_bytes:
+            largest = peaks.largest_bytes
+            self._sources.append(Source("largest_process", "samples", "lower bound: as sampled"))
+        group_peak = None if running.group is None else running.group.peak_memory()
+        if group_peak is not None:
+            self._sources.append(Source("cgroup_peak", "memory.peak", "exact; page cache and kernel memory included"))
+        return {
+            "peak_footprint_bytes": footprint,
+            "peak_rss_bytes": rss,
+            "peak_pss_bytes": pss,
+            "largest_process_bytes": largest or None,
+            "cgroup_peak_bytes": group_peak,
+        }
+
+    def _io(self) -> dict[str, object]:
+        running, waited = self._running, self._waited
+        tree = None if running.forest is None else running.forest.tree(running.pid)
+        sampled = None if tree is None or tree.io is None or not tree.knows_io else tree.io.total
+        if waited is None:
+            self._sources.append(Source("io", "/proc/PID/io", "lower bound: lacks what ended between two samples"))
+            return {"disk_io": sampled}
+        total, refused = waited.disk_io, waited.refused_io
+        for row in self._members:
+            try:
+                io = self._engine.disk_io(row.pid)
+            except (ProckError, OSError):
+                refused += 1
+                continue
+            total = total if io is None else total + io
+        if not waited.adopts and sampled is not None:
+            total = DiskIo(*map(max, total, sampled))
+        if refused:
+            self._missing.append(
+                f"The I/O of {refused} of the processes that were waited for was refused to this user."
+            )
+        lacks = "" if waited.adopts else ", and their orphans"
+        bias = f"exact for all that was waited for; lacks children of parents that ignore SIGCHLD{lacks}"
+        self._sources.append(Source("io", "/proc/PID/io", bias))
+        return {"disk_io": None if refused and not any(total) else total}
+
+    def _faults(self) -> dict[str, object]:
+        waited = self._waited
+        if waited is None or waited.lost_root:
+            names = ("minor_faults", "major_faults", "voluntary_switches", "involuntary_switches")
+            return dict.fromkeys(names)
+        living = "; lacks switches of survivors" if self._members else ""
+        self._sources.append(Source("faults", "wait4", f"exact for all that was waited for{living}"))
+        rows = self._members
+        return {
+            "minor_faults": waited.minor_faults + sum(row.minor_faults + row.children_minor_faults for row in rows),
+            "major_faults": waited.major_faults + sum(row.major_faults + row.children_major_faults for row in rows),
+            "voluntary_switches": waited.voluntary_switches if waited.root is not None else None,
+            "involuntary_switches": waited.involuntary_switches if waited.root is not None else None,
+        }
+
+    def _processes(self) -> dict[str, object]:
+        from prock.peaks import usage_by_command  # here, as a short command has no samples
+
+        running, peaks = self._running, self._running.peaks
+        started = threads = most = most_threads = None
+        counted: dict[str, tuple[int, int]] = {}
+        rows: tuple[ProcessUsage, ...] = ()
+        if peaks is not None and peaks.samples:
+            most, most_threads = peaks.peak_processes, peaks.peak_threads
+            rows = tuple(peaks.processes()) if running.options.processes else ()
+            self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
+        return {
+            "processes_started": started,
+            "peak_processes": most,
+            "threads_started": threads,
+            "peak_threads": most_threads,
+            "commands": usage_by_command(counted, {} if peaks is None else peaks.commands()),
+            "processes": rows[:PROCESSES_SHOWN],
+            "samples": 0 if peaks is None else peaks.samples,
+            "interval_ns": 0 if peaks is None else peaks.longest_ns,
+        }
+
+    def _survivors(self) -> tuple[Survivor, ...]:
+        survivors = []
+        for row in self._living:
+            base_ns = self._running.used_before_ns if row.pid == self._running.pid else 0
+            memory = self._memory_of(row)
+            survivors.append(Survivor(row.pid, row.comm, max(0, row.user_ns + row.system_ns - base_ns), memory))
+        return tuple(sorted(survivors, key=lambda one: (-one.cpu_ns, one.pid)))
+
+    def _memory_of(self, row: ProcessInfo) -> int | None:
+        try:
+            memory = self._engine.memory(row.pid)
+        except (ProckError, OSError):
+            return None
+        return None if memory is None else memory[0]
+
+
+def _less(used: CpuTime, before_ns: int) -> CpuTime:
+    """Without what was used before the command was executed, which was mostly in the kernel."""
+    system_ns = max(0, used.system_ns - before_ns)
+    return CpuTime(max(0, used.user_ns - max(0, before_ns - used.system_ns)), system_ns)

@@ -1,0 +1,183 @@
+"""What is known of a process when it is waited for: the kernel's own account of it and of all that it waited for.
+
+The command's orphans come to this process to be waited for, where it is their subreaper (prctl(2),
+PR_SET_CHILD_SUBREAPER, Linux 3.4). What nobody waits for, as its parent ignores SIGCHLD, is in no such account.
+
+Each is looked at once more as a zombie, before it is reaped: its CPU clock then has its own time, without its
+children's, and ``/proc/PID/io`` what it and those it waited for have read and written.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prock._records import NamedTuple
+from prock.errors import ProckError
+from prock.model import DiskIo
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from prock.engine.protocol import Engine
+    from prock.model import ProcessInfo
+
+ZERO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
+
+
+class Reaped(NamedTuple):
+    """A child of this process that has ended."""
+
+    pid: int
+    returncode: int
+    """As `subprocess.Popen.returncode`."""
+    own_ns: int | None
+    """Its own CPU time; None where its clock did not answer."""
+    info: ProcessInfo | None
+    """As a zombie."""
+
+
+class Waited:
+    """The account of the root and of orphans that came to this process.
+
+    `adopt`: be the subreaper, and reap whatever child of this process ends, apart from those that it had before; not
+    for a program that has children of its own. Without it only the root is waited for.
+    """
+
+    def __init__(self, engine: Engine, *, adopt: bool) -> None:
+        self._engine = engine
+        self._was_subreaper: bool | None = None
+        self.adopts = adopt and self._become_subreaper()
+        self._others = frozenset(engine.children(None) or ()) if self.adopts else frozenset()
+        self.root_pid = 0
+        self.user_ns = self.system_ns = 0
+        self.minor_faults = self.major_faults = self.voluntary_switches = self.involuntary_switches = 0
+        self.largest_bytes = 0
+        """The largest resident set of one process, by ``ru_maxrss``."""
+        self.disk_io: DiskIo = ZERO_IO
+        self.refused_io = 0
+        """Processes whose I/O counters the kernel refused."""
+        self.orphans = 0
+        """How many came to this process and were waited for."""
+        self.root: Reaped | None = None
+        """Once it has ended."""
+        self.root_state: int | None = None
+        """The signal that it is stopped by."""
+
+    @property
+    def total_ns(self) -> int:
+        return self.user_ns + self.system_ns
+
+    def begins(self, pid: int, used_ns: int, io: DiskIo | None) -> None:
+        """The root's pid, and what its process had used and read before it executed the command."""
+        self.root_pid = pid
+        self._used_ns = used_ns
+        self._io_before = io or ZERO_IO
+
+    def reap(self) -> list[Reaped]:
+        """Wait for all who have ended, without waiting for anybody to end."""
+        reaped = []
+        while (pid := self._next()) is not None:
+            ended = self._reap_one(pid)
+            if ended is None:
+                break
+            if pid not in self._others:
+                reaped.append(ended)
+        self._look_whether_stopped()
+        return reaped
+
+    def _next(self) -> int | None:
+        """Somebody who has ended and is not reaped yet."""
+        kind, who = (os.P_ALL, 0) if self.adopts else (os.P_PID, self.root_pid)
+        if not self.adopts and self.root is not None:
+            return None
+        try:
+            found = os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            self._lose_root()
+            return None
+        return None if found is None else found.si_pid
+
+    def _lose_root(self) -> None:
+        """Somebody else has waited for it, or SIGCHLD is ignored: its account is gone."""
+        if self.root is None and self.root_pid:
+            self.root = Reaped(self.root_pid, 0, None, None)
+            self.lost_root = True
+
+    lost_root = False
+    """Whether the root's account, and how it ended, went to somebody else."""
+
+    def _reap_one(self, pid: int) -> Reaped | None:
+        own_ns, info, io = self._last_look(pid)
+        try:
+            _, status, usage = os.wait4(pid, 0)
+        except ChildProcessError:
+            self._lose_root()
+            return None
+        ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns, info)
+        if pid in self._others:
+            return ended
+        user_ns, system_ns = round(usage.ru_utime * 1e9), round(usage.ru_stime * 1e9)
+        if pid == self.root_pid:
+            user_ns, system_ns = _less(user_ns, system_ns, self._used_ns)
+            ended = ended._replace(own_ns=None if own_ns is None else max(0, own_ns - self._used_ns))
+            io = None if io is None else io - self._io_before
+            self.root = ended
+        else:
+            self.orphans += 1
+        self.user_ns += user_ns
+        self.system_ns += system_ns
+        self.minor_faults += usage.ru_minflt
+        self.major_faults += usage.ru_majflt
+        self.voluntary_switches += usage.ru_nvcsw
+        self.involuntary_switches += usage.ru_nivcsw
+        self.largest_bytes = max(self.largest_bytes, usage.ru_maxrss * 1024)
+        if io is None:
+            self.refused_io += 1
+        else:
+            self.disk_io += io
+        return ended
+
+    def _last_look(self, pid: int) -> tuple[int | None, ProcessInfo | None, DiskIo | None]:
+        engine = self._engine
+        try:
+            info = engine.info(pid)
+        except (ProckError, OSError):
+            info = None
+        try:
+            io = engine.disk_io(pid)
+        except (ProckError, OSError):
+            io = None
+        return None if info is None else info.user_ns + info.system_ns, info, io
+
+    def _look_whether_stopped(self) -> None:
+        if self.root is not None or not self.root_pid:
+            self.root_state = None
+            return
+        try:
+            found = os.waitid(os.P_PID, self.root_pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+        except ChildProcessError:
+            return
+        if found is not None and found.si_code in (os.CLD_STOPPED, os.CLD_CONTINUED):
+            self.root_state = found.si_status if found.si_code == os.CLD_STOPPED else None
+
+    def _become_subreaper(self) -> bool:
+        try:
+            self._was_subreaper = self._engine.subreaper(True)
+        except OSError:
+            return False
+        return True
+
+    def children(self) -> list[int]:
+        """Of this process: the root while it lives, and orphans that came to it."""
+        return [pid for pid in self._engine.children(None) or () if pid not in self._others]
+
+    def close(self) -> None:
+        """Be no subreaper any more, if this process was none before. Who is orphaned from now on goes to init."""
+        if self._was_subreaper is False:
+            self._engine.subreaper(False)
+        self._was_subreaper = None
+
+
+def _less(user_ns: int, system_ns: int, used_ns: int) -> tuple[int, int]:
+    """Without what was used before, which was mostly in the kernel."""
+    rest = max(0, used_ns - system_ns)
+    return max(0, user_ns - rest), max(0, system_ns - used_ns)

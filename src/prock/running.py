@@ -1,0 +1,389 @@
+"""A tree that is accounted for: a command that was launched, or a process that was attached to.
+
+Who holds a `Running` drives it: `step` when it is due and whenever a child of this process has changed (SIGCHLD), and
+at the end `prock.account.finish`, once. It keeps no thread and no signal handler: `prock.run` has a thread for it, the
+command a loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from prock import engine as engines
+from prock._records import NamedTuple
+from prock.accounting.waited import Waited
+from prock.engine.launch import Setup, has_native_launcher, launch
+from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from prock.accounting.cgroup import Group
+    from prock.accounting.launched import LaunchedClock, StolenTime
+    from prock.engine.launch import Launched, Ready
+    from prock.engine.protocol import Engine
+    from prock.forest import Forest
+    from prock.model import ProcessInfo
+    from prock.peaks import Peaks
+
+ACCOUNTING = ("auto", "cgroup", "perf", "waited", "ledger")
+FIRST_SAMPLE_NS = 10_000_000
+"""After the start; the next after twice that, and so on up to the interval: short commands have peaks, too."""
+INTERVAL_S = 0.1
+SAMPLING_SHARE = 200
+"""Without an interval of the user's own, samples take one 200th of the time at most: large trees have fewer."""
+LONGEST_INTERVAL_NS = 2_000_000_000
+DRAIN_NS = 100_000_000
+"""Records of perf events are taken at least that often, before their buffers are full."""
+
+
+class Options(NamedTuple):
+    """How a tree is accounted for."""
+
+    accounting: str = "auto"
+    interval: float | None = None
+    """Seconds between samples; None: a tenth, or more where that would cost too much."""
+    pss: bool = False
+    """Read shares of memory whether they can matter or not."""
+    processes: bool = False
+    """Keep a row for every process."""
+    labels: tuple[tuple[str, str], ...] = ()
+    adopt: bool = True
+    """Be the subreaper of what the command orphans. For a program that has no other children."""
+
+
+DEFAULTS = Options()
+
+
+class Status(NamedTuple):
+    """How it stands, for a line on a screen."""
+
+    wall_ns: int
+    cpu_ns: int | None
+    footprint_bytes: int | None
+    process_count: int | None
+
+
+class Running:
+    """Made by `launch` or `attach`."""
+
+    def __init__(self, engine: Engine, options: Options, args: Sequence[str]) -> None:
+        if options.accounting not in ACCOUNTING:
+            raise ValueError(f"{options.accounting!r} is no accounting: choose one of {', '.join(ACCOUNTING)}")
+        if options.interval is not None and not 0 < options.interval <= 1e6:  # false for nan, too
+            raise ValueError(f"{options.interval!r} is no interval: give seconds, more than 0 and at most 1000000")
+        self.engine = engine
+        self.options = options
+        self.args = tuple(args)
+        self.pid = 0
+        self.group: Group | None = None
+        self.clock: LaunchedClock | None = None
+        self.stolen: StolenTime | None = None
+        self.waited: Waited | None = None
+        self.forest: Forest | None = None
+        self.peaks: Peaks | None = None
+        self.refusals: list[str] = []
+        """Sources that were wanted and can't be had, and why."""
+        self.started_at = 0.0
+        self.began_ns = self.ended_ns = self.due_ns = 0
+        self.used_before_ns = 0
+        """What the root had used before it was counted ..."""
+        self.outside_ns = 0
+        """... and of it what is not in the cgroup's account."""
+        self.cost_ns = 0
+        """CPU time of the calling threads."""
+        self._sample_due_ns = 0
+        self._wait_ns = FIRST_SAMPLE_NS
+        self._root_gone = False
+
+    @classmethod
+    def launch(
+        cls,
+        args: Sequence[str | bytes],
+        setup: Setup,
+        options: Options = DEFAULTS,
+        *,
+        executable: str | bytes | None = None,
+        engine: Engine | None = None,
+    ) -> Running:
+        """Start a command.
+
+        Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
+        accounting was asked for, other than ``auto``, that can't be had.
+        """
+        began_ns = time.thread_time_ns()
+        command = [os.fsencode(argument) for argument in args]
+        self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
+        self.waited = Waited(self.engine, adopt=options.adopt)
+        wanted = options.accounting
+        try:
+            if wanted in ("auto", "cgroup"):
+                self._open_group()
+            cpus = _cpus() if wanted in ("auto", "perf") else "-"
+            launched = launch(
+                command,
+                _files(os.fsencode(executable) if executable is not None else command[0], setup.env),
+                setup,
+                group=-1 if self.group is None else self.group.directory,
+                cpus=cpus,
+                when_ready=self._when_ready,
+                in_c=self.engine.name == "native",
+            )
+        except BaseException:
+            self.close()
+            raise
+        self._begins(launched)
+        self.cost_ns += time.thread_time_ns() - began_ns
+        return self
+
+    @classmethod
+    def attach(
+        cls,
+        pid: int,
+        options: Options = DEFAULTS,
+        *,
+        engine: Engine | None = None,
+    ) -> Running:
+        """Account for a tree that runs already, from now on.
+
+        Raises `NoSuchProcess`, `AccessDenied`, and `NotSupported` for the accounting of what has to be launched.
+        """
+        if options.accounting in ("cgroup", "waited"):
+            raise NotSupported(f"{options.accounting} accounting of a tree that runs already: it takes perf or ledger")
+        self = cls(engine or engines.active, options, ())
+        self.pid = pid
+        self.started_at = time.time()
+        self._open_forest(since_birth=False)
+        self.began_ns = time.monotonic_ns()
+        self._open_peaks(since_birth=False)
+        cpu = self.engine.cpu_time(pid)
+        self.used_before_ns = 0 if cpu is None else cpu.total_ns
+        self._sample_due_ns = self.due_ns = self.began_ns
+        return self
+
+    def _open_group(self) -> None:
+        from prock.accounting.cgroup import Group
+
+        try:
+            self.group = Group(self.engine)
+        except NotSupported as reason:
+            if self.options.accounting == "cgroup":
+                raise
+            self.refusals.append(reason.what)
+
+    def _when_ready(self, ready: Ready, events: list[int]) -> None:
+        assert self.waited is not None
+        if events:
+            from prock.accounting.launched import LaunchedClock, StolenTime
+
+            self.clock = LaunchedClock(events, self.engine)
+            if self.group is None or ready.group_error:
+                self.stolen = StolenTime(self.engine.root)
+        if ready.group_error:
+            self._lose("cgroup", f"cgroup v2: it can't be entered ({os.strerror(ready.group_error)})")
+        if ready.perf_error:
+            self._lose("perf", f"perf events ({os.strerror(ready.perf_error)})")
+        self.used_before_ns, self.outside_ns = ready.used_ns, ready.outside_ns
+        try:
+            io = self.engine.disk_io(ready.pid)
+        except (ProckError, OSError):
+            io = None
+        self.waited.begins(ready.pid, ready.used_ns, io)
+
+    def _lose(self, accounting: str, reason: str) -> None:
+        if self.options.accounting == accounting:
+            raise NotSupported(reason)
+        self.refusals.append(reason)
+        if accounting == "cgroup" and self.group is not None:
+            self.group.close()
+            self.group = None
+
+    def _begins(self, launched: Launched) -> None:
+        self.pid = launched.pid
+        self.started_at, self.began_ns = launched.started_at, launched.started_ns
+        self._sample_due_ns = self.due_ns = self.began_ns + FIRST_SAMPLE_NS
+
+    @property
+    def is_exact_launch(self) -> bool:
+        """Whether the launcher was so small that it is in nobody's ``ru_maxrss``."""
+        return self.engine.name == "native" and has_native_launcher()
+
+    @property
+    def root_ended(self) -> bool:
+        return self._root_gone
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The signal that the root was stopped by, while it is."""
+        return None if self.waited is None else self.waited.root_state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the tree is left."""
+        return self._root_gone and not any(info.is_alive for info in self.members())
+
+    def step(self) -> None:
+        """Do what is due: reap who has ended, look at the tree. Cheap where nothing is."""
+        began_ns = time.thread_time_ns()
+        now_ns = time.monotonic_ns()
+        if self.waited is not None:
+            self.waited.reap()
+            if self.waited.root is not None and not self._root_gone:
+                self._root_gone = True
+                self.ended_ns = now_ns
+        if now_ns >= self._sample_due_ns:
+            self.sample()
+        self.due_ns = self._sample_due_ns
+        self.cost_ns += time.thread_time_ns() - began_ns
+
+    def sample(self) -> None:
+        """Look at the tree now, whether it is due or not."""
+        now_ns = time.monotonic_ns()
+        took_ns = 0
+        if self.forest is None and not self._root_gone:
+            try:
+                self._open_forest(since_birth=True)
+            except (NoSuchProcess, AccessDenied, OutOfDescriptors):  # what is waited for is known all the same
+                pass
+            else:
+                self._open_peaks(since_birth=True)
+        if self.forest is not None and self.peaks is not None:
+            self._adopt_orphans(self.forest)
+            sample = self.forest.sample(due_ns=self._sample_due_ns)[self.pid]
+            self.peaks.take(sample)
+            took_ns = sample.cost_ns
+            if self.waited is None and not self._root_gone and not self.forest.tree(self.pid).root_lives:
+                self._root_gone = True
+                self.ended_ns = now_ns
+        self._plan(took_ns)
+
+    def _plan(self, took_ns: int) -> None:
+        """The next sample: on the grid of the ones before, unless its time has passed."""
+        if self.options.interval is not None:
+            longest = max(1, round(self.options.interval * 1e9))
+        else:
+            longest = max(round(INTERVAL_S * 1e9), min(took_ns * SAMPLING_SHARE, LONGEST_INTERVAL_NS))
+        self._wait_ns = min(2 * self._wait_ns, longest)
+        now_ns = time.monotonic_ns()
+        self._sample_due_ns += self._wait_ns
+        if self._sample_due_ns <= now_ns:
+            self._sample_due_ns = now_ns + self._wait_ns
+
+    def _open_forest(self, *, since_birth: bool) -> None:
+        from prock.forest import Forest
+
+        adopts = self.waited is not None and self.waited.adopts
+        accounting = "ledger" if since_birth or self.options.accounting == "ledger" else self.options.accounting
+        forest = Forest(memory=True, io=not adopts, accounting=accounting, engine=self.engine)
+        try:
+            forest.add(self.pid, since_birth=since_birth)
+        except BaseException:
+            forest.close()
+            raise
+        self.forest = forest
+
+    def _open_peaks(self, *, since_birth: bool) -> None:
+        from prock.peaks import Peaks
+
+        options = self.options
+        self.peaks = Peaks(
+            self.engine, self.began_ns, pss=options.pss, processes=options.processes, since_birth=since_birth
+        )
+
+    def _adopt_orphans(self, forest: Forest) -> None:
+        """Those whose parent had ended before a sample saw them, and that came to this process."""
+        if self.waited is not None and self.waited.adopts:
+            ledger = forest.tree(self.pid).ledger
+            for pid in self.waited.children():
+                if ledger.identity_of(pid) is None:
+                    forest.adopt(self.pid, pid)
+
+    def members(self) -> list[ProcessInfo]:
+        """Who belongs to the tree at this moment, zombies too."""
+        pids: dict[int, None] = {}
+        if self.waited is not None:
+            roots = self.waited.children() if self.waited.adopts else () if self._root_gone else (self.pid,)
+            for root in roots:
+                found = self.engine.tree(root, 0)
+                pids.update((row.pid, None) for row in (found[0] if found else ()))
+        if self.group is not None:
+            pids.update((pid, None) for pid in self.group.pids())
+        if self.forest is not None and not (self.waited is not None and self.waited.adopts):
+            sample = self.forest.sample()[self.pid]
+            pids.update((row.pid, None) for row in sample.members)
+        rows = []
+        for pid in pids:
+            try:
+                info = self.engine.info(pid)
+            except ProckError:
+                continue
+            if info is not None:
+                rows.append(info)
+        return rows
+
+    def signal_tree(self, number: int) -> int:
+        """Send a signal to every member once; answers to how many it went."""
+        from signal import SIGKILL, Signals
+
+        from prock.signals import NotSent, send
+
+        sent = 0
+        for row in self.members():
+            if row.is_alive:
+                try:
+                    send(row.identity, Signals(number))
+                    sent += 1
+                except NotSent:  # it has ended, or is another user's
+                    continue
+        if number == SIGKILL and self.group is not None:
+            self.group.kill()
+        return sent
+
+    def status(self) -> Status:
+        """As of the latest sample."""
+        peaks = self.peaks
+        tree = self.forest.tree(self.pid) if self.forest is not None else None
+        if self.group is not None:
+            cpu_ns: int | None = self.group.cpu_time().total_ns
+        elif self.clock is not None:
+            cpu_ns = self.clock.total_ns()
+        else:
+            cpu_ns = None if tree is None else tree.cpu_ns
+        return Status(
+            time.monotonic_ns() - self.began_ns,
+            cpu_ns,
+            None if peaks is None else peaks.footprint.current_bytes,
+            None if tree is None else tree.sums[0],
+        )
+
+    def ends(self, *, whole_tree: bool) -> None:
+        """The last look at it, and the end of the wall time: of the root, or of the tree."""
+        self.step()
+        if whole_tree or not self._root_gone:
+            self.ended_ns = time.monotonic_ns()
+
+    def close(self) -> None:
+        """Give everything back: what still runs goes on uncounted. Once more is no error."""
+        if self.clock is not None:
+            self.clock.close()
+        if self.forest is not None:
+            self.forest.close()
+        if self.group is not None:
+            self.group.close()
+        if self.waited is not None:
+            self.waited.close()
+
+
+def _files(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
+    """Where a command may be, as execvp(3) looks for it."""
+    if b"/" in name:
+        return [name]
+    path = env.get(b"PATH")
+    directories = os.fsencode(os.defpath).split(b":") if path is None else path.split(b":")
+    return [os.path.join(directory, name) if directory else name for directory in directories]
+
+
+def _cpus() -> str:
+    return "any"
