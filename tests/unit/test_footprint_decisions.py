@@ -9,6 +9,7 @@ from made_up_samples import member, sample
 
 from prock.errors import AccessDenied
 from prock.footprint import Footprint
+from prock.model import ProcessInfo
 from prock.sample import TreeSample
 
 MIB = 1 << 20
@@ -41,12 +42,8 @@ class Machine:
             shares.append(None if share is None or pid in self.gone else int(share * MIB))
         return shares
 
-    def memory(self, pid: int | None, /) -> tuple[int, int] | None:
-        assert pid is not None
-        if pid in self.gone:
-            return None
-        rss, _ = self.processes[pid]
-        return int(rss * MIB), int(rss * MIB)
+    def info(self, pid: int | None, /) -> ProcessInfo | None:
+        return None if pid in self.gone else ProcessInfo(pid or 1, 1, 0, 0, 0, "S", "", 1, *[0] * 11)
 
     def footprint(self, **options: Any) -> Footprint:
         clocks = {"clock": lambda: self.now_ns, "cpu_clock": lambda: self.cpu_ns}
@@ -277,10 +274,10 @@ def test_members_that_refuse_count_with_their_rss(machine: Machine) -> None:
 def test_where_all_refuse_it_is_rss(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.processes = {1: (100, None), 2: (90, None), 3: (80, None)}
 
-    def refused(pid: int | None) -> tuple[int, int]:
-        raise AccessDenied(pid or 1, "statm")
+    def refused(pid: int | None) -> ProcessInfo | None:
+        raise AccessDenied(pid or 1, "stat")
 
-    monkeypatch.setattr(machine, "memory", refused)
+    monkeypatch.setattr(machine, "info", refused)
     footprint = machine.footprint()
     machine.take(footprint, 2)
     assert mib(footprint.peak_bytes) == 270 and footprint.source == "rss" and "upper bound" in footprint.bias
