@@ -40,6 +40,8 @@ STANDSTILL_NS = 2_000_000_000
 PRICE_PER_PROCESS_NS = 30_000
 PRICE_PER_MIB_NS = 17_000
 """Of 4 KiB pages; a huge page costs as much as one of them. Both are where learning begins."""
+TELLING_NS = 2_000_000
+"""Passes that cost less say little of what others will."""
 PATIENCE_LOG2 = 4
 """Passes that found no new peak, though RSS has no new one either, make the part of the time smaller: each halves it,
 four times."""
@@ -262,22 +264,25 @@ class Footprint:
         return complete
 
     def _of_refused(self, pid: int, rss: int) -> int:
-        """What counts of a member whose share is not told: nothing where it has ended, else all of its RSS."""
+        """What counts of a member whose share is not told: nothing where it has ended, else all of its RSS.
+
+        Nor is it told of a process whose main thread has ended while others go on.
+        """
         try:
-            memory = self._engine.memory(pid)
+            info = self._engine.info(pid)
         except REFUSALS:
             return rss
-        return 0 if memory is None or memory[0] == 0 else rss
+        return rss if info is not None and info.is_alive else 0
 
     def _pay(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
         """By CPU time; who waits long for a target's lock pays for that, too, so that it does not happen often."""
         cost_ns = max(cpu_ns, wall_ns // 8)
         self._allowance_ns -= cost_ns
         factor = cost_ns / max(1, self._price_ns(sample.process_count, rss))
-        if complete:
-            self._factor = max(factor, (self._factor + factor) / 2)
-        else:
+        if not complete:
             self._factor = 2 * max(factor, self._factor)
+        elif cost_ns > TELLING_NS:
+            self._factor = max(factor, (self._factor + factor) / 2)
         self._fruitless += 1  # unless it shows to be otherwise
         wait_ns = self._share * cost_ns << min(self._fruitless - 1, PATIENCE_LOG2)
         self._patient_until_ns = sample.taken_ns + wait_ns
@@ -296,10 +301,9 @@ class Footprint:
         self._know(sample, rss, footprint, source, bias)
 
     def _know(self, sample: TreeSample, rss: int, footprint: int, source: str, bias: str) -> None:
-        if self._read is None:
-            self._slope = min(1.0, footprint / rss) if rss else 1.0
-        elif rss > 1.05 * self._read[1]:
-            self._slope = min(1.0, max(0.0, (footprint - self._read[0]) / (rss - self._read[1])))
+        before, rss_before, _ = self._read or (0, 0, 0)
+        if rss - rss_before >= max(LARGE_BYTES, rss // 20):
+            self._slope = min(1.0, max(0.0, (footprint - before) / (rss - rss_before)))
         self._read = (footprint, rss, sample.cpu_ns)
         self._highest_rss = max(rss, self._highest_rss)
         self._lowest_rss = rss
