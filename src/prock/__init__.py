@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from prock.follow import awatch, watch
     from prock.forest import Forest
     from prock.monitor import Monitor, MonitorResult
+    from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
+    from prock.run import Popen, arun, run
     from prock.sample import TreeSample, TreeTotals
     from prock.sampler import TreeSampler
     from prock.trackers import CumulativeTracker, DeltaTracker
@@ -58,6 +60,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AllStats",
+    "CommandUsage",
     "CpuPercent",
     "CpuTime",
     "CumulativeTracker",
@@ -72,15 +75,21 @@ __all__ = [
     "NoSuchProcess",
     "NotSupported",
     "OutOfDescriptors",
+    "Popen",
     "ProcessInfo",
     "ProcessStats",
+    "ProcessUsage",
     "ProckError",
+    "RunResult",
     "Scan",
+    "Source",
+    "Survivor",
     "TreeSample",
     "TreeSampler",
     "TreeStats",
     "TreeTotals",
     "TreeUsage",
+    "arun",
     "awatch",
     "build_children_map",
     "build_parent_map",
@@ -102,6 +111,7 @@ __all__ = [
     "get_tty",
     "is_descendant_of",
     "list_all_pids",
+    "run",
     "scan_all_processes",
     "snapshot_process",
     "snapshot_tree",
@@ -110,18 +120,26 @@ __all__ = [
 ]
 
 _OVER_TIME = {
+    "CommandUsage": "result",
     "CumulativeTracker": "trackers",
     "DeltaTracker": "trackers",
     "Forest": "forest",
     "Monitor": "monitor",
     "MonitorResult": "monitor",
+    "Popen": "run",
+    "ProcessUsage": "result",
+    "RunResult": "result",
+    "Source": "result",
+    "Survivor": "result",
     "TreeSample": "sample",
     "TreeSampler": "sampler",
     "TreeTotals": "sample",
+    "arun": "run",
     "awatch": "follow",
+    "run": "run",
     "watch": "follow",
 }
-"""In which module the names are that follow trees over time: a third of prock, of no use to a single question."""
+"""In which module the names are that follow trees over time, and run commands: of no use to a single question."""
 
 
 def __getattr__(name: str) -> object:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
         """A `Running`, as far as this has to know it."""
 
         due_ns: int
-        is_over: bool
+
+        @property
+        def is_over(self) -> bool: ...
 
         def step(self) -> None: ...
 

@@ -156,11 +156,13 @@ class RunResult(NamedTuple):
         return next((source for source in self.sources if source.figure == figure), None)
 
     def check_returncode(self) -> None:
-        """Raise `subprocess.CalledProcessError` where the command failed."""
+        """Raise `subprocess.CalledProcessError` where the command failed, with this as its ``result``."""
         if self.returncode:
             from subprocess import CalledProcessError
 
-            raise CalledProcessError(self.returncode, list(self.args), self.stdout, self.stderr)
+            error = CalledProcessError(self.returncode, list(self.args), self.stdout, self.stderr)
+            error.result = self  # type: ignore[attr-defined]  # ours
+            raise error
 
     def as_document(self) -> dict[str, object]:
         """For JSON: schema ``prock.run/1``, numbers and texts as the fields above have them; see docs/run.md."""

@@ -1,0 +1,388 @@
+"""Run commands as `subprocess` does, and learn what they and all that they started have cost."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+
+from prock.account import finish
+from prock.endings import end_tree
+from prock.engine.launch import Setup
+from prock.running import Options, Running
+
+TYPE_CHECKING = False  # see _records.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from prock.result import RunResult
+
+KILL_AFTER_S = 2.0
+"""Between SIGTERM and SIGKILL."""
+LOOK_AGAIN_S = 0.02
+"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, or a sandbox)."""
+RESTORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
+"""What Python ignores, and commands do not expect to be ignored."""
+UNSUPPORTED = "{} is not supported by prock.Popen: start the command through setpriv(1), env(1) or a shell"
+
+
+class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as its arguments say
+    """`subprocess.Popen` of a command that is accounted for, with all that it starts.
+
+    All that `subprocess.Popen` takes, but for ``preexec_fn``, ``user``, ``group`` and ``extra_groups``; and
+
+    `accounting`: ``cgroup``, ``perf``, ``waited`` or ``ledger`` for one source, ``auto`` for the best that can be had.
+    `interval`: seconds between samples of memory; a tenth, or more where that would take over a 200th of the time.
+    `pss`, `processes`: read shares of memory whether they can matter or not; keep a row for every process.
+    `labels`: carried into the result. `whole_tree`: the account is closed when all of the tree has ended, not when the
+    command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this
+    process ends; by default where this process has no other thread and no other child.
+
+    Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that can't be had. A thread
+    follows the tree: it costs 1 ms to start, and of the time what `interval` says.
+
+    >>> process = Popen(["sh", "-c", "exit 3"])
+    >>> process.wait(), process.finish().returncode
+    (3, 3)
+    """
+
+    _holds = False
+    """Whether the account stays open until `finish` is called."""
+
+    def __init__(
+        self,
+        args: Any,
+        *positional: Any,
+        accounting: str = "auto",
+        interval: float | None = None,
+        pss: bool = False,
+        processes: bool = False,
+        labels: Mapping[str, str] | None = None,
+        whole_tree: bool = False,
+        reap_orphans: bool | None = None,
+        **options: Any,
+    ) -> None:
+        self._options = Options(
+            accounting, interval, pss, processes, tuple((labels or {}).items()),
+            _is_alone() if reap_orphans is None else reap_orphans,
+        )  # fmt: skip
+        self._whole_tree = whole_tree
+        self._follower: _Follower | None = None
+        super().__init__(args, *positional, **options)
+
+    # fmt: off
+    def _execute_child(
+        self, args: Any, executable: Any, preexec_fn: Any, close_fds: bool, pass_fds: Sequence[int], cwd: Any, env: Any,
+        startupinfo: Any, creationflags: int, shell: bool, p2cread: int, p2cwrite: int, c2pread: int, c2pwrite: int,
+        errread: int, errwrite: int, restore_signals: bool, gid: Any, gids: Any, uid: Any, umask: int,
+        start_new_session: bool, process_group: int,
+    ) -> None:
+        """What `subprocess` calls when pipes and files are ready (the same from Python 3.11 to 3.14)."""
+        # fmt: on
+        for name, value in (("preexec_fn", preexec_fn), ("user", uid), ("group", gid), ("extra_groups", gids)):
+            if value is not None:
+                raise ValueError(UNSUPPORTED.format(name))
+        if process_group not in (-1, 0):
+            raise ValueError(UNSUPPORTED.format(f"process_group={process_group}"))
+        command = _command(args, shell)
+        if shell and executable is not None:
+            command[0] = executable
+        setup = Setup(
+            env=dict(os.environb) if env is None else _environment(env),
+            cwd=b"" if cwd is None else os.fsencode(cwd),
+            stdio=(p2cread, c2pwrite, errwrite),
+            keep=tuple(pass_fds) if close_fds else None,
+            new_session=start_new_session,
+            new_group=process_group == 0,
+            umask=umask,
+            mask=signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+            defaults=[getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else (),
+        )
+        running = Running.launch(command, setup, self._options, executable=executable)
+        self.pid = running.pid
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+        self._follower = _Follower(running, whole_tree=self._whole_tree, hold=self._holds)
+
+    def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
+        if self.returncode is None and self._follower is not None:
+            self.returncode = self._follower.poll()
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if self.returncode is None and self._follower is not None:
+            if not self._follower.root_ended.wait(timeout):
+                assert timeout is not None
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = self._follower.returncode
+        code: int = self.returncode
+        return code
+
+    def send_tree_signal(self, number: int) -> int:
+        """Send a signal to every process of the tree, once; answers to how many. Through pidfds: to nobody else."""
+        return 0 if self._follower is None else self._follower.signal_tree(number)
+
+    def kill_tree(self, kill_after: float = KILL_AFTER_S, *, timed_out: bool = False) -> bool:
+        """End everything that was started, orphans too: SIGTERM, and after so many seconds SIGKILL.
+
+        Answers whether nothing is left. `timed_out`: what the result will say of the reason.
+        """
+        return True if self._follower is None else self._follower.end_tree(kill_after, timed_out)
+
+    def finish(self, timeout: float | None = None) -> RunResult:
+        """Wait until the account is closed, and answer what it came to. `subprocess.TimeoutExpired` after `timeout`."""
+        follower = self._follower
+        if follower is None:
+            raise ValueError("this command was not started")
+        follower.release()
+        if not follower.is_closed.wait(timeout):
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        self.poll()
+        return follower.result()
+
+
+class _Follower:
+    """A thread that drives a `Running`. It knows nothing of the `Popen`, which may be dropped."""
+
+    def __init__(self, running: Running, *, whole_tree: bool, hold: bool) -> None:
+        self._running = running
+        self._whole_tree = whole_tree
+        self.hold = hold
+        self._lock = threading.RLock()
+        self._result: RunResult | None = None
+        self._failure: BaseException | None = None
+        self._timed_out = False
+        self.returncode = 0
+        self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
+        try:
+            self._pidfd = os.pidfd_open(running.pid)
+        except OSError:
+            self._pidfd = -1
+        threading.Thread(target=self._run, name="prock-run", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            while not self._is_done():
+                self._sleep()
+            with self._lock:
+                self._result = finish(self._running, timed_out=self._timed_out, whole_tree=self._whole_tree)
+        except BaseException as error:  # told to who asks for the result
+            self._failure = error
+            self._running.close()
+        finally:
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+            self._note_root()
+            self.root_ended.set()
+            self.is_closed.set()
+
+    def _is_done(self) -> bool:
+        with self._lock:
+            self._running.step()
+            if not self._running.root_ended:
+                return False
+            self._note_root()
+            return not self.hold and (not self._whole_tree or self._running.is_over)
+
+    def _sleep(self) -> None:
+        wait_s = max(0.0, (self._running.due_ns - time.monotonic_ns()) / 1e9)
+        if self.root_ended.is_set() or self._pidfd < 0:
+            self._wake.wait(min(wait_s, LOOK_AGAIN_S))
+            return
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        poll.poll(1000 * wait_s + 1)
+
+    def _note_root(self) -> None:
+        waited = self._running.waited
+        if waited is not None and waited.root is not None and not self.root_ended.is_set():
+            self.returncode = waited.root.returncode
+            self.root_ended.set()
+
+    def release(self) -> None:
+        """The account need not stay open any longer."""
+        self.hold = False
+        self._wake.set()
+
+    def poll(self) -> int | None:
+        if not self.root_ended.is_set() and self._lock.acquire(blocking=False):
+            try:
+                if not self.is_closed.is_set():
+                    self._running.step()
+                    self._note_root()
+            finally:
+                self._lock.release()
+        return self.returncode if self.root_ended.is_set() else None
+
+    def signal_tree(self, number: int) -> int:
+        with self._lock:
+            return 0 if self.is_closed.is_set() else self._running.signal_tree(number)
+
+    def end_tree(self, kill_after: float, timed_out: bool) -> bool:
+        with self._lock:
+            if self.is_closed.is_set():
+                return not (self._result is not None and self._result.survivors)
+            self._timed_out = self._timed_out or timed_out
+            return end_tree(self._running, kill_after)
+
+    def result(self) -> RunResult:
+        if self._result is None:
+            raise self._failure or RuntimeError("the account was not closed")
+        return self._result
+
+
+def run(
+    args: Any,
+    *,
+    input: Any = None,
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    wait_all: bool = False,
+    kill_tree: bool = False,
+    kill_after: float = KILL_AFTER_S,
+    **options: Any,
+) -> RunResult:
+    """Run a command, wait for it, and answer what it and all that it started have cost.
+
+    `args`, `input`, `capture_output`, `timeout`, `check` and all other options as of `subprocess.run`, and as of
+    `Popen` here. `wait_all`: wait until all of the tree has ended. `kill_tree`: end what the command leaves behind.
+    When its time is over, everything is ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is
+    when waiting is interrupted. `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as
+    ``result``.
+
+    Cost: 1 ms for the launch, 1 ms for the thread that follows it; then as `Popen`.
+
+    >>> result = run(["sh", "-c", "echo hello"], capture_output=True, text=True)
+    >>> result.stdout, result.returncode, result.cpu_ns > 0
+    ('hello\\n', 0, True)
+    """
+    _check_pipes(input, capture_output, options)
+    return _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, lambda _: None)
+
+
+class _Held(Popen):
+    """Whose account stays open until it is asked for: until then its tree can be ended."""
+
+    _holds = True
+
+
+def _run(
+    args: Any, given: Any, timeout: float | None, check: bool, wait_all: bool, kill_tree: bool, kill_after: float,
+    options: dict[str, Any], when_started: Callable[[Popen], object],
+) -> RunResult:  # fmt: skip
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with _Held(args, whole_tree=wait_all, **options) as process:
+        try:
+            when_started(process)
+            output = process.communicate(given, timeout=timeout)
+            if kill_tree:
+                process.kill_tree(kill_after)
+            result = process.finish(None if deadline is None else max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
+        except subprocess.TimeoutExpired as expired:
+            process.kill_tree(kill_after, timed_out=True)
+            _tell(expired, process)
+            raise
+        except BaseException:  # KeyboardInterrupt above all
+            process.kill_tree(kill_after)
+            process.finish()
+            raise
+    result = result._replace(stdout=output[0], stderr=output[1])
+    if check:
+        result.check_returncode()
+    return result
+
+
+def _tell(expired: subprocess.TimeoutExpired, process: Popen) -> None:
+    """What there is of output and account."""
+    try:
+        expired.stdout, expired.stderr = process.communicate(timeout=1.0)
+    except subprocess.TimeoutExpired as again:  # somebody outside the tree holds the other end
+        expired.stdout, expired.stderr = again.stdout, again.stderr
+    result = process.finish()._replace(stdout=expired.stdout, stderr=expired.stderr)
+    expired.result = result  # type: ignore[attr-defined]  # ours
+
+
+async def arun(
+    args: Any,
+    *,
+    input: Any = None,
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    wait_all: bool = False,
+    kill_tree: bool = False,
+    kill_after: float = KILL_AFTER_S,
+    **options: Any,
+) -> RunResult:
+    """`run` for asyncio, in a thread of the loop's pool. Cancelling it ends the tree, and waits until that is done.
+
+    >>> import asyncio
+    >>> asyncio.run(arun(["true"])).returncode
+    0
+    """
+    import asyncio
+
+    _check_pipes(input, capture_output, options)
+    processes: list[Popen] = []
+    cancelled = threading.Event()
+
+    def started(process: Popen) -> None:
+        processes.append(process)
+        if cancelled.is_set():
+            raise InterruptedError("cancelled before it began")
+
+    running = asyncio.get_running_loop().run_in_executor(
+        None, lambda: _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, started)
+    )
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        cancelled.set()
+        for process in processes:
+            await asyncio.to_thread(process.kill_tree, kill_after)
+        await asyncio.wait([running])
+        running.exception()  # has been told
+        raise
+
+
+def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> None:
+    """As `subprocess.run` does."""
+    if capture_output:
+        if options.get("stdout") is not None or options.get("stderr") is not None:
+            raise ValueError("stdout and stderr can't be given together with capture_output")
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    if given is not None:
+        if options.get("stdin") is not None:
+            raise ValueError("stdin can't be given together with input")
+        options["stdin"] = subprocess.PIPE
+
+
+def _is_alone() -> bool:
+    """Whether this process has no other thread, and no other child."""
+    from prock import engine as engines
+
+    return threading.active_count() == 1 and not engines.active.children(None)
+
+
+def _command(args: Any, shell: bool) -> list[Any]:
+    if isinstance(args, (str, bytes)):
+        args = [args]
+    elif isinstance(args, os.PathLike):
+        if shell:
+            raise TypeError("path-like args is not allowed when shell is true")
+        args = [args]
+    return ["/bin/sh", "-c", *args] if shell else list(args)
+
+
+def _environment(env: Mapping[Any, Any]) -> dict[bytes, bytes]:
+    """Raises `ValueError` for names that can't be."""
+    encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    if any(b"=" in name for name in encoded):
+        raise ValueError("illegal environment variable name")
+    return encoded
