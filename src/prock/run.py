@@ -322,6 +322,8 @@ async def arun(
 ) -> RunResult:
     """`run` for asyncio, in a thread of the loop's pool. Cancelling it ends the tree, and waits until that is done.
 
+    Cost: as `run`.
+
     >>> import asyncio
     >>> asyncio.run(arun(["true"])).returncode
     0
