@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from prock.forest import Forest
     from prock.monitor import Monitor, MonitorResult
     from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
-    from prock.run import Popen, arun, run
+    from prock.popen import Popen, arun, run
     from prock.sample import TreeSample, TreeTotals
     from prock.sampler import TreeSampler
     from prock.trackers import CumulativeTracker, DeltaTracker
@@ -126,7 +126,7 @@ _OVER_TIME = {
     "Forest": "forest",
     "Monitor": "monitor",
     "MonitorResult": "monitor",
-    "Popen": "run",
+    "Popen": "popen",
     "ProcessUsage": "result",
     "RunResult": "result",
     "Source": "result",
@@ -134,9 +134,9 @@ _OVER_TIME = {
     "TreeSample": "sample",
     "TreeSampler": "sampler",
     "TreeTotals": "sample",
-    "arun": "run",
+    "arun": "popen",
     "awatch": "follow",
-    "run": "run",
+    "run": "popen",
     "watch": "follow",
 }
 """In which module the names are that follow trees over time, and run commands: of no use to a single question."""
