@@ -79,15 +79,16 @@ def launch(
     *,
     group: int = -1,
     cpus: str = "-",
+    with_switches: bool = False,
     when_ready: Callable[[Ready, list[int]], None],
     in_c: bool = True,
 ) -> Launched:
     """Execute the first of `files` that can be, with `command` as its arguments.
 
     `group`: descriptor of a cgroup's directory, or -1. `cpus`: ``-`` for no perf events, ``any`` for one, or numbers
-    with commas between them for one on each of these CPUs; `when_ready` is told before the command runs, with the
-    descriptors of the events, which are its own from then on; what it raises ends the launch.
-    Raises `OSError` as exec or chdir did, with the name of the file.
+    with commas between them for one on each of these CPUs, and `with_switches` as many more; `when_ready` is told
+    before the command runs, with the descriptors of the events, which are its own from then on; what it raises ends the
+    launch. Raises `OSError` as exec or chdir did, with the name of the file.
     """
     ours, theirs = _pair()
     launcher = pid = 0
@@ -95,7 +96,7 @@ def launch(
         setting = (
             str(theirs.fileno()), str(group), cpus,
             "-" if setup.keep is None else ",".join(map(str, setup.keep)),
-            "s" * setup.new_session + "g" * setup.new_group + "-",
+            "s" * setup.new_session + "g" * setup.new_group + "w" * with_switches + "-",
             "-" if setup.umask < 0 else f"{setup.umask:o}",
         )  # fmt: skip
         argv = [*map(str.encode, setting), setup.cwd, str(len(files)).encode(), *files, *command]
