@@ -125,7 +125,7 @@ class Account:
         if row is not None:
             self._sources.append(Source("root_cpu", "CPU clock", "exact, but for its last scheduler tick"))
             return max(0, row.user_ns + row.system_ns - running.used_before_ns)
-        return None if running.peaks is None else running.peaks.cpu_of(running.pid)
+        return None if running.peaks is None else running.peaks.root_cpu_ns
 
     def _memory(self) -> dict[str, object]:
         running, peaks, waited = self._running, self._running.peaks, self._waited
