@@ -40,7 +40,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     `pss`, `processes`: read shares of memory whether they can matter or not; keep a row for every process.
     `labels`: carried into the result. `whole_tree`: the account is closed when all of the tree has ended, not when the
     command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this
-    process ends; by default where this process has no other thread and no other child.
+    process ends: only for a program that has no other children meanwhile.
 
     Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that can't be had. A thread
     follows the tree: it costs 1 ms to start, and of the time what `interval` says.
@@ -63,12 +63,12 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         processes: bool = False,
         labels: Mapping[str, str] | None = None,
         whole_tree: bool = False,
-        reap_orphans: bool | None = None,
+        reap_orphans: bool = False,
         **options: Any,
     ) -> None:
         self._options = Options(
             accounting, interval, pss, processes, tuple((labels or {}).items()),
-            _is_alone() if reap_orphans is None else reap_orphans,
+            reap_orphans,
         )  # fmt: skip
         self._whole_tree = whole_tree
         self._follower: _Follower | None = None
@@ -251,10 +251,10 @@ def run(
     """Run a command, wait for it, and answer what it and all that it started have cost.
 
     `args`, `input`, `capture_output`, `timeout`, `check` and all other options as of `subprocess.run`, and as of
-    `Popen` here. `wait_all`: wait until all of the tree has ended. `kill_tree`: end what the command leaves behind.
-    When its time is over, everything is ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is
-    when waiting is interrupted. `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as
-    ``result``.
+    `Popen` here; orphans are reaped where this process has no other thread and no other child. `wait_all`: wait until
+    all of the tree has ended. `kill_tree`: end what the command leaves behind. When its time is over, everything is
+    ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is when waiting is interrupted.
+    `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.
 
     Cost: 1 ms for the launch, 1 ms for the thread that follows it; then as `Popen`.
 
@@ -277,6 +277,7 @@ def _run(
     options: dict[str, Any], when_started: Callable[[Popen], object],
 ) -> RunResult:  # fmt: skip
     deadline = None if timeout is None else time.monotonic() + timeout
+    options.setdefault("reap_orphans", _is_alone())
     with _Held(args, whole_tree=wait_all, **options) as process:
         try:
             when_started(process)
