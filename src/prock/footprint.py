@@ -30,6 +30,8 @@ UNREAD_SHARE = 0.04
 an error of 2 % at most."""
 LARGE_BYTES = 64 << 20
 """From here on what a process shares with programs outside (libraries: 1 to 3 MiB) is too little to read it for."""
+NOISE_BYTES = 128 << 10
+"""By so much the RSS of a process may move though nothing happens: ``stat`` tells it less exactly than ``statm``."""
 FILLED_BYTES_PER_NS = 16
 """How fast a process can fill pages, at most: huge ones are cleared at about 10 GB/s."""
 
@@ -224,7 +226,7 @@ class Footprint:
         return self._guess is None or rss >= 0.95 * self._guess[1]
 
     def _may_read(self, sample: TreeSample, rss: int, price_ns: int) -> bool:
-        is_record = rss > NEWS * self._highest_rss
+        is_record = rss > NEWS * self._highest_rss + sample.process_count * NOISE_BYTES
         if not is_record and not self._always and sample.taken_ns < self._patient_until_ns:
             return False
         allowance_ns = self._allowance_ns
@@ -238,7 +240,7 @@ class Footprint:
     def _read_shares(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], price_ns: int) -> bool:
         """A pass: the largest members first, until the others hold little. Whether it came to its end."""
         began_ns, cpu_began_ns = self._clock(), self._cpu_clock()
-        until_ns = began_ns + 4 * price_ns + 20_000_000
+        until_ns = began_ns + 8 * price_ns + 50_000_000
         found = refused = at = 0
         left = sum(size for size, _ in rows)
         limit = UNREAD_SHARE * left
@@ -284,7 +286,7 @@ class Footprint:
         elif cost_ns > TELLING_NS:
             self._factor = max(factor, (self._factor + factor) / 2)
         self._fruitless += 1  # unless it shows to be otherwise
-        wait_ns = self._share * cost_ns << min(self._fruitless - 1, PATIENCE_LOG2)
+        wait_ns = self._share * cost_ns << min(self._fruitless, PATIENCE_LOG2)
         self._patient_until_ns = sample.taken_ns + wait_ns
         self._passed_ns = sample.taken_ns
 
