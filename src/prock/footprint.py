@@ -55,6 +55,7 @@ BIAS_OF_SHARES = "estimate: as sampled; without what is swapped out"
 BIAS_OF_ONE = "estimate: as sampled; with all that one large process shares with programs outside"
 BIAS_OF_RSS = "upper bound: counts shared pages once for each process"
 BIAS_OF_REFUSED = "upper bound: members that refuse to tell their shares count with all they share"
+BIAS_OF_ENDED = "estimate: members that ended while they were read count with half of their RSS"
 BIAS_OF_GUESS = "estimate: memory grew faster than it could be read"
 
 
@@ -67,8 +68,8 @@ class Footprint:
 
     The footprint is the sum of the members' shares (``Pss`` of ``smaps_rollup``). Shared memory and mapped files are in
     it; swapped-out pages, pages of hugetlbfs, and page cache that nobody maps are not. Members are read one after the
-    other, 17 ms a GiB of RSS: who ends meanwhile counts nothing, and its part of what it shared may be missing; what
-    comes to be shared meanwhile may count twice.
+    other, 17 ms a GiB of RSS. Who ends meanwhile counts with half of its RSS, as it may have shared all of it or none.
+    What comes to be shared meanwhile may count twice.
 
     Cost: some 10 µs for a sample without news, whatever the size of the tree; else a row (1 µs) and, where it must be,
     a read of ``smaps_rollup`` for each member (30 µs and up). Who is read waits meanwhile if it maps or unmaps memory:
@@ -117,8 +118,8 @@ class Footprint:
         self._fruitless = 0
         self._patient_until_ns = self._passed_ns = self._dearest_ns = 0
         self._taken_ns: int | None = None
-        self._before = (0, 0)
-        """Sum of RSS and CPU time in the sample before."""
+        self._rss_before = 0
+        """In the sample before."""
         self._read: tuple[int, int, int] | None = None
         """Footprint, sum of RSS and CPU time when it was known last."""
         self._highest_rss = 0
@@ -163,7 +164,7 @@ class Footprint:
         self._lowest_rss = min(rss, self._lowest_rss)
         if not (self._may_be_news(sample, rss) and self._find(sample, rss, price_ns)):
             self._guess_it(rss, sample.process_count * NOISE_BYTES)
-        self._before = (rss, sample.cpu_ns)
+        self._rss_before = rss
         self.cost_ns += self._cpu_clock() - began_ns
 
     @staticmethod
@@ -220,7 +221,7 @@ class Footprint:
             if largest >= LARGE_BYTES and rss - largest <= UNREAD_SHARE * rss:
                 self._know(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)
                 return True
-            if may_read and self._read_shares(sample, rss, rows, price_ns):
+            if may_read and rows and self._read_shares(sample, rss, rows, price_ns):
                 return True
         return False
 
@@ -235,16 +236,16 @@ class Footprint:
         allowance_ns = self._allowance_ns
         if self._is_guess and not self._would_settle(sample, rss) and allowance_ns < self._allowed_at_most_ns:
             return False  # saved for when memory is as high again: else all would go into readings of cheap moments
-        if abs(rss - self._before[0]) > (NEWS - 1) * rss:
+        if abs(rss - self._rss_before) > (NEWS - 1) * rss:
             waited_ns = max(STANDSTILL_NS // 20, sample.taken_ns - self._passed_ns)
             allowance_ns = allowance_ns * min(waited_ns, STANDSTILL_NS) // STANDSTILL_NS
         return price_ns <= allowance_ns
 
     def _read_shares(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], price_ns: int) -> bool:
-        """A pass: the largest members first, until the others hold little. Whether it came to its end."""
+        """A pass: the largest members first, until the others hold little. Whether the footprint is known by it."""
         began_ns, cpu_began_ns = self._clock(), self._cpu_clock()
         until_ns = began_ns + 8 * price_ns + 50_000_000
-        found = refused = at = 0
+        found = refused = ended = at = 0
         left = sum(size for size, _ in rows)
         limit = UNREAD_SHARE * left
         complete = True
@@ -258,26 +259,27 @@ class Footprint:
             self.readings += len(shares)
             complete = len(shares) == len(batch)
             for (size, pid), share in zip(batch, shares, strict=False):
-                unknown = self._of_refused(pid, size) if share is None else 0
-                refused += unknown
-                found += unknown if share is None else share
-            limit = UNREAD_SHARE * found
+                if share is not None:
+                    found += share
+                elif self._is_there(pid):
+                    refused += size
+                else:
+                    ended += size
+            limit = UNREAD_SHARE * (found + refused)
         self.passes += 1
         self._pay(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
-        if complete:
-            self._know_shares(sample, rss, found + left // 2, found, refused)
-        return complete
+        if complete and found + refused > 0:
+            self._know_shares(sample, rss, found, refused, ended, left)
+            return True
+        return False
 
-    def _of_refused(self, pid: int, rss: int) -> int:
-        """What counts of a member whose share is not told: nothing where it has ended, else all of its RSS.
-
-        Nor is it told of a process whose main thread has ended while others go on.
-        """
+    def _is_there(self, pid: int) -> bool:
+        """Of a member whose share is not told: as it is refused, or as its main thread has ended while others go on."""
         try:
             info = self._engine.info(pid)
         except REFUSALS:
-            return rss
-        return rss if info is not None and info.is_alive else 0
+            return True
+        return info is not None and info.is_alive
 
     def _pay(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
         """By CPU time; who waits long for a target's lock pays for that, too, so that it does not happen often."""
@@ -293,14 +295,17 @@ class Footprint:
         self._patient_until_ns = sample.taken_ns + wait_ns
         self._passed_ns = sample.taken_ns
 
-    def _know_shares(self, sample: TreeSample, rss: int, footprint: int, found: int, refused: int) -> None:
-        if refused == 0:
+    def _know_shares(self, sample: TreeSample, rss: int, found: int, refused: int, ended: int, left: int) -> None:
+        footprint = found + refused + (ended + left) // 2
+        if found == 0:
+            source, bias = "rss", BIAS_OF_RSS
+        elif refused:
+            source, bias = "mixed", BIAS_OF_REFUSED
+        elif ended > UNREAD_SHARE * found:
+            source, bias = "mixed", BIAS_OF_ENDED
+        else:
             source, bias = "pss", BIAS_OF_SHARES
             self.peak_pss_bytes = max(footprint, self.peak_pss_bytes or 0)
-        elif refused == found:
-            source, bias = "rss", BIAS_OF_RSS
-        else:
-            source, bias = "mixed", BIAS_OF_REFUSED
         if footprint > NEWS * (self._peak or 0):
             self._fruitless = self._patient_until_ns = 0
         self._know(sample, rss, footprint, source, bias)

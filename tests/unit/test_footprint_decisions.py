@@ -278,12 +278,31 @@ def test_noise_of_rss_is_no_record(machine: Machine) -> None:
     assert footprint.passes <= 5 and mib(footprint.peak_bytes) == pytest.approx(30, rel=0.05)
 
 
-def test_members_that_end_while_they_are_read_count_nothing(machine: Machine) -> None:
+def test_members_that_end_while_they_are_read(machine: Machine) -> None:
+    """They were there when the sample was taken, and nobody can tell any more what they shared."""
     machine.processes = {1: (100, 100), 2: (90, 90), 3: (80, 80)}
     machine.gone = {2}
     footprint = machine.footprint()
     machine.take(footprint, 2)
-    assert mib(footprint.peak_bytes) == 180 and footprint.source == "pss"
+    assert mib(footprint.peak_bytes) == 225 and footprint.source == "mixed" and "ended" in footprint.bias
+    assert footprint.peak_pss_bytes is None
+    machine.gone = {4}
+    machine.processes = dict.fromkeys((1, 2, 3), (100, 100))
+    machine.processes[4] = (1, 1)
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == pytest.approx(300, abs=1) and footprint.source == "pss"
+
+
+def test_a_tree_that_ends_while_it_is_read(machine: Machine) -> None:
+    """Its RSS is all that is known of it."""
+    machine.processes = {1: (8, 4)}
+    machine.gone = {1}
+    footprint = machine.footprint()
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == 8 and footprint.source == "rss" and footprint.peak_pss_bytes is None
+    machine.processes = {}
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == 8 and footprint.current_bytes == 0
 
 
 def test_members_that_refuse_count_with_their_rss(machine: Machine) -> None:
