@@ -221,7 +221,7 @@ class Footprint:
             if largest >= LARGE_BYTES and rss - largest <= UNREAD_SHARE * rss:
                 self._know(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)
                 return True
-            if may_read and rows and self._read_shares(sample, rss, rows, price_ns):
+            if may_read and rss and self._read_shares(sample, rss, rows, price_ns):
                 return True
         return False
 
