@@ -1,5 +1,6 @@
 /* The parsers and lists on their own, at their edges; run under the sanitizers by tools/test-native.sh. */
 #include "keep.h"
+#include "records.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -234,8 +235,50 @@ static void test_subtrees_of_a_cycle(void)
     CHECK(count == 1 && sums[0].processes == 1 && sums[0].cpu_ns == 1);
 }
 
+static int parse_record(const unsigned char *bytes, size_t len, struct prock_record *out, size_t *size)
+{
+    char *copy = exact((const char *)bytes, len);
+    int error = prock_parse_record((const unsigned char *)copy, len, out, size);
+    free(copy);
+    return error;
+}
+
+static void test_records_of_any_bytes_end(void)
+{
+    unsigned char bytes[64] = {0};
+    struct prock_record record;
+    size_t size;
+    srand(2);
+    for (int round = 0; round < 200000; round++) {
+        uint32_t type = (uint32_t)rand() % 16;
+        uint16_t told = (uint16_t)(rand() % 72);
+        size_t len = (size_t)rand() % (sizeof bytes + 1);
+        for (size_t i = 8; i < sizeof bytes; i++)
+            bytes[i] = (unsigned char)(rand() % 3 ? 'a' : 0);
+        memcpy(bytes, &type, sizeof type);
+        memcpy(bytes + 6, &told, sizeof told);
+        int error = parse_record(bytes, len, &record, &size);
+        CHECK(error == 0 || error == -EBADMSG);
+        CHECK(error || (size == told && told <= len && told >= 24 && record.comm_len <= PROCK_RECORD_COMM_MAX));
+    }
+}
+
+static void test_records_that_cannot_be_mapped(void)
+{
+    struct prock_records records = {0};
+    uint64_t total, lost;
+    CHECK(prock_records_map(&records, (const int[]){-1}, NULL, 1, 65536) == -EBADF && !records.rings);
+    CHECK(prock_records_map(&records, (const int[]){-1}, NULL, 1, 65537) == -EINVAL);
+    CHECK(prock_records_map(&records, NULL, NULL, 0, 65536) == -EINVAL);
+    CHECK(prock_records_totals((const int[]){-1}, 1, &total, &lost) == -EBADF);
+    CHECK(prock_records_stop((const int[]){-1}, 1) == -EBADF);
+    CHECK(prock_perf_open_on_exec(1 << 20) < 0 && prock_perf_open_switches_on_exec(1 << 20) < 0);
+}
+
 int main(void)
 {
+    test_records_of_any_bytes_end();
+    test_records_that_cannot_be_mapped();
     test_stat();
     test_stat_of_any_bytes_ends();
     test_io_and_statm();
