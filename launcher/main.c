@@ -146,7 +146,7 @@ static int execute(char **files, int count, char **command)
     int told = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
-        if (errno != ENOENT && errno != ENOTDIR && told == ENOENT)
+        if (told == ENOENT || told == ENOTDIR)
             told = errno;
     }
     return told;

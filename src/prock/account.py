@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
+LOST_ROOT = (
+    "How the command ended, and what waiting for it would have told, is unknown: SIGCHLD is ignored in this process, or "
+    "another part of it waits for all children."
+)
 
 
 def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
@@ -53,6 +57,8 @@ class Account:
         running, waited = self._running, self._waited
         root = None if waited is None or waited.lost_root else waited.root
         self._missing += [f"Not used: {reason}." for reason in running.refusals if running.options.accounting == "auto"]
+        if waited is not None and waited.lost_root:
+            self._missing.append(LOST_ROOT)
         figures = {**self._cpu(), **self._memory(), **self._io(), **self._faults(), **self._processes()}
         return RunResult(
             args=running.args,

@@ -125,11 +125,13 @@ class Running:
         try:
             if wanted in ("auto", "cgroup"):
                 self._open_group()
+            name = os.fsencode(executable) if executable is not None else command[0]
             cpus = cpus_to_record() if wanted in ("auto", "perf") else []
             launched = launch(
                 command,
-                _files(os.fsencode(executable) if executable is not None else command[0], setup.env),
+                _files(name, setup.env),
                 setup,
+                name=name,
                 group=-1 if self.group is None else self.group.directory,
                 cpus=",".join(map(str, cpus)) or ("any" if wanted in ("auto", "perf") else "-"),
                 with_switches=bool(cpus),

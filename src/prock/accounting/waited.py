@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 ZERO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
+_roots: set[int] = set()
+"""Of all runs of this process: none waits for another's."""
+_left_behind: set[int] = set()
+"""Orphans of runs that are over. They stay children of this process, and zombies until it waits for them."""
+
 
 class Reaped(NamedTuple):
     """A child of this process that has ended."""
@@ -35,11 +40,13 @@ class Reaped(NamedTuple):
 class Waited:
     """The account of the root and of orphans that came to this process.
 
-    `adopt`: be the subreaper, and reap whatever child of this process ends, apart from those that it had before; not
-    for a program that has children of its own. Without it only the root is waited for.
+    `adopt`: be the subreaper, and reap whatever child of this process ends, apart from those that it had before and
+    from the roots of other runs; not for a program that starts other children meanwhile: it could not wait for them.
+    Without it only the root is waited for.
     """
 
     def __init__(self, engine: Engine, *, adopt: bool) -> None:
+        reap_left_behind()
         self._engine = engine
         self._was_subreaper: bool | None = None
         self.adopts = adopt and self._become_subreaper()
@@ -66,6 +73,7 @@ class Waited:
     def begins(self, pid: int, used_ns: int, io: DiskIo | None) -> None:
         """The root's pid, and what its process had used and read before it executed the command."""
         self.root_pid = pid
+        _roots.add(pid)
         self._used_ns = used_ns
         self._io_before = io or ZERO_IO
 
@@ -76,26 +84,29 @@ class Waited:
             ended = self._reap_one(pid)
             if ended is None:
                 break
-            if pid not in self._others:
-                reaped.append(ended)
+            reaped.append(ended)
         self._look_whether_stopped()
         return reaped
 
     def _next(self) -> int | None:
         """Somebody who has ended and is not reaped yet."""
-        kind, who = (os.P_ALL, 0) if self.adopts else (os.P_PID, self.root_pid)
-        if not self.adopts and self.root is not None:
-            return None
-        try:
-            found = os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            self._lose_root()
-            return None
-        return None if found is None else found.si_pid
+        if not self.adopts:
+            return None if self.root is not None else self.root_pid if _has_ended(os.P_PID, self.root_pid) else None
+        pid = _has_ended(os.P_ALL, 0)
+        if pid is None or not self._is_strange(pid):
+            return pid
+        # Who started that one is to wait for it; until then it is the first answer to every question for all.
+        return next((child for child in self.children() if _has_ended(os.P_PID, child)), None)
 
-    def _lose_root(self) -> None:
-        """Somebody else has waited for it, or SIGCHLD is ignored: its account is gone."""
-        if self.root is None and self.root_pid:
+    def _is_strange(self, pid: int) -> bool:
+        return pid in self._others or (pid in _roots and pid != self.root_pid)
+
+    def _notice_loss(self) -> None:
+        """Whether somebody else has waited for the root, or nobody as SIGCHLD is ignored: its account is gone then."""
+        try:  # without WEXITED the answer is the same for one that is a zombie since a moment ago
+            os.waitid(os.P_PID, self.root_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            _roots.discard(self.root_pid)
             self.root = Reaped(self.root_pid, 0, None)
             self.lost_root = True
 
@@ -105,19 +116,19 @@ class Waited:
     def _reap_one(self, pid: int) -> Reaped | None:
         own_ns, io = self._last_look(pid)
         try:
-            _, status, usage = os.wait4(pid, 0)
+            found, status, usage = os.wait4(pid, os.WNOHANG)
         except ChildProcessError:
-            self._lose_root()
+            found = 0
+        if not found:  # another thread was quicker
             return None
         ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns)
-        if pid in self._others:
-            return ended
         user_ns, system_ns = round(usage.ru_utime * 1e9), round(usage.ru_stime * 1e9)
         if pid == self.root_pid:
             user_ns, system_ns = _less(user_ns, system_ns, self._used_ns)
             ended = ended._replace(own_ns=None if own_ns is None else max(0, own_ns - self._used_ns))
             io = None if io is None else io - self._io_before
             self.root = ended
+            _roots.discard(pid)
         else:
             self.orphans += 1
         self.user_ns += user_ns
@@ -144,12 +155,14 @@ class Waited:
         return None if own is None else own.total_ns, io
 
     def _look_whether_stopped(self) -> None:
+        """And whether it is there at all: where somebody else reaps, other children can be left that go on."""
         if self.root is not None or not self.root_pid:
             self.root_state = None
             return
         try:
             found = os.waitid(os.P_PID, self.root_pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
         except ChildProcessError:
+            self._notice_loss()
             return
         if found is not None and found.si_code in (os.CLD_STOPPED, os.CLD_CONTINUED):
             self.root_state = found.si_status if found.si_code == os.CLD_STOPPED else None
@@ -163,13 +176,37 @@ class Waited:
 
     def children(self) -> list[int]:
         """Of this process: the root while it lives, and orphans that came to it."""
-        return [pid for pid in self._engine.children(None) or () if pid not in self._others]
+        return [pid for pid in self._engine.children(None) or () if not self._is_strange(pid)]
 
     def close(self) -> None:
         """Be no subreaper any more, if this process was none before. Who is orphaned from now on goes to init."""
         if self._was_subreaper is False:
             self._engine.subreaper(False)
         self._was_subreaper = None
+        if self.adopts:
+            _left_behind.update(self.children())
+            self.adopts = False
+        _roots.discard(self.root_pid)
+
+
+def reap_left_behind() -> None:
+    """Wait for orphans of earlier runs that have ended since."""
+    for pid in list(_left_behind):
+        try:
+            found, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:  # or it was a child of who this process was forked from
+            found = pid
+        if found:
+            _left_behind.discard(pid)
+
+
+def _has_ended(kind: int, who: int) -> int | None:
+    """The pid of such a child that has, and is not reaped."""
+    try:
+        found = os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
 
 
 def _less(user_ns: int, system_ns: int, used_ns: int) -> tuple[int, int]:
