@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
 LOST_ROOT = (
-    "How the command ended, and what waiting for it would have told, is unknown: SIGCHLD is ignored in this process, or "
-    "another part of it waits for all children."
+    "How the command ended, and what waiting for it would have told, is unknown: SIGCHLD is ignored in this process, "
+    "or another part of it waits for all children."
 )
 
 

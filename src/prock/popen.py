@@ -205,8 +205,10 @@ def _run(
             if kill_tree:
                 process.kill_tree(kill_after)
             # With nobody else to wait for it is about to be closed, also where the time is just over.
-            endless = deadline is None or not wait_all
-            result = process.finish(None if endless else max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
+            if deadline is None or not wait_all:
+                result = process.finish()
+            else:
+                result = process.finish(max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
         except subprocess.TimeoutExpired as expired:
             _end(process, kill_after, timed_out=True)
             _tell(expired, process)
