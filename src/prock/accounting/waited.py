@@ -4,7 +4,8 @@ The command's orphans come to this process to be waited for, where it is their s
 PR_SET_CHILD_SUBREAPER, Linux 3.4). What nobody waits for, as its parent ignores SIGCHLD, is in no such account.
 
 Each is looked at once more as a zombie, before it is reaped: its CPU clock then has its own time, without its
-children's, and ``/proc/PID/io`` what it and those it waited for have read and written.
+children's, and ``/proc/PID/io`` what it and those it waited for have read and written. Files of a zombie are root's, so
+the root's is opened while it lives, and another user's orphans are known from samples.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 
 from prock._records import NamedTuple
+from prock.engine import parse
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -52,6 +54,7 @@ class Waited:
         reap_left_behind()
         self._engine = engine
         self._was_subreaper: bool | None = None
+        self._io_file = -1
         self.adopts = adopt and self._become_subreaper()
         self._others = frozenset(engine.children(None) or ()) if self.adopts else frozenset()
         self.root_pid = 0
@@ -77,6 +80,10 @@ class Waited:
         """The root's pid, and what its process had used and read before it executed the command."""
         self.root_pid = pid
         _roots.add(pid)
+        try:
+            self._io_file = os.open(f"{self._engine.root}/{pid}/io", os.O_RDONLY)
+        except OSError:
+            pass
         self._used_ns = used_ns
         self._io_before = io or ZERO_IO
 
@@ -156,8 +163,14 @@ class Waited:
         try:
             io = engine.disk_io(pid)
         except (ProckError, OSError):
-            io = None
+            io = self._io_of_root() if pid == self.root_pid else None
         return None if info is None else info.user_ns + info.system_ns, info, io
+
+    def _io_of_root(self) -> DiskIo | None:
+        try:
+            return DiskIo(*parse.io(os.pread(self._io_file, 4096, 0)))
+        except (ValueError, OSError):  # it executed what only root may look at
+            return None
 
     def _look_whether_stopped(self) -> None:
         """And whether it is there at all: where somebody else reaps, other children can be left that go on."""
@@ -188,6 +201,9 @@ class Waited:
         if self._was_subreaper is False:
             self._engine.subreaper(False)
         self._was_subreaper = None
+        if self._io_file >= 0:
+            os.close(self._io_file)
+            self._io_file = -1
         if self.adopts:
             _left_behind.update(self.children())
             self.adopts = False
