@@ -148,7 +148,8 @@ def has_ended(pid: int) -> bool:
 
 def drive(running: Running, *, whole_tree: bool = False) -> None:
     """What a program does that has a loop of its own."""
-    until(lambda: (running.step(), running.is_over if whole_tree else running.root_ended)[1])
+    while not (running.is_over if whole_tree else running.root_ended):
+        running.step()
 
 
 class _Filter(ctypes.Structure):
