@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from prock.follow import awatch, watch
     from prock.forest import Forest
     from prock.monitor import Monitor, MonitorResult
-    from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
     from prock.popen import Popen, arun, run
+    from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
     from prock.sample import TreeSample, TreeTotals
     from prock.sampler import TreeSampler
     from prock.trackers import CumulativeTracker, DeltaTracker

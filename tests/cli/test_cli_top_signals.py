@@ -13,8 +13,8 @@ from made_up_samples import member
 import prock
 from prock.cli.output import Screen
 from prock.cli.top.details import describe
-from prock.signals import NotSent, send
 from prock.model import Identity, MemberSample
+from prock.signals import NotSent, send
 
 
 def identity(pid: int) -> Identity:
