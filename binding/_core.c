@@ -287,6 +287,7 @@ static int take_classes(Proc *self, PyObject *model, PyObject *errors, PyObject 
         {&self->malformed, errors, "MalformedProcFile"},
         {&self->keep_type, core, "Keep"},
         {&self->frame_type, core, "Frame"},
+        {&self->records_type, core, "Records"},
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (!(*classes[i].slot = PyObject_GetAttrString(classes[i].module, classes[i].name)))
@@ -343,6 +344,7 @@ static int Proc_traverse(Proc *self, visitproc visit, void *arg)
     Py_VISIT(self->member_sample);
     Py_VISIT(self->keep_type);
     Py_VISIT(self->frame_type);
+    Py_VISIT(self->records_type);
     Py_VISIT(self->access_denied);
     Py_VISIT(self->not_supported);
     Py_VISIT(self->malformed);
@@ -359,6 +361,7 @@ static int Proc_clear(Proc *self)
     Py_CLEAR(self->member_sample);
     Py_CLEAR(self->keep_type);
     Py_CLEAR(self->frame_type);
+    Py_CLEAR(self->records_type);
     Py_CLEAR(self->access_denied);
     Py_CLEAR(self->not_supported);
     Py_CLEAR(self->malformed);
@@ -412,6 +415,9 @@ static PyMethodDef Proc_methods[] = {
     {"subreaper", (PyCFunction)Proc_subreaper, METH_O, NULL},
     {"open_task_clock", (PyCFunction)Proc_open_task_clock, METH_O, NULL},
     {"read_task_clocks", (PyCFunction)Proc_read_task_clocks, METH_O, NULL},
+    {"open_on_exec", (PyCFunction)Proc_open_on_exec, METH_O, NULL},
+    {"open_switches_on_exec", (PyCFunction)Proc_open_switches_on_exec, METH_O, NULL},
+    {"map_records", (PyCFunction)Proc_map_records, METH_VARARGS, NULL},
     {"keep", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
     {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -445,7 +451,9 @@ static int fill_module(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &Proc_spec, NULL);
     int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
-    return status < 0 ? -1 : prock_py_add_keep_types(module);
+    if (status < 0 || prock_py_add_keep_types(module) < 0)
+        return -1;
+    return prock_py_add_records_type(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -6,7 +6,7 @@
 #define EVENT "perf events"
 #define KEEP_FDS 1024 /* reading more of them, a microsecond each, may take a good part of a switch interval */
 
-static PyObject *failed(Proc *self, int error, int32_t tid)
+PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid)
 {
     if (error == -ESRCH || error == -EACCES)
         return prock_py_failed(self, error, tid, EVENT);
@@ -53,7 +53,7 @@ PyObject *Proc_last_pid(Proc *self, PyObject *Py_UNUSED(nothing))
 {
     int32_t pid;
     int error = prock_last_pid(&self->root, &pid);
-    return error ? failed(self, error, 0) : PyLong_FromLong(pid);
+    return error ? prock_py_event_failed(self, error, 0) : PyLong_FromLong(pid);
 }
 
 PyObject *Proc_thread_state(Proc *self, PyObject *arguments)
@@ -74,7 +74,7 @@ PyObject *Proc_open_task_clock(Proc *self, PyObject *argument)
     if (prock_py_pid(argument, &tid) < 0)
         return NULL;
     int fd = prock_perf_open(tid);
-    return fd < 0 ? failed(self, fd, tid) : PyLong_FromLong(fd);
+    return fd < 0 ? prock_py_event_failed(self, fd, tid) : PyLong_FromLong(fd);
 }
 
 PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
@@ -102,5 +102,5 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
     PyMem_Free(fds);
     if (PyErr_Occurred())
         return NULL;
-    return error ? failed(self, error, 0) : prock_py_u64(total_ns);
+    return error ? prock_py_event_failed(self, error, 0) : prock_py_u64(total_ns);
 }

@@ -14,7 +14,7 @@ typedef struct {
     int fill_in_place;
     PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* prock.model */
     PyObject *access_denied, *not_supported, *malformed;                                /* prock.errors */
-    PyObject *keep_type, *frame_type;                                                   /* ours */
+    PyObject *keep_type, *frame_type, *records_type;                                    /* ours */
     PyObject *no_names, *stat_name, *io_name, *children_name;
 } Proc;
 
@@ -36,6 +36,14 @@ PyObject *Proc_thread_state(Proc *self, PyObject *pid_and_tid);
 PyObject *Proc_subreaper(Proc *self, PyObject *wanted);
 PyObject *Proc_open_task_clock(Proc *self, PyObject *tid);
 PyObject *Proc_read_task_clocks(Proc *self, PyObject *fds);
+
+PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid);
+
+/* records.c */
+int prock_py_add_records_type(PyObject *module);
+PyObject *Proc_open_on_exec(Proc *self, PyObject *cpu);
+PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *cpu);
+PyObject *Proc_map_records(Proc *self, PyObject *descriptors_switches_and_bytes);
 
 /* rows.c: new references, or NULL with an exception set. */
 PyObject *prock_py_u64(uint64_t value);

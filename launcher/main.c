@@ -12,7 +12,7 @@
  *
  *   CPUS   "-": no perf events; "any": one; or a list of numbers: one for each of these CPUs
  *   KEEP   "-": all descriptors stay open that are inherited; or a list of those above 2 that do
- *   FLAGS  "s" a new session, "g" a new process group, "-" neither
+ *   FLAGS  letters: "s" a new session, "g" a new process group, "w" events that tell who runs when, after the others
  *   UMASK  octal, or "-"
  *   -1 for GROUP, and "" for DIRECTORY: leave it as it is
  *
@@ -20,12 +20,14 @@
  * that part of it that it used before it was in the group, with the events' descriptors; then none, or one of "d ERRNO"
  * (the directory), "s ERRNO" (session or process group), "x ERRNO" (no FILE could be executed). */
 #define _GNU_SOURCE
-#include "prock.h"
+#include "records.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,15 +80,13 @@ static int join(int group)
     return error;
 }
 
-static size_t open_events(const char *cpus, int *events, int *error)
+/* One for each CPU of a list; none if one fails. */
+static size_t open_all(const char *cpus, int open_one(int), int *events, size_t room, int *error)
 {
     size_t n = 0;
-    *error = 0;
-    if (strcmp(cpus, "-") == 0)
-        return 0;
-    for (char *at = (char *)cpus; *at && n < MOST_EVENTS; at += *at == ',') {
-        int cpu = strcmp(cpus, "any") == 0 ? -1 : (int)strtol(at, &at, 10);
-        int fd = prock_perf_open_on_exec(cpu);
+    for (char *at = (char *)cpus; *at && n < room; at += *at == ',') {
+        bool any = strcmp(cpus, "any") == 0;
+        int fd = open_one(any ? -1 : (int)strtol(at, &at, 10));
         if (fd < 0) {
             *error = -fd;
             while (n > 0)
@@ -94,9 +94,21 @@ static size_t open_events(const char *cpus, int *events, int *error)
             return 0;
         }
         events[n++] = fd;
-        if (cpu < 0)
+        if (any)
             break;
     }
+    return n;
+}
+
+static size_t open_events(const char *cpus, bool with_switches, int *events, int *error)
+{
+    *error = 0;
+    if (strcmp(cpus, "-") == 0)
+        return 0;
+    size_t n = open_all(cpus, prock_perf_open_on_exec, events, MOST_EVENTS, error);
+    int ignored;
+    if (n > 0 && with_switches && 2 * n <= MOST_EVENTS)
+        n += open_all(cpus, prock_perf_open_switches_on_exec, events + n, n, &ignored);
     return n;
 }
 
@@ -134,7 +146,7 @@ static int execute(char **files, int count, char **command)
     int told = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
-        if (errno != ENOENT && errno != ENOTDIR && told == ENOENT)
+        if (told == ENOENT || told == ENOTDIR)
             told = errno;
     }
     return told;
@@ -174,7 +186,7 @@ static void become(char **argv, int argc, int control, int group, bool joined)
         group_error = join(group);
         outside_ns = used_ns();
     }
-    size_t n = open_events(argv[CPUS], events, &perf_error);
+    size_t n = open_events(argv[CPUS], strchr(argv[FLAGS], 'w') != NULL, events, &perf_error);
     snprintf(text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), group_error, perf_error, used_ns(), outside_ns);
     if (hand_over(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
         _exit(127); /* nobody is left who wants to know */

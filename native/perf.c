@@ -38,18 +38,3 @@ int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns)
     *total_ns = total;
     return 0;
 }
-
-int prock_perf_open_on_exec(int cpu)
-{
-    struct perf_event_attr attributes = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = PERF_ATTR_SIZE_VER0,
-        .config = PERF_COUNT_SW_TASK_CLOCK,
-        .disabled = 1,
-        .enable_on_exec = 1,
-        .inherit = 1,
-        .exclude_kernel = 1,
-    };
-    long fd = syscall(SYS_perf_event_open, &attributes, 0, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-    return fd >= 0 ? (int)fd : -errno;
-}

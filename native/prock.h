@@ -141,7 +141,6 @@ int prock_subreaper(int wanted, bool *was);
 
 /* perf.c: the event task-clock, which what the thread starts inherits. */
 int prock_perf_open(int32_t tid); /* a descriptor; -ENOTSUP where the kernel has no such event. tid 0: this thread */
-int prock_perf_open_on_exec(int cpu); /* of the caller and what it starts, from its next exec on; -1: on any CPU */
 int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns); /* the sum */
 
 /* Passes over many processes. They run in slices: _run returns 1 when the deadline (on the monotonic clock) passed and

@@ -7,17 +7,22 @@ import time
 from prock.errors import ProckError
 from prock.model import CpuTime, DiskIo
 from prock.reckoning import CpuEvidence, judge_cpu
-from prock.result import ProcessUsage, RunResult, Source, Survivor
+from prock.result import RunResult, Source, Survivor
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
+    from prock.accounting.records import TaskRecords
     from prock.accounting.waited import Waited
     from prock.engine.protocol import Engine
     from prock.model import ProcessInfo
     from prock.running import Running
 
-PROCESSES_SHOWN = 100_000
+MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
+LOST_ROOT = (
+    "How the command ended, and what waiting for it would have told, is unknown: SIGCHLD is ignored in this process, "
+    "or another part of it waits for all children."
+)
 
 
 def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
@@ -52,6 +57,8 @@ class Account:
         running, waited = self._running, self._waited
         root = None if waited is None or waited.lost_root else waited.root
         self._missing += [f"Not used: {reason}." for reason in running.refusals if running.options.accounting == "auto"]
+        if waited is not None and waited.lost_root:
+            self._missing.append(LOST_ROOT)
         figures = {**self._cpu(), **self._memory(), **self._io(), **self._faults(), **self._processes()}
         return RunResult(
             args=running.args,
@@ -124,7 +131,7 @@ class Account:
         if row is not None:
             self._sources.append(Source("root_cpu", "CPU clock", "exact, but for its last scheduler tick"))
             return max(0, row.user_ns + row.system_ns - running.used_before_ns)
-        return None if running.peaks is None else running.peaks.cpu_of(running.pid)
+        return None if running.peaks is None else running.peaks.root_cpu_ns
 
     def _memory(self) -> dict[str, object]:
         running, peaks, waited = self._running, self._running.peaks, self._waited
@@ -203,26 +210,38 @@ class Account:
         }
 
     def _processes(self) -> dict[str, object]:
-        from prock.peaks import usage_by_command  # here, as a short command has no samples
+        from prock.peaks import usage_by_command, with_records  # here, as a short command has no samples
 
         running, peaks = self._running, self._running.peaks
-        started = threads = most = most_threads = None
-        counted: dict[str, tuple[int, int]] = {}
-        rows: tuple[ProcessUsage, ...] = ()
-        if peaks is not None and peaks.samples:
-            most, most_threads = peaks.peak_processes, peaks.peak_threads
-            rows = tuple(peaks.processes()) if running.options.processes else ()
+        records = running.records if running.records is not None and running.records.started else None
+        seen = {} if peaks is None else peaks.commands()
+        rows = peaks.processes() if peaks is not None and running.options.processes else []
+        if records is not None:
+            bias = "lower bound: some records were lost" if records.lost else "exact"
+            self._sources.append(Source("processes", "perf records", bias))
+        elif peaks is not None:
             self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
         return {
-            "processes_started": started,
-            "peak_processes": most,
-            "threads_started": threads,
-            "peak_threads": most_threads,
-            "commands": usage_by_command(counted, {} if peaks is None else peaks.commands()),
-            "processes": rows[:PROCESSES_SHOWN],
+            "processes_started": None if records is None else records.started,
+            "peak_processes": records.peak_processes if records else peaks.peak_processes if peaks else None,
+            "threads_started": None if records is None else records.threads_started,
+            "peak_threads": records.peak_threads if records else peaks.peak_threads if peaks else None,
+            "commands": usage_by_command(self._counted(records), seen),
+            "processes": tuple(with_records(rows, records.ended(), running.began_ns) if records else rows)[:MOST_ROWS],
             "samples": 0 if peaks is None else peaks.samples,
             "interval_ns": 0 if peaks is None else peaks.longest_ns,
         }
+
+    def _counted(self, records: TaskRecords | None) -> dict[str, tuple[int, int | None]]:
+        """By command, all that ended, as the records have it; and of who lives what it has used so far."""
+        if records is None:
+            return {}
+        counted = records.commands()
+        for row in self._living:
+            processes, cpu_ns = counted.get(row.comm, (0, 0))
+            own_ns = row.user_ns + row.system_ns
+            counted[row.comm] = processes + 1, None if cpu_ns is None else cpu_ns + own_ns
+        return counted
 
     def _survivors(self) -> tuple[Survivor, ...]:
         survivors = []

@@ -8,13 +8,14 @@ from prock.result import CommandUsage, ProcessUsage
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
+    from prock.accounting.records import Ended
     from prock.engine.protocol import Engine
     from prock.model import MemberSample
     from prock.sample import TreeSample
 
 ROWS_EVERY_NS = 1_000_000_000
 """How often rows are asked for, which cost more than the sample itself ..."""
-ROWS_EARLY_NS = 1_000_000_000
+ROWS_EARLY_NS = 300_000_000
 """... but always while the tree is as young as that: short commands are to have some, too."""
 
 
@@ -51,6 +52,8 @@ class Peaks:
         self._rows_ns = 0
         self._keeps_processes = processes
         self._since_birth = since_birth
+        self._root: Identity | None = None
+        self._root_seen: _Seen | None = None
         self._living: dict[Identity, _Seen] = {}
         self._ended: list[tuple[Identity, _Seen]] = []
         self._commands: dict[str, tuple[int, int, int | None]] = {}
@@ -70,6 +73,7 @@ class Peaks:
             self._look_at(sample.members, now_ns)
 
     def _look_at(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
+        self._root = self._root or next((row.identity for row in members), None)
         before, self._living = self._living, {}
         for row in members:
             identity = (row.pid, row.start_ticks)
@@ -78,6 +82,8 @@ class Peaks:
                 existed = self.samples == 1 and not self._since_birth
                 seen = _Seen(row, now_ns, row.cpu_ns if existed else 0)
             self._living[identity] = seen
+            if identity == self._root:
+                self._root_seen = seen
             seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
             rss = row.rss_bytes
             if rss is not None and (seen.peak_rss is None or rss > seen.peak_rss):
@@ -95,14 +101,14 @@ class Peaks:
         commands[seen.comm] = (processes + 1, cpu_ns + seen.cpu_ns, peak)
 
     @property
+    def root_cpu_ns(self) -> int | None:
+        """What the root was last seen to have used."""
+        return None if self._root_seen is None else self._root_seen.cpu_ns
+
+    @property
     def largest_bytes(self) -> int:
         """The largest resident set of one process that was seen."""
         return max((peak for _, _, peak in self.commands().values() if peak is not None), default=0)
-
-    def cpu_of(self, pid: int) -> int | None:
-        """What a process was seen to use, alive or ended; of several of that pid the latest."""
-        found = [seen for identity, seen in (*self._ended, *self._living.items()) if identity[0] == pid]
-        return found[-1].cpu_ns if found else None
 
     def commands(self) -> dict[str, tuple[int, int, int | None]]:
         """Of each name: processes, CPU, and the largest resident set, as far as they were seen."""
@@ -130,14 +136,42 @@ class Peaks:
 
 
 def usage_by_command(
-    counted: dict[str, tuple[int, int]], seen: dict[str, tuple[int, int, int | None]]
+    counted: dict[str, tuple[int, int | None]], seen: dict[str, tuple[int, int, int | None]]
 ) -> tuple[CommandUsage, ...]:
     """By name, the most CPU first: numbers from where all are counted if there is such a source, sizes as seen."""
-    names = counted.keys() | seen.keys()
     rows = []
-    for name in names:
+    for name in counted.keys() | seen.keys():
         processes, cpu_ns, peak = seen.get(name, (0, 0, None))
-        if name in counted:
-            processes, cpu_ns = max(processes, counted[name][0]), max(cpu_ns, counted[name][1])
-        rows.append(CommandUsage(name, processes, cpu_ns, peak))
+        if counted:
+            processes, exact_ns = counted.get(name, (0, None))
+            cpu_ns = cpu_ns if exact_ns is None else exact_ns
+        if processes or cpu_ns:
+            rows.append(CommandUsage(name, processes, cpu_ns, peak))
     return tuple(sorted(rows, key=lambda row: (-row.cpu_ns, row.comm)))
+
+
+def with_records(rows: list[ProcessUsage], ended: list[Ended], began_ns: int) -> list[ProcessUsage]:
+    """Rows of processes that were seen, and of those that were recorded: each once, in the order of their start."""
+    seen: dict[int, list[ProcessUsage]] = {}
+    for row in rows:
+        seen.setdefault(row.pid, []).append(row)
+    merged = []
+    for pid, ppid, comm, cpu_ns, start_ns, end_ns in ended:
+        started_ns, ended_ns = max(0, start_ns - began_ns), max(0, end_ns - began_ns)
+        # A sample can have seen it while it lived only: a pid that came twice is told apart by that.
+        known = next((row for row in seen.get(pid, ()) if started_ns <= (row.started_ns or 0) <= ended_ns), None)
+        if known is not None:
+            seen[pid].remove(known)
+        merged.append(
+            ProcessUsage(
+                pid=pid,
+                ppid=ppid or (known.ppid if known else None),
+                comm=comm,
+                cpu_ns=cpu_ns if cpu_ns is not None else known.cpu_ns if known else 0,
+                peak_rss_bytes=known.peak_rss_bytes if known else None,
+                started_ns=started_ns,
+                ended_ns=ended_ns,
+            )
+        )
+    rest = [row for rows in seen.values() for row in rows if row.ended_ns is None]
+    return sorted(merged + rest, key=lambda row: row.started_ns or 0)

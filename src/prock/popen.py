@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import select
 import signal
 import subprocess
 import threading
 import time
 
-from prock.account import finish
 from prock.endings import end_tree
 from prock.engine.launch import Setup
+from prock.follower import LOOK_AGAIN_S, Follower
 from prock.running import Options, Running
 
 TYPE_CHECKING = False  # see _records.py
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2.0
 """Between SIGTERM and SIGKILL."""
-LOOK_AGAIN_S = 0.02
-"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, or a sandbox)."""
 RESTORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
 """What Python ignores, and commands do not expect to be ignored."""
 UNSUPPORTED = "{} is not supported by prock.Popen: start the command through setpriv(1), env(1) or a shell"
@@ -40,7 +38,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     `pss`, `processes`: read shares of memory whether they can matter or not; keep a row for every process.
     `labels`: carried into the result. `whole_tree`: the account is closed when all of the tree has ended, not when the
     command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this
-    process ends; by default where this process has no other thread and no other child.
+    process ends, for a program that starts no other children meanwhile: it could not wait for them. `run` does so where
+    this process has no other thread and no other child.
 
     Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that can't be had. A thread
     follows the tree: it costs 1 ms to start, and of the time what `interval` says.
@@ -63,15 +62,12 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         processes: bool = False,
         labels: Mapping[str, str] | None = None,
         whole_tree: bool = False,
-        reap_orphans: bool | None = None,
+        reap_orphans: bool = False,
         **options: Any,
     ) -> None:
-        self._options = Options(
-            accounting, interval, pss, processes, tuple((labels or {}).items()),
-            _is_alone() if reap_orphans is None else reap_orphans,
-        )  # fmt: skip
+        self._options = Options(accounting, interval, pss, processes, tuple((labels or {}).items()), reap_orphans)
         self._whole_tree = whole_tree
-        self._follower: _Follower | None = None
+        self._follower: Follower | None = None
         super().__init__(args, *positional, **options)
 
     # fmt: off
@@ -88,6 +84,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
                 raise ValueError(UNSUPPORTED.format(name))
         if process_group not in (-1, 0):
             raise ValueError(UNSUPPORTED.format(f"process_group={process_group}"))
+        if cwd is not None and not os.fspath(cwd):  # which to the launcher means: stay
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cwd)
         command = _command(args, shell)
         if shell and executable is not None:
             command[0] = executable
@@ -103,10 +101,15 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             defaults=[getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else (),
         )
         running = Running.launch(command, setup, self._options, executable=executable)
+        try:
+            self._follower = Follower(running, whole_tree=self._whole_tree, hold=self._holds)
+        except BaseException:  # there can be no thread more
+            end_tree(running, 0)
+            running.close()
+            raise
         self.pid = running.pid
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
-        self._follower = _Follower(running, whole_tree=self._whole_tree, hold=self._holds)
 
     def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
         if self.returncode is None and self._follower is not None:
@@ -121,6 +124,11 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             self.returncode = self._follower.returncode
         code: int = self.returncode
         return code
+
+    def send_signal(self, sig: int) -> None:
+        """To the command alone, and to no other process that got its pid meanwhile."""
+        if self._follower is None or not self._follower.send_signal(sig):
+            super().send_signal(sig)
 
     def send_tree_signal(self, number: int) -> int:
         """Send a signal to every process of the tree, once; answers to how many. Through pidfds: to nobody else."""
@@ -142,98 +150,9 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         if not follower.is_closed.wait(timeout):
             assert timeout is not None
             raise subprocess.TimeoutExpired(self.args, timeout)
+        follower.thread.join()  # it is about to end; who asks afterwards which threads there are does not see it
         self.poll()
         return follower.result()
-
-
-class _Follower:
-    """A thread that drives a `Running`. It knows nothing of the `Popen`, which may be dropped."""
-
-    def __init__(self, running: Running, *, whole_tree: bool, hold: bool) -> None:
-        self._running = running
-        self._whole_tree = whole_tree
-        self.hold = hold
-        self._lock = threading.RLock()
-        self._result: RunResult | None = None
-        self._failure: BaseException | None = None
-        self._timed_out = False
-        self.returncode = 0
-        self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
-        try:
-            self._pidfd = os.pidfd_open(running.pid)
-        except OSError:
-            self._pidfd = -1
-        threading.Thread(target=self._run, name="prock-run", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            while not self._is_done():
-                self._sleep()
-            with self._lock:
-                self._result = finish(self._running, timed_out=self._timed_out, whole_tree=self._whole_tree)
-        except BaseException as error:  # told to who asks for the result
-            self._failure = error
-            self._running.close()
-        finally:
-            if self._pidfd >= 0:
-                os.close(self._pidfd)
-            self._note_root()
-            self.root_ended.set()
-            self.is_closed.set()
-
-    def _is_done(self) -> bool:
-        with self._lock:
-            self._running.step()
-            if not self._running.root_ended:
-                return False
-            self._note_root()
-            return not self.hold and (not self._whole_tree or self._running.is_over)
-
-    def _sleep(self) -> None:
-        wait_s = max(0.0, (self._running.due_ns - time.monotonic_ns()) / 1e9)
-        if self.root_ended.is_set() or self._pidfd < 0:
-            self._wake.wait(min(wait_s, LOOK_AGAIN_S))
-            return
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        poll.poll(1000 * wait_s + 1)
-
-    def _note_root(self) -> None:
-        waited = self._running.waited
-        if waited is not None and waited.root is not None and not self.root_ended.is_set():
-            self.returncode = waited.root.returncode
-            self.root_ended.set()
-
-    def release(self) -> None:
-        """The account need not stay open any longer."""
-        self.hold = False
-        self._wake.set()
-
-    def poll(self) -> int | None:
-        if not self.root_ended.is_set() and self._lock.acquire(blocking=False):
-            try:
-                if not self.is_closed.is_set():
-                    self._running.step()
-                    self._note_root()
-            finally:
-                self._lock.release()
-        return self.returncode if self.root_ended.is_set() else None
-
-    def signal_tree(self, number: int) -> int:
-        with self._lock:
-            return 0 if self.is_closed.is_set() else self._running.signal_tree(number)
-
-    def end_tree(self, kill_after: float, timed_out: bool) -> bool:
-        with self._lock:
-            if self.is_closed.is_set():
-                return not (self._result is not None and self._result.survivors)
-            self._timed_out = self._timed_out or timed_out
-            return end_tree(self._running, kill_after)
-
-    def result(self) -> RunResult:
-        if self._result is None:
-            raise self._failure or RuntimeError("the account was not closed")
-        return self._result
 
 
 def run(
@@ -251,10 +170,10 @@ def run(
     """Run a command, wait for it, and answer what it and all that it started have cost.
 
     `args`, `input`, `capture_output`, `timeout`, `check` and all other options as of `subprocess.run`, and as of
-    `Popen` here. `wait_all`: wait until all of the tree has ended. `kill_tree`: end what the command leaves behind.
-    When its time is over, everything is ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is
-    when waiting is interrupted. `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as
-    ``result``.
+    `Popen` here; orphans are reaped where this process has no other thread and no other child. `wait_all`: wait until
+    all of the tree has ended. `kill_tree`: end what the command leaves behind. When its time is over, everything is
+    ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is when waiting is interrupted.
+    `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.
 
     Cost: 1 ms for the launch, 1 ms for the thread that follows it; then as `Popen`.
 
@@ -277,25 +196,38 @@ def _run(
     options: dict[str, Any], when_started: Callable[[Popen], object],
 ) -> RunResult:  # fmt: skip
     deadline = None if timeout is None else time.monotonic() + timeout
+    if options.get("reap_orphans") is None:
+        options["reap_orphans"] = _is_alone()
     with _Held(args, whole_tree=wait_all, **options) as process:
         try:
             when_started(process)
             output = process.communicate(given, timeout=timeout)
             if kill_tree:
                 process.kill_tree(kill_after)
-            result = process.finish(None if deadline is None else max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
+            # With nobody else to wait for it is about to be closed, also where the time is just over.
+            left = None if deadline is None or not wait_all else max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S
+            result = process.finish(left)
         except subprocess.TimeoutExpired as expired:
-            process.kill_tree(kill_after, timed_out=True)
+            _end(process, kill_after, timed_out=True)
             _tell(expired, process)
             raise
         except BaseException:  # KeyboardInterrupt above all
-            process.kill_tree(kill_after)
+            _end(process, kill_after)
             process.finish()
             raise
     result = result._replace(stdout=output[0], stderr=output[1])
     if check:
         result.check_returncode()
     return result
+
+
+def _end(process: Popen, kill_after: float, *, timed_out: bool = False) -> None:
+    """The tree; at once where the grace is interrupted, by a second Ctrl-C."""
+    try:
+        process.kill_tree(kill_after, timed_out=timed_out)
+    except BaseException:
+        process.kill_tree(0, timed_out=timed_out)
+        raise
 
 
 def _tell(expired: subprocess.TimeoutExpired, process: Popen) -> None:
@@ -320,7 +252,7 @@ async def arun(
     kill_after: float = KILL_AFTER_S,
     **options: Any,
 ) -> RunResult:
-    """`run` for asyncio, in a thread of the loop's pool. Cancelling it ends the tree, and waits until that is done.
+    """`run` for asyncio, in a thread of its own. Cancelling it ends the tree, and waits until that is done.
 
     Cost: as `run`.
 
@@ -329,6 +261,7 @@ async def arun(
     0
     """
     import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
     _check_pipes(input, capture_output, options)
     processes: list[Popen] = []
@@ -339,18 +272,22 @@ async def arun(
         if cancelled.is_set():
             raise InterruptedError("cancelled before it began")
 
-    running = asyncio.get_running_loop().run_in_executor(
-        None, lambda: _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, started)
+    # Not in the loop's pool: where that is full of runs, none of them could be ended.
+    loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(2, "prock-arun")
+    running = loop.run_in_executor(
+        pool, lambda: _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, started)
     )
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         cancelled.set()
         for process in processes:
-            await asyncio.to_thread(process.kill_tree, kill_after)
+            pool.submit(process.kill_tree, kill_after)
         await asyncio.wait([running])
         running.exception()  # has been told
         raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> None:
@@ -368,7 +305,9 @@ def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> N
 def _is_alone() -> bool:
     """Whether this process has no other thread, and no other child."""
     from prock import engine as engines
+    from prock.accounting.waited import reap_left_behind
 
+    reap_left_behind()
     return threading.active_count() == 1 and not engines.active.children(None)
 
 

@@ -171,7 +171,7 @@ class RunResult(NamedTuple):
             if name not in ("stdout", "stderr"):
                 document[name] = _plain(value)
         document["args"] = [_text(argument) for argument in self.args]
-        document["labels"] = dict(self.labels)
+        document["labels"] = {_text(name): _text(value) for name, value in self.labels}
         document["cpu_by_source"] = dict(self.cpu_by_source)
         document["cpu_percent"] = self.cpu_percent
         document["exit_code"] = self.exit_code
@@ -188,5 +188,10 @@ def _plain(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    r"""Bytes that are not UTF-8 as ``\xff``, so that everybody can read the document."""
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    r"""Bytes that are not UTF-8 as ``\xff``, other lone surrogates as ``\ud800``: everybody can read the document."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()

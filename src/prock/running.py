@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from prock.accounting.cgroup import Group
     from prock.accounting.launched import LaunchedClock, StolenTime
+    from prock.accounting.records import TaskRecords
     from prock.engine.launch import Launched, Ready
     from prock.engine.protocol import Engine
     from prock.forest import Forest
@@ -79,7 +80,8 @@ class Running:
         self.args = tuple(args)
         self.pid = 0
         self.group: Group | None = None
-        self.clock: LaunchedClock | None = None
+        self.clock: LaunchedClock | TaskRecords | None = None
+        self.records: TaskRecords | None = None
         self.stolen: StolenTime | None = None
         self.waited: Waited | None = None
         self.forest: Forest | None = None
@@ -114,6 +116,8 @@ class Running:
         accounting was asked for, other than ``auto``, that can't be had.
         """
         began_ns = time.thread_time_ns()
+        from prock.accounting.records import cpus_to_record
+
         command = [os.fsencode(argument) for argument in args]
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
         self.waited = Waited(self.engine, adopt=options.adopt)
@@ -121,13 +125,16 @@ class Running:
         try:
             if wanted in ("auto", "cgroup"):
                 self._open_group()
-            cpus = _cpus() if wanted in ("auto", "perf") else "-"
+            name = os.fsencode(executable) if executable is not None else command[0]
+            cpus = cpus_to_record() if wanted in ("auto", "perf") else []
             launched = launch(
                 command,
-                _files(os.fsencode(executable) if executable is not None else command[0], setup.env),
+                _files(name, setup.env),
                 setup,
+                name=name,
                 group=-1 if self.group is None else self.group.directory,
-                cpus=cpus,
+                cpus=",".join(map(str, cpus)) or ("any" if wanted in ("auto", "perf") else "-"),
+                with_switches=bool(cpus),
                 when_ready=self._when_ready,
                 in_c=self.engine.name == "native",
             )
@@ -178,7 +185,8 @@ class Running:
         if events:
             from prock.accounting.launched import LaunchedClock, StolenTime
 
-            self.clock = LaunchedClock(events, self.engine)
+            self.records = self._take_records(events)
+            self.clock = self.records or LaunchedClock(events, self.engine)
             if self.group is None or ready.group_error:
                 self.stolen = StolenTime(self.engine.root)
         if ready.group_error:
@@ -191,6 +199,20 @@ class Running:
         except (ProckError, OSError):
             io = None
         self.waited.begins(ready.pid, ready.used_ns, io)
+
+    def _take_records(self, events: list[int]) -> TaskRecords | None:
+        """None where no buffers can be had: then they are but a clock."""
+        from prock.accounting.records import TaskRecords, cpus_to_record
+
+        cpus = len(cpus_to_record())
+        if not cpus or len(events) not in (cpus, 2 * cpus):
+            return None
+        keep = self.options.processes
+        try:
+            return TaskRecords(events[:cpus], self.engine, switches=events[cpus:], keep_processes=keep)
+        except (AccessDenied, NotSupported, OutOfDescriptors) as error:
+            self.refusals.append(f"records of processes ({error})")
+            return None
 
     def _lose(self, accounting: str, reason: str) -> None:
         if self.options.accounting == accounting:
@@ -236,6 +258,9 @@ class Running:
         if now_ns >= self._sample_due_ns:
             self.sample()
         self.due_ns = self._sample_due_ns
+        if self.records is not None:
+            self.records.drain()
+            self.due_ns = min(self.due_ns, now_ns + DRAIN_NS)
         self.cost_ns += time.thread_time_ns() - began_ns
 
     def sample(self) -> None:
@@ -383,7 +408,3 @@ def _files(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
     path = env.get(b"PATH")
     directories = os.fsencode(os.defpath).split(b":") if path is None else path.split(b":")
     return [os.path.join(directory, name) if directory else name for directory in directories]
-
-
-def _cpus() -> str:
-    return "any"

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
+from prock.engine.launch import ABOVE_STANDARD
 from prock.engine.mounts import cgroup2_home
 from prock.engine.procfs import check_pid
-from prock.errors import NotSupported
+from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 PREFIX = "prock-run-"
 MOVES = 1000
 """How often its processes are looked up while they are moved out: those that fork meanwhile are found next time."""
+ENDING_S = 0.001
+"""Between two attempts to remove a group whose last process is listed no more, and not through with its exit yet."""
 
 
 class Group:
@@ -53,7 +57,7 @@ class Group:
                 raise NotSupported(f"cgroup v2: no group in {self._parent} ({error.strerror})") from None
             break
         try:
-            self.directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            self.directory = _open_above_standard(self.path)
             self.cpu_time()
         except (OSError, ValueError) as error:
             self.close()
@@ -76,11 +80,15 @@ class Group:
             return None
 
     def pids(self) -> list[int]:
-        """Who is in it, and not in a group below; zombies are in none."""
-        try:
-            return [int(pid) for pid in self._read("cgroup.procs").split()]
-        except (OSError, ValueError):
-            return []
+        """Who is in it or in a group that the command made below; zombies are in none."""
+        found: list[int] = []
+        for directory in (self.path, *_below(self.path)):
+            try:
+                with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+                    found += [pid for pid in map(int, file.read().split()) if pid]  # 0: in no namespace of ours
+            except (OSError, ValueError):  # of threads (see cgroups(7)), or removed
+                continue
+        return found
 
     def kill(self) -> bool:
         """SIGKILL to all who are in it or below, at once, whatever forks meanwhile. False before Linux 5.14."""
@@ -114,16 +122,53 @@ class Group:
 
 def _remove(path: str, parent: str) -> bool:
     for _ in range(MOVES):
+        for directory in reversed(_below(path)):  # the deepest first; those in use stay
+            try:
+                os.rmdir(directory)
+            except OSError:
+                continue
         try:
             os.rmdir(path)
         except FileNotFoundError:
             return True
         except OSError as error:
-            if error.errno != errno.EBUSY or not _move_up(path, parent):
+            if error.errno != errno.EBUSY:
                 return False
+            if not _move_up(path, parent):
+                if _below(path):
+                    return False
+                time.sleep(ENDING_S)
         else:
             return True
     return False
+
+
+def _below(path: str) -> list[str]:
+    """The groups in it, at any depth, parents first."""
+    found = []
+    pending = [path]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        found += inner
+        pending += inner
+    return found
+
+
+def _open_above_standard(path: str) -> int:
+    """Where the caller has closed 0, 1 or 2, the launcher puts others there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    if descriptor >= ABOVE_STANDARD:
+        return descriptor
+    import fcntl
+
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, ABOVE_STANDARD)
+    finally:
+        os.close(descriptor)
 
 
 def _move_up(path: str, parent: str) -> bool:
@@ -155,7 +200,10 @@ def _sweep(engine: Engine, parent: str, namespace: str) -> None:
         start = rest.partition("-")[0]
         if not (pid.isdigit() and start.isdigit()):
             continue
-        owner = engine.info(check_pid(int(pid)))
+        try:
+            owner = engine.info(check_pid(int(pid)))
+        except (ProckError, ValueError):  # hidden from this user, or no pid that there can be
+            continue
         if owner is None or owner.start_ticks != int(start):
             _remove(f"{parent}/{name}", parent)
 

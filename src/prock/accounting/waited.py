@@ -3,8 +3,8 @@
 The command's orphans come to this process to be waited for, where it is their subreaper (prctl(2),
 PR_SET_CHILD_SUBREAPER, Linux 3.4). What nobody waits for, as its parent ignores SIGCHLD, is in no such account.
 
-Each is looked at once more as a zombie, before it is reaped: its CPU clock then has its own time, without its
-children's, and ``/proc/PID/io`` what it and those it waited for have read and written.
+Each is looked at once more as a zombie, before it is reaped: ``/proc/PID/io`` then has what it and those it waited for
+have read and written, and the root's CPU clock its own time without its children's.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from prock.model import DiskIo
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-    from prock.model import ProcessInfo
 
 ZERO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
+
+_roots: set[int] = set()
+"""Of all runs of this process: none waits for another's."""
+_left_behind: set[int] = set()
+"""Orphans of runs that are over. They stay children of this process, and zombies until it waits for them."""
 
 
 class Reaped(NamedTuple):
@@ -30,19 +34,19 @@ class Reaped(NamedTuple):
     returncode: int
     """As `subprocess.Popen.returncode`."""
     own_ns: int | None
-    """Its own CPU time; None where its clock did not answer."""
-    info: ProcessInfo | None
-    """As a zombie."""
+    """Its own CPU time; None where it is not the root, or its clock did not answer."""
 
 
 class Waited:
     """The account of the root and of orphans that came to this process.
 
-    `adopt`: be the subreaper, and reap whatever child of this process ends, apart from those that it had before; not
-    for a program that has children of its own. Without it only the root is waited for.
+    `adopt`: be the subreaper, and reap whatever child of this process ends, apart from those that it had before and
+    from the roots of other runs; not for a program that starts other children meanwhile: it could not wait for them.
+    Without it only the root is waited for.
     """
 
     def __init__(self, engine: Engine, *, adopt: bool) -> None:
+        reap_left_behind()
         self._engine = engine
         self._was_subreaper: bool | None = None
         self.adopts = adopt and self._become_subreaper()
@@ -69,6 +73,7 @@ class Waited:
     def begins(self, pid: int, used_ns: int, io: DiskIo | None) -> None:
         """The root's pid, and what its process had used and read before it executed the command."""
         self.root_pid = pid
+        _roots.add(pid)
         self._used_ns = used_ns
         self._io_before = io or ZERO_IO
 
@@ -79,48 +84,51 @@ class Waited:
             ended = self._reap_one(pid)
             if ended is None:
                 break
-            if pid not in self._others:
-                reaped.append(ended)
+            reaped.append(ended)
         self._look_whether_stopped()
         return reaped
 
     def _next(self) -> int | None:
         """Somebody who has ended and is not reaped yet."""
-        kind, who = (os.P_ALL, 0) if self.adopts else (os.P_PID, self.root_pid)
-        if not self.adopts and self.root is not None:
-            return None
-        try:
-            found = os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            self._lose_root()
-            return None
-        return None if found is None else found.si_pid
+        if not self.adopts:
+            return None if self.root is not None else self.root_pid if _has_ended(os.P_PID, self.root_pid) else None
+        pid = _has_ended(os.P_ALL, 0)
+        if pid is None or not self._is_strange(pid):
+            return pid
+        # Who started that one is to wait for it; until then it is the first answer to every question for all.
+        return next((child for child in self.children() if _has_ended(os.P_PID, child)), None)
 
-    def _lose_root(self) -> None:
-        """Somebody else has waited for it, or SIGCHLD is ignored: its account is gone."""
-        if self.root is None and self.root_pid:
-            self.root = Reaped(self.root_pid, 0, None, None)
+    def _is_strange(self, pid: int) -> bool:
+        return pid in self._others or (pid in _roots and pid != self.root_pid)
+
+    def _notice_loss(self) -> None:
+        """Whether somebody else has waited for the root, or nobody as SIGCHLD is ignored: its account is gone then."""
+        try:  # without WEXITED the answer is the same for one that is a zombie since a moment ago
+            os.waitid(os.P_PID, self.root_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            _roots.discard(self.root_pid)
+            self.root = Reaped(self.root_pid, 0, None)
             self.lost_root = True
 
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
 
     def _reap_one(self, pid: int) -> Reaped | None:
-        own_ns, info, io = self._last_look(pid)
+        own_ns, io = self._last_look(pid)
         try:
-            _, status, usage = os.wait4(pid, 0)
+            found, status, usage = os.wait4(pid, os.WNOHANG)
         except ChildProcessError:
-            self._lose_root()
+            found = 0
+        if not found:  # another thread was quicker
             return None
-        ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns, info)
-        if pid in self._others:
-            return ended
+        ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns)
         user_ns, system_ns = round(usage.ru_utime * 1e9), round(usage.ru_stime * 1e9)
         if pid == self.root_pid:
             user_ns, system_ns = _less(user_ns, system_ns, self._used_ns)
             ended = ended._replace(own_ns=None if own_ns is None else max(0, own_ns - self._used_ns))
             io = None if io is None else io - self._io_before
             self.root = ended
+            _roots.discard(pid)
         else:
             self.orphans += 1
         self.user_ns += user_ns
@@ -136,25 +144,25 @@ class Waited:
             self.disk_io += io
         return ended
 
-    def _last_look(self, pid: int) -> tuple[int | None, ProcessInfo | None, DiskIo | None]:
-        engine = self._engine
+    def _last_look(self, pid: int) -> tuple[int | None, DiskIo | None]:
+        """The root's own CPU time, and anybody's I/O."""
+        own = io = None
         try:
-            info = engine.info(pid)
+            own = self._engine.cpu_time(pid) if pid == self.root_pid else None
+            io = self._engine.disk_io(pid)
         except (ProckError, OSError):
-            info = None
-        try:
-            io = engine.disk_io(pid)
-        except (ProckError, OSError):
-            io = None
-        return None if info is None else info.user_ns + info.system_ns, info, io
+            pass
+        return None if own is None else own.total_ns, io
 
     def _look_whether_stopped(self) -> None:
+        """And whether it is there at all: where somebody else reaps, other children can be left that go on."""
         if self.root is not None or not self.root_pid:
             self.root_state = None
             return
         try:
             found = os.waitid(os.P_PID, self.root_pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
         except ChildProcessError:
+            self._notice_loss()
             return
         if found is not None and found.si_code in (os.CLD_STOPPED, os.CLD_CONTINUED):
             self.root_state = found.si_status if found.si_code == os.CLD_STOPPED else None
@@ -168,13 +176,37 @@ class Waited:
 
     def children(self) -> list[int]:
         """Of this process: the root while it lives, and orphans that came to it."""
-        return [pid for pid in self._engine.children(None) or () if pid not in self._others]
+        return [pid for pid in self._engine.children(None) or () if not self._is_strange(pid)]
 
     def close(self) -> None:
         """Be no subreaper any more, if this process was none before. Who is orphaned from now on goes to init."""
         if self._was_subreaper is False:
             self._engine.subreaper(False)
         self._was_subreaper = None
+        if self.adopts:
+            _left_behind.update(self.children())
+            self.adopts = False
+        _roots.discard(self.root_pid)
+
+
+def reap_left_behind() -> None:
+    """Wait for orphans of earlier runs that have ended since."""
+    for pid in list(_left_behind):
+        try:
+            found, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:  # or it was a child of who this process was forked from
+            found = pid
+        if found:
+            _left_behind.discard(pid)
+
+
+def _has_ended(kind: int, who: int) -> int | None:
+    """The pid of such a child that has, and is not reaped."""
+    try:
+        found = os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if found is None else found.si_pid
 
 
 def _less(user_ns: int, system_ns: int, used_ns: int) -> tuple[int, int]:

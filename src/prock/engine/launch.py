@@ -77,17 +77,20 @@ def launch(
     files: Sequence[bytes],
     setup: Setup,
     *,
+    name: bytes,
     group: int = -1,
     cpus: str = "-",
+    with_switches: bool = False,
     when_ready: Callable[[Ready, list[int]], None],
     in_c: bool = True,
 ) -> Launched:
     """Execute the first of `files` that can be, with `command` as its arguments.
 
-    `group`: descriptor of a cgroup's directory, or -1. `cpus`: ``-`` for no perf events, ``any`` for one, or numbers
-    with commas between them for one on each of these CPUs; `when_ready` is told before the command runs, with the
-    descriptors of the events, which are its own from then on; what it raises ends the launch.
-    Raises `OSError` as exec or chdir did, with the name of the file.
+    `name`: what the program is called in errors. `group`: descriptor of a cgroup's directory, or -1. `cpus`: ``-`` for
+    no perf events, ``any`` for one, or numbers with commas between them for one on each of these CPUs, and with
+    `with_switches` as many more. `when_ready` is told before the command runs, with the descriptors of the events,
+    which are its own from then on; what it raises ends the launch. Raises `OSError` as exec or chdir did, with the name
+    of the file.
     """
     ours, theirs = _pair()
     launcher = pid = 0
@@ -95,13 +98,13 @@ def launch(
         setting = (
             str(theirs.fileno()), str(group), cpus,
             "-" if setup.keep is None else ",".join(map(str, setup.keep)),
-            "s" * setup.new_session + "g" * setup.new_group + "-",
+            "s" * setup.new_session + "g" * setup.new_group + "w" * with_switches + "-",
             "-" if setup.umask < 0 else f"{setup.umask:o}",
         )  # fmt: skip
         argv = [*map(str.encode, setting), setup.cwd, str(len(files)).encode(), *files, *command]
-        launcher = _spawn(argv, setup, theirs.fileno(), group, in_c)
+        launcher = _spawn(argv, name, setup, theirs.fileno(), group, in_c)
         theirs.close()
-        launched = _converse(ours, command, setup, when_ready)
+        launched = _converse(ours, name, setup, when_ready)
         pid = launched.pid
         return launched
     finally:
@@ -123,7 +126,7 @@ def _pair() -> tuple[_socket.socket, _socket.socket]:
     return ours, theirs
 
 
-def _spawn(argv: list[bytes], setup: Setup, control: int, group: int, in_c: bool) -> int:
+def _spawn(argv: list[bytes], name: bytes, setup: Setup, control: int, group: int, in_c: bool) -> int:
     actions: list[tuple[int, int, int]] = []
     lifted: list[int] = []
     try:
@@ -149,6 +152,11 @@ def _spawn(argv: list[bytes], setup: Setup, control: int, group: int, in_c: bool
             setsigmask=setup.mask,
             setsigdef=setup.defaults,
         )
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES):  # the launcher itself
+            raise
+        about = () if error.errno == errno.EBADF else (os.fsdecode(name),)
+        raise OSError(error.errno, error.strerror, *about) from None
     finally:
         for descriptor in lifted:
             os.close(descriptor)
@@ -164,7 +172,7 @@ def _in_python(setup: Setup) -> list[bytes]:
 
 
 def _converse(
-    ours: _socket.socket, command: Sequence[bytes], setup: Setup, when_ready: Callable[[Ready, list[int]], None]
+    ours: _socket.socket, name: bytes, setup: Setup, when_ready: Callable[[Ready, list[int]], None]
 ) -> Launched:
     text, extra, _, _ = ours.recvmsg(128, _socket.CMSG_SPACE(4 * MOST_EVENTS), _socket.MSG_CMSG_CLOEXEC)
     kind, *numbers = text.split()
@@ -177,7 +185,7 @@ def _converse(
         ours.send(b"g")
         text = ours.recv(64)
         if text:  # nothing: the socket was closed by exec
-            _raise(text, command, setup)
+            _raise(text, name, setup)
     except BaseException:
         ours.close()  # without the byte it ends
         _reap(ready.pid)
@@ -193,12 +201,12 @@ def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:
     return found
 
 
-def _raise(text: bytes, command: Sequence[bytes], setup: Setup) -> None:
+def _raise(text: bytes, name: bytes, setup: Setup) -> None:
     kind, number = text.split()
     error = int(number)
     if kind == b"s":
         raise OSError(error, f"no session or process group could be made: {os.strerror(error)}")
-    raise OSError(error, os.strerror(error), os.fsdecode(setup.cwd if kind == b"d" else command[0]))
+    raise OSError(error, os.strerror(error), os.fsdecode(setup.cwd if kind == b"d" else name))
 
 
 def _reap(pid: int) -> None:

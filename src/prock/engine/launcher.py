@@ -13,22 +13,31 @@ import time
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
-MOST_DESCRIPTORS = 1 << 20
+MOST_EVENTS = 253
 
 
-def open_events(cpus: str) -> tuple[list[int], int]:
+def open_events(cpus: str, with_switches: bool) -> tuple[list[int], int]:
     """Descriptors, and an errno where there are none."""
     if cpus == "-":
         return [], 0
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    from prock.engine.perf import open_on_exec
+    from prock.engine.perf import open_on_exec, open_switches_on_exec
 
+    numbers = [-1] if cpus == "any" else [int(cpu) for cpu in cpus.split(",")]
+    events, error = open_all(numbers, open_on_exec)
+    if events and with_switches and 2 * len(events) <= MOST_EVENTS:
+        events += open_all(numbers, open_switches_on_exec)[0]
+    return events, error
+
+
+def open_all(cpus: list[int], open_one: Callable[[int], int]) -> tuple[list[int], int]:
     events: list[int] = []
     try:
-        for cpu in [-1] if cpus == "any" else map(int, cpus.split(",")):
-            events.append(open_on_exec(cpu))  # noqa: PERF401  # those before one that fails have to be closed
+        for cpu in cpus:
+            events.append(open_one(cpu))  # noqa: PERF401  # those before one that fails have to be closed
     except OSError as error:
         for event in events:
             os.close(event)
@@ -73,7 +82,7 @@ def main(unset: str, signals: str, arguments: list[str]) -> NoReturn:
         os.set_inheritable(int(group), False)
         group_error = join(int(group))
         outside_ns = time.process_time_ns()
-    events, perf_error = open_events(cpus)
+    events, perf_error = open_events(cpus, "w" in flags)
     report = f"b {os.getpid()} {group_error} {perf_error} {time.process_time_ns()} {outside_ns}"
     socket.send_fds(control, [report.encode()], events)
     if control.recv(1) != b"g":

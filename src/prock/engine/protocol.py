@@ -82,9 +82,43 @@ if TYPE_CHECKING:
         def read_task_clocks(self, fds: Iterable[int], /) -> int:
             """The sum of such events, in nanoseconds."""
 
+        def open_on_exec(self, cpu: int, /) -> int:
+            """A descriptor of a new event ``task-clock`` of the calling process, that begins when it executes something
+            and that all it starts inherits; with records of forks, exits and names unless the CPU is -1, any."""
+
+        def open_switches_on_exec(self, cpu: int, /) -> int:
+            """The same, but it counts nothing: it records who runs on that CPU from when to when."""
+
+        def map_records(self, descriptors: list[int], switches: list[int], size: int, /) -> Records:
+            """What such events record, one a CPU; their buffers hold `size` bytes each, a power of two of pages. No
+            descriptor is kept; `switches` may be empty. `AccessDenied` where the user may have no such buffers."""
+
     Sums: TypeAlias = tuple[int, int, int, int, int, DiskIo, int, int, int]
     """Of one tree: members, threads, own CPU in ns, resident and virtual bytes, I/O of members without children,
     members that refused something, that are new, and that were found and gone when read. 0: not asked for."""
+
+    Event: TypeAlias = tuple[int, int, int, int, int, int, str | None, int]
+    """Of a task: which of the constants below, nanoseconds on the monotonic clock, pid, tid, the parent's pid and tid
+    (of a fork or an exit), the new name (of a rename or exec), and the CPU that the process used since its last exit or
+    exec (of these, where switches are recorded)."""
+
+    class Records(Protocol):
+        """Buffers that the kernel writes and that are read here."""
+
+        def drain(self, until_ns: int, /) -> tuple[list[Event], int, int, int]:
+            """What happened up to that instant of the monotonic clock, in order; so far: how many records were lost,
+            how many switches there were, and how many of these were, or may have been, lost.
+
+            A cause comes before what it caused where the instant is one before the call: the kernel writes a fork
+            before the child runs, and exits of threads before the exec that ended them."""
+
+        def totals(self) -> tuple[int, int]:
+            """CPU in nanoseconds, and how many records the events say they lost: 0 before Linux 6.0."""
+
+        def stop_switches(self) -> None: ...
+
+        def close(self) -> None:
+            """Unmap the buffers; the descriptors are the caller's. Once more is no error."""
 
     class Frame(Protocol):
         """The members as one sample found them."""
@@ -147,3 +181,5 @@ WANT_STAT = 2
 """One read of ``stat`` a member."""
 WANT_IO = 4
 """One read of ``io`` a member."""
+RECORD_FORK, RECORD_EXIT, RECORD_RENAME, RECORD_EXEC = 1, 2, 3, 4
+"""Kinds of `Event`. A fork where pid and the parent's pid are the same is a new thread's, an exit is one thread's."""

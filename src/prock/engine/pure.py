@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeVar
 
+    from prock.engine.records import PureRecords
+
     Parsed = TypeVar("Parsed")
 
 
@@ -218,6 +220,21 @@ class PureEngine(ProcFiles):
 
     def read_task_clocks(self, fds: Iterable[int], /) -> int:
         return sum(int.from_bytes(os.read(fd, 8), sys.byteorder) for fd in fds)
+
+    def open_on_exec(self, cpu: int, /) -> int:
+        from prock.engine import perf
+
+        return perf.open_on_exec(cpu)
+
+    def open_switches_on_exec(self, cpu: int, /) -> int:
+        from prock.engine import perf
+
+        return perf.open_switches_on_exec(cpu)
+
+    def map_records(self, descriptors: list[int], switches: list[int], size: int, /) -> PureRecords:
+        from prock.engine.records import PureRecords  # with mmap, which nothing else here needs
+
+        return PureRecords(descriptors, switches, size)
 
     def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
         """As `_parsed`, but nothing for the id of a thread."""
