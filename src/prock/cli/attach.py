@@ -39,9 +39,9 @@ def main(words: Sequence[str]) -> int:
     keep_low_descriptors_free()
     name = _name(pid)
     publisher = Publisher(settings, f"process {pid}{name}", NAME)
+    running = _attach(pid, settings)
     signals = Signals()
     try:
-        running = _attach(pid, settings)
         _follow(running, settings, signals)
         return TROUBLE if publisher.write([finish(running, whole_tree=settings.wait_all)]) else 0
     finally:

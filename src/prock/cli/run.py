@@ -49,7 +49,7 @@ signals: SIGTERM, SIGINT, SIGHUP, SIGQUIT that a process sends go to the whole
 
 --format: %e elapsed, %U user, %S system seconds; %P CPU; %M largest process in
   KiB; %x exit code; %C command; %F %R major, minor faults; %I %O blocks of 512
-  read, written; %c %w involuntary, voluntary switches; %E h:mm:ss; %Z page size;
+  read, written; %c %w involuntary, voluntary switches; %E h:m:s; %Z page size;
   %D %K %W %X %k %p %r %s %t 0, as in GNU time; %% \\n \\t \\\\. A ? is unknown.
   %{cpu} %{user} %{system} %{wall} seconds, %{cores}, %{peak}, %{processes}, and
   any key of the JSON document: %{peak_rss_bytes}, %{disk_io.read_bytes}.
@@ -201,6 +201,9 @@ def _follow(running: Running, settings: Settings, signals: Signals) -> Superviso
     supervisor = Supervisor(running, signals, plan, line)
     try:
         supervisor.run()
+    except BaseException:
+        running.close()  # a cgroup would stay
+        raise
     finally:
         if line is not None:
             line.close()
