@@ -11,7 +11,7 @@ from prock.cli.options import ATTACH, Settings
 from prock.cli.outlets import TROUBLE, keep_low_descriptors_free
 from prock.cli.output import Failure
 from prock.cli.publish import Publisher
-from prock.cli.run import running_options
+from prock.cli.run import line_opener, running_options
 from prock.cli.supervise import Plan, Signals, Supervisor
 from prock.cli.text import escape
 from prock.cli.values import pid_argument
@@ -86,14 +86,7 @@ def _attach(pid: int, settings: Settings) -> Running:
 
 
 def _follow(running: Running, settings: Settings, signals: Signals) -> None:
-    line = None
-    if settings.progress or (settings.progress is None and not settings.quiet):
-        from prock.cli.progress import open_line
-
-        line = open_line(settings.progress, alone=True)
-    supervisor = Supervisor(running, signals, Plan(wait_all=settings.wait_all, detach=True), line)
-    try:
-        supervisor.run()
-    finally:
-        if line is not None:
-            line.close()
+    supervisor = Supervisor(
+        running, signals, Plan(wait_all=settings.wait_all, detach=True), line_opener(settings, alone=True)
+    )
+    supervisor.run()

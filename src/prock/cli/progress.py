@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import termios
-import time
 
 from prock.cli.text import count
 from prock.units import format_bytes, format_cpu
@@ -18,22 +17,18 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from prock.running import Running, Status
 
-FIRST_NS = 1_000_000_000
-"""Commands that end sooner flicker nothing."""
 EVERY_NS = 500_000_000
 LEAST_ROWS = 5
 LEAST_COLUMNS = 30
 USUAL_COLUMNS = 80
 
 
-def open_line(wish: bool | None, *, alone: bool = False) -> StatusLine | None:
+def open_line(wish: bool, *, alone: bool = False) -> StatusLine | None:
     """The line, where it is wanted, and where there is a terminal to show it. `alone`: no command writes beside it."""
-    if wish is False:
-        return None
     if alone:
-        return StatusLine(os.dup(2), time.monotonic_ns(), reserve=False) if _is_terminal(2) else None
+        return StatusLine(os.dup(2), reserve=False) if _is_terminal(2) else None
     shared = _is_terminal(1) or _is_terminal(2)
-    if wish is None and not (_is_file(1) and _is_file(2)):
+    if not wish and not (_is_file(1) and _is_file(2)):
         return None  # what goes into a pipe may come out on the terminal
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
@@ -41,7 +36,7 @@ def open_line(wish: bool | None, *, alone: bool = False) -> StatusLine | None:
         if not _is_terminal(2):
             return None
         terminal = os.dup(2)
-    return StatusLine(terminal, time.monotonic_ns(), reserve=shared or wish is True)
+    return StatusLine(terminal, reserve=shared or wish)
 
 
 def text(status: Status, columns: int) -> str:
@@ -62,13 +57,13 @@ def text(status: Status, columns: int) -> str:
 class StatusLine:
     """One row of a terminal."""
 
-    def __init__(self, terminal: int, start_ns: int, *, reserve: bool) -> None:
+    def __init__(self, terminal: int, *, reserve: bool) -> None:
         self._terminal = terminal
         self._reserve = reserve
         self._reserved: int | None = None
         """The row that is kept from scrolling."""
         self._shown = False
-        self.due_ns = start_ns + FIRST_NS
+        self.due_ns = 0
 
     def step(self, running: Running, now_ns: int) -> None:
         if now_ns < self.due_ns:

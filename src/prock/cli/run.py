@@ -21,9 +21,10 @@ from prock.errors import ProckError
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from prock.cli.publish import Publisher
+    from prock.cli.supervise import Line
     from prock.result import RunResult
     from prock.running import Options, Running
 
@@ -193,21 +194,26 @@ def _environment() -> dict[bytes, bytes]:
 
 def _follow(running: Running, settings: Settings, signals: Signals) -> Supervisor:
     plan = Plan(settings.timeout, settings.kill_after, settings.kill_tree, settings.wait_all)
-    line = None
-    if settings.progress or (settings.progress is None and not settings.quiet):
-        from prock.cli.progress import open_line
-
-        line = open_line(settings.progress)
-    supervisor = Supervisor(running, signals, plan, line)
+    supervisor = Supervisor(running, signals, plan, line_opener(settings))
     try:
         supervisor.run()
     except BaseException:
         running.close()  # a cgroup would stay
         raise
-    finally:
-        if line is not None:
-            line.close()
     return supervisor
+
+
+def line_opener(settings: Settings, *, alone: bool = False) -> Callable[[], Line | None] | None:
+    """What opens the status line that was asked for, or may be there unasked."""
+    if settings.progress is False or (settings.quiet and not settings.progress):
+        return None
+
+    def open_it() -> Line | None:
+        from prock.cli.progress import open_line
+
+        return open_line(bool(settings.progress), alone=alone)
+
+    return open_it
 
 
 def _exit_code(results: Sequence[RunResult], settings: Settings) -> int:

@@ -16,6 +16,7 @@ from prock.endings import Ending
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from signal import struct_siginfo
     from typing import Protocol
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
         def resized(self) -> None: ...
 
+        def close(self) -> None: ...
+
 
 FOR_THE_TREE = (kernel.SIGINT, kernel.SIGQUIT, kernel.SIGTERM, kernel.SIGHUP)
 FOR_THE_ROOT = (kernel.SIGUSR1, kernel.SIGUSR2)
@@ -39,6 +42,8 @@ FOR_US = (kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGWINCH, kernel.SIGTSTP)
 SAME_NS = 50_000_000
 """timeout(1) and group kills reach prock twice with what is meant once."""
 HINT_NS = 1_000_000_000
+LINE_NS = 1_000_000_000
+"""Commands that end sooner flicker nothing, and don't pay for a status line."""
 PATIENCE_NS = 2_000_000_000
 """A Ctrl-C that comes later than this after the last is a first one again."""
 STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGSTOP)
@@ -79,11 +84,16 @@ class Plan(NamedTuple):
 class Supervisor:
     """Follows one run to its end."""
 
-    def __init__(self, running: Running, signals: Signals, plan: Plan, line: Line | None = None) -> None:
+    def __init__(
+        self, running: Running, signals: Signals, plan: Plan, open_line: Callable[[], Line | None] | None = None
+    ) -> None:
         self._running = running
         self._signals = signals
         self._plan = plan
-        self._line = line
+        self._line: Line | None = None
+        self._open_line = open_line
+        """How to get one, once the run has lasted long enough for it."""
+        self._line_ns = time.monotonic_ns() + LINE_NS
         self._ending: Ending | None = None
         self._asked_ns: list[tuple[int, int]] = []
         """Signals from processes, and when they came."""
@@ -117,7 +127,7 @@ class Supervisor:
                 self._step(time.monotonic_ns())
         finally:
             if self._line is not None:
-                self._line.hide()
+                self._line.close()
 
     def hear_the_rest(self) -> None:
         """Ctrl-C goes to the processes one after the other: the command's end may be noticed first."""
@@ -148,6 +158,8 @@ class Supervisor:
             due.append(self._hint[0])
         if self._line is not None:
             due.append(self._line.due_ns)
+        elif self._open_line is not None:
+            due.append(self._line_ns)
         return min(due)
 
     def _step(self, now_ns: int) -> None:
@@ -162,6 +174,8 @@ class Supervisor:
         if self._hint is not None and now_ns >= self._hint[0]:
             _say(self._hint[1])
             self._hint = None
+        if self._open_line is not None and now_ns >= self._line_ns:
+            self._line, self._open_line = self._open_line(), None
         if self._line is not None:
             self._line.step(self._running, now_ns)
 
