@@ -18,7 +18,7 @@ from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescrip
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prock.accounting.cgroup import Group
     from prock.accounting.launched import LaunchedClock, StolenTime
@@ -109,8 +109,9 @@ class Running:
         *,
         executable: str | bytes | None = None,
         engine: Engine | None = None,
+        meanwhile: Callable[[], object] = bool,
     ) -> Running:
-        """Start a command.
+        """Start a command. `meanwhile` is called while its process makes itself ready.
 
         Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
         accounting was asked for, other than ``auto``, that can't be had.
@@ -136,6 +137,7 @@ class Running:
                 cpus=",".join(map(str, cpus)) or ("any" if wanted in ("auto", "perf") else "-"),
                 with_switches=bool(cpus),
                 when_ready=self._when_ready,
+                meanwhile=meanwhile,
                 in_c=self.engine.name == "native",
             )
         except BaseException:

@@ -124,6 +124,16 @@ def _run_all(command: list[str], settings: Settings, signals: Signals, publisher
     return _exit_code(results, settings) or (TROUBLE if trouble else 0), interrupted
 
 
+def _get_ready() -> None:
+    """Import what is needed when the command has ended, which may be soon, while its process is made."""
+    import prock.account
+    import prock.accounting.launched
+    import prock.accounting.records
+    import prock.cli.publish
+    import prock.cli.report
+    import prock.peaks  # noqa: F401
+
+
 def _launch(command: list[str], settings: Settings, signals: Signals) -> Running:
     from prock.engine.launch import Setup
     from prock.running import Running
@@ -133,7 +143,7 @@ def _launch(command: list[str], settings: Settings, signals: Signals) -> Running
     setup = Setup(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON)
     try:
         try:
-            return Running.launch(command, setup, running_options(settings))
+            return Running.launch(command, setup, running_options(settings), meanwhile=_get_ready)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
