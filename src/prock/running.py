@@ -304,7 +304,7 @@ class Running:
         adopts = self.waited is not None and self.waited.adopts
         accounting = "ledger" if since_birth or self.options.accounting == "ledger" else self.options.accounting
         io = not adopts or os.geteuid() != 0  # of who is waited for, zombies tell it to root
-        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine)
+        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
         try:
             forest.add(self.pid, since_birth=since_birth)
         except BaseException:
