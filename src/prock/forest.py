@@ -46,8 +46,8 @@ class Forest:
 
     `sample` answers each root's `TreeSample`. Trees do not overlap: a root that is a member of another root's tree is
     refused with `ValueError`, and one that was there first stays a tree of its own. A tree whose members have all
-    ended stays until it is removed, or its root's pid, given away again, is added anew. Options as of `TreeSampler`. Without `scans` the
-    machine is not looked through: for who is told of orphans, and calls `adopt`.
+    ended stays until it is removed, or its root's pid, given away again, is added anew. Options as of `TreeSampler`;
+    without `scans` the machine is not looked through: for who is told of orphans, and calls `adopt`.
 
     >>> import os
     >>> with Forest([os.getpid()]) as forest:
