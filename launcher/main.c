@@ -169,6 +169,15 @@ static void keep_only(const char *list)
     }
 }
 
+/* posix_spawn of the C library leaves those ignored that it keeps for itself, and lets nobody else set them. */
+static void restore_signals_of_libc(void)
+{
+    static const char as_by_default[256]; /* larger than any kernel's struct sigaction */
+    for (int number = 32; number <= 34; number++)
+        if (number < SIGRTMIN)
+            syscall(SYS_rt_sigaction, number, as_by_default, NULL, (SIGRTMAX + 7) / 8);
+}
+
 static long long used_ns(void)
 {
     struct timespec used = {0};
@@ -191,6 +200,7 @@ static void become(char **argv, int argc, int control, int group, bool joined)
     if (hand_over(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
         _exit(127); /* nobody is left who wants to know */
 
+    restore_signals_of_libc();
     if (strcmp(argv[KEEP], "-") != 0)
         keep_only(argv[KEEP]);
     if (strchr(argv[FLAGS], 's') && setsid() < 0)

@@ -25,7 +25,7 @@ def ends(): log(); os._exit(0)
 
 class Account:
     def __init__(self, group: Path | None, log: Path) -> None:
-        self._group = group
+        self.group = group
         self._log = log
         self.exact = group is not None
         """Else it lacks the ends of the processes' lives, and what they have not logged yet."""
@@ -34,19 +34,20 @@ class Account:
         ``ends()``."""
 
     def used_ns(self) -> int:
-        if self._group is None:
+        if self.group is None:
             return sum(map(int, self._log.read_text().split()))
-        usage = self._group / "cpuacct.usage"
+        usage = self.group / "cpuacct.usage"
         if usage.exists():
             return int(usage.read_text())
-        fields = dict(line.split() for line in (self._group / "cpu.stat").read_text().splitlines())
+        fields = dict(line.split() for line in (self.group / "cpu.stat").read_text().splitlines())
         return int(fields["usage_usec"]) * 1000
 
 
 @contextmanager
-def open_account(log: Path) -> Iterator[Account]:
+def open_account(log: Path, *, apart: bool = False) -> Iterator[Account]:
+    """`apart`: only of a hierarchy of its own, where to join does not mean to leave a group of version 2."""
     log.write_text("")
-    for parent, file in ((V1, "cpuacct.usage"), (HYBRID, "cpu.stat"), (V2, "cpu.stat")):
+    for parent, file in ((V1, "cpuacct.usage"), *(() if apart else ((HYBRID, "cpu.stat"), (V2, "cpu.stat")))):
         group = parent / f"prock-test-{os.getpid()}"
         if not (parent / "cgroup.procs").exists():
             continue

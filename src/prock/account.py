@@ -183,16 +183,19 @@ class Account:
                 refused += 1
                 continue
             total = total if io is None else total + io
-        if not waited.adopts and sampled is not None:
+        if sampled is not None:
             total = DiskIo(*map(max, total, sampled))
         if refused:
             self._missing.append(
-                f"The I/O of {refused} of the processes that were waited for was refused to this user."
+                f"The I/O of {refused} of the processes that were waited for was refused to this user, but for what "
+                "samples saw of it."
             )
         lacks = "" if waited.adopts else ", and their orphans"
         bias = f"exact for all that was waited for; lacks children of parents that ignore SIGCHLD{lacks}"
+        if refused or waited.lost_root:
+            bias = "lower bound: as sampled, and of those that could be asked when they had ended"
         self._sources.append(Source("io", "/proc/PID/io", bias))
-        return {"disk_io": None if refused and not any(total) else total}
+        return {"disk_io": None if (refused or waited.lost_root) and not any(total) else total}
 
     def _faults(self) -> dict[str, object]:
         waited = self._waited

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -100,7 +101,14 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             mask=signal.pthread_sigmask(signal.SIG_BLOCK, ()),
             defaults=[getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else (),
         )
-        running = Running.launch(command, setup, self._options, executable=executable)
+        sys.audit("subprocess.Popen", command[0] if executable is None else executable, args, cwd, env)
+        try:
+            running = Running.launch(command, setup, self._options, executable=executable)
+        except OSError as error:
+            for given in (executable, command[0], cwd):
+                if given is not None and error.filename == os.fsdecode(given):
+                    error.filename = given
+            raise
         try:
             self._follower = Follower(running, whole_tree=self._whole_tree, hold=self._holds)
         except BaseException:  # there can be no thread more
@@ -205,8 +213,10 @@ def _run(
             if kill_tree:
                 process.kill_tree(kill_after)
             # With nobody else to wait for it is about to be closed, also where the time is just over.
-            left = None if deadline is None or not wait_all else max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S
-            result = process.finish(left)
+            if deadline is None or not wait_all:
+                result = process.finish()
+            else:
+                result = process.finish(max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
         except subprocess.TimeoutExpired as expired:
             _end(process, kill_after, timed_out=True)
             _tell(expired, process)

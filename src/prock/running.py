@@ -301,7 +301,8 @@ class Running:
 
         adopts = self.waited is not None and self.waited.adopts
         accounting = "ledger" if since_birth or self.options.accounting == "ledger" else self.options.accounting
-        forest = Forest(memory=True, io=not adopts, accounting=accounting, engine=self.engine)
+        io = not adopts or os.geteuid() != 0  # of who is waited for, zombies tell it to root
+        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine)
         try:
             forest.add(self.pid, since_birth=since_birth)
         except BaseException:

@@ -4,7 +4,8 @@ The command's orphans come to this process to be waited for, where it is their s
 PR_SET_CHILD_SUBREAPER, Linux 3.4). What nobody waits for, as its parent ignores SIGCHLD, is in no such account.
 
 Each is looked at once more as a zombie, before it is reaped: ``/proc/PID/io`` then has what it and those it waited for
-have read and written, and the root's CPU clock its own time without its children's.
+have read and written, and the root's CPU clock its own time without its children's. Files of a zombie are root's, so
+the root's is opened while it lives, and another user's orphans are known from samples.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 
 from prock._records import NamedTuple
+from prock.engine import parse
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -49,6 +51,7 @@ class Waited:
         reap_left_behind()
         self._engine = engine
         self._was_subreaper: bool | None = None
+        self._io_file = -1
         self.adopts = adopt and self._become_subreaper()
         self._others = frozenset(engine.children(None) or ()) if self.adopts else frozenset()
         self.root_pid = 0
@@ -74,6 +77,10 @@ class Waited:
         """The root's pid, and what its process had used and read before it executed the command."""
         self.root_pid = pid
         _roots.add(pid)
+        try:
+            self._io_file = os.open(f"{self._engine.root}/{pid}/io", os.O_RDONLY)
+        except OSError:
+            pass
         self._used_ns = used_ns
         self._io_before = io or ZERO_IO
 
@@ -146,13 +153,21 @@ class Waited:
 
     def _last_look(self, pid: int) -> tuple[int | None, DiskIo | None]:
         """The root's own CPU time, and anybody's I/O."""
-        own = io = None
         try:
             own = self._engine.cpu_time(pid) if pid == self.root_pid else None
+        except (ProckError, OSError):
+            own = None
+        try:
             io = self._engine.disk_io(pid)
         except (ProckError, OSError):
-            pass
+            io = self._io_of_root() if pid == self.root_pid else None
         return None if own is None else own.total_ns, io
+
+    def _io_of_root(self) -> DiskIo | None:
+        try:
+            return DiskIo(*parse.io(os.pread(self._io_file, 4096, 0)))
+        except (ValueError, OSError):  # it executed what only root may look at
+            return None
 
     def _look_whether_stopped(self) -> None:
         """And whether it is there at all: where somebody else reaps, other children can be left that go on."""
@@ -183,6 +198,9 @@ class Waited:
         if self._was_subreaper is False:
             self._engine.subreaper(False)
         self._was_subreaper = None
+        if self._io_file >= 0:
+            os.close(self._io_file)
+            self._io_file = -1
         if self.adopts:
             _left_behind.update(self.children())
             self.adopts = False

@@ -87,10 +87,9 @@ def launch(
     """Execute the first of `files` that can be, with `command` as its arguments.
 
     `name`: what the program is called in errors. `group`: descriptor of a cgroup's directory, or -1. `cpus`: ``-`` for
-    no perf events, ``any`` for one, or numbers with commas between them for one on each of these CPUs, and with
-    `with_switches` as many more. `when_ready` is told before the command runs, with the descriptors of the events,
-    which are its own from then on; what it raises ends the launch. Raises `OSError` as exec or chdir did, with the name
-    of the file.
+    no perf events, ``any`` for one, or numbers with commas between them for one on each of these CPUs, and
+    `with_switches` as many more; `when_ready` is told before the command runs, with the descriptors of the events,
+    which are its own from then on; what it raises ends the launch. Raises `OSError` as exec or chdir did.
     """
     ours, theirs = _pair()
     launcher = pid = 0

@@ -1,0 +1,177 @@
+"""What trees cost by `prock.run`, beside the account of a cgroup in another hierarchy that they join by themselves."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from accounts import Account, open_account
+from runs import MS, START_NS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
+
+if TYPE_CHECKING:
+    from prock.engine.protocol import Engine
+
+NAMES = {
+    "steady": "use(0.15)",
+    "threads": """
+def work():
+    until = time.thread_time() + 0.04
+    while time.thread_time() < until: pass
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()""",
+    "many short children": "for _ in range(40): os.waitpid(child(lambda: use(0.004)), 0)",
+    "sleepers": """
+reader, writer = os.pipe()
+def sleep(): os.close(writer); os.read(reader, 1)
+for _ in range(40): child(sleep)
+use(0.1)
+os.close(writer)
+for _ in range(40): os.wait()""",
+    "orphans that outlive the root": "for _ in range(5): orphan(lambda: use(0.03))",
+    "orphans that the root outlives": """
+for _ in range(5): orphan(lambda: use(0.02))
+use(0.05)""",
+    "children that nobody waits for": """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+pids = [child(lambda: use(0.02)) for _ in range(8)]
+while any(os.path.exists(f'/proc/{pid}') for pid in pids): time.sleep(0.001)""",
+    "a killed parent": """
+def parent():
+    child(lambda: (time.sleep(0.01), use(0.1)))
+    os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(child(parent), 0)""",
+    "programs one after the other": """
+use(0.05); log()
+os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', '''
+import os, time
+while time.process_time() < 0.12: pass
+os.execv("/bin/true", ["true"])'''])""",
+    "another thread executes": """
+def work():
+    use(0.06); log()
+    os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', '''
+import time
+while time.process_time() < 0.15: pass'''])
+threading.Thread(target=work).start()
+time.sleep(60)""",
+    "one without descriptors": """
+log(); os.closerange(0, 1 << 16)
+child(lambda: use(0.05)); os.wait()
+use(0.05); os._exit(0)""",
+    "leaders of sessions": """
+def lead(): os.setsid(); use(0.03); child(lambda: (os.setpgid(0, 0), use(0.03))); os.wait()
+for _ in range(2): child(lead)
+for _ in range(2): os.wait()""",
+}
+"""Each uses 100 ms or more."""
+EXIT_NS = MS
+"""What perf events miss of the end of a process, at most: to take down the memory of a Python."""
+UNWAITED = ("children that nobody waits for", "a killed parent")
+LOGS_LESS = ("programs one after the other", "another thread executes", "one without descriptors")
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    with open_account(tmp_path / "log", apart=True) as account:
+        yield account
+
+
+def is_near(ns: int, truth_ns: int) -> bool:
+    return abs(ns - truth_ns) <= truth_ns * 0.005 + START_NS
+
+
+def check_sources(cost: Cost, name: str) -> None:
+    """Each by itself: a lower bound is never above the truth, and not far below what it claims to hold."""
+    truth_ns, by_source = cost.truth_ns, cost.by_source
+    if "cgroup" in by_source:
+        assert is_near(by_source["cgroup"], truth_ns)
+    if "perf" in by_source:
+        ends_ns = EXIT_NS * (cost.result.processes_started or 50)
+        assert 0.97 * truth_ns - ends_ns <= by_source["perf"] <= truth_ns * 1.005 + START_NS + cost.stolen_ns
+    assert by_source["waited"] <= truth_ns * 1.005 + START_NS
+    if name not in UNWAITED:
+        assert by_source["waited"] >= 0.98 * truth_ns
+    if "ledger" in by_source:
+        assert by_source["ledger"] <= truth_ns * 1.005 + START_NS + 2 * TICK_NS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_sources(account: Account, name: str) -> None:
+    cost = measure(account, python(NAMES[name], account))
+    result = cost.result
+    assert (result.returncode, result.survivors, result.timed_out) == (0, (), False)
+    if account.exact:
+        assert cost.truth_ns >= 100 * MS
+        check_sources(cost, name)
+    elif name not in LOGS_LESS:
+        assert all(ns >= 0.9 * cost.truth_ns for source, ns in cost.by_source.items() if source in ("cgroup", "perf"))
+    if has_cgroups():
+        source = result.source("cpu")
+        assert (result.accounting, result.missing) == ("cgroup", ())
+        assert source is not None and (source.source, source.bias) == ("cgroup", "exact")
+        assert result.cpu_ns == cost.by_source["cgroup"]
+    assert result.user_ns is not None and result.system_ns is not None
+    assert result.user_ns + result.system_ns == result.cpu_ns
+
+
+@pytest.mark.parametrize("accounting", ["cgroup", "perf", "waited", "ledger"])
+@pytest.mark.parametrize("name", ["orphans that the root outlives", "children that nobody waits for"])
+def test_one_source(account: Account, name: str, accounting: str) -> None:
+    if not {"cgroup": has_cgroups, "perf": has_perf}.get(accounting, lambda: True)():
+        pytest.skip(f"no {accounting} here")
+    cost = measure(account, python(NAMES[name], account), accounting=accounting)
+    result = cost.result
+    assert result.accounting == accounting and result.cpu_ns is not None
+    assert accounting in cost.by_source and not {"cgroup", "perf"} - {accounting} & set(cost.by_source)
+    if account.exact:
+        check_sources(cost, name)
+        if accounting in ("cgroup", "perf"):
+            assert result.cpu_ns >= 0.9 * cost.truth_ns
+    source = result.source("cpu")
+    assert source is not None
+    assert source.bias == "exact" if accounting == "cgroup" else source.bias.startswith(("lower bound", "estimate"))
+    assert bool(result.missing) is (accounting in ("waited", "ledger"))
+    assert all("SIGCHLD" in sentence for sentence in result.missing)
+
+
+@pytest.mark.parametrize("name", ["orphans that outlive the root", "many short children", "another thread executes"])
+def test_engines(account: Account, engine: Engine, name: str) -> None:
+    cost = measure(account, python(NAMES[name], account))
+    assert cost.result.returncode == 0
+    if account.exact:
+        check_sources(cost, name)
+
+
+@pytest.mark.parametrize(
+    ("source", "returncode"),
+    [
+        ("sys.exit(3)", 3),
+        ("os.abort()", -signal.SIGABRT),
+        ("import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); ctypes.string_at(0)", -signal.SIGSEGV),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("os.kill(os.getpid(), signal.SIGRTMIN + 1)", -(signal.SIGRTMIN + 1)),
+    ],
+)
+def test_how_it_ends(account: Account, source: str, returncode: int) -> None:
+    cost = measure(account, python(f"import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n{source}"))
+    result = cost.result
+    assert result.returncode == returncode
+    assert result.exit_code == (returncode if returncode >= 0 else 128 - returncode)
+    assert result.signal == (None if returncode >= 0 else -returncode)
+    if account.exact:
+        check_sources(cost, "")
+
+
+def test_a_command_of_some_milliseconds(account: Account) -> None:
+    """What the launcher used before is not in it, nor what this process did."""
+    cost = measure(account, ["/bin/sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done"])
+    assert cost.result.cpu_ns is not None and 0 < cost.result.cpu_ns <= 60 * MS
+    if account.exact:
+        for source in ("cgroup", "waited"):
+            assert abs(cost.by_source.get(source, cost.truth_ns) - cost.truth_ns) <= START_NS
+    root = cost.result.root_cpu_ns
+    assert root is not None and 0 < root <= cost.by_source["waited"] + 5000  # whole microseconds
