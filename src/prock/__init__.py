@@ -165,9 +165,14 @@ _MODULES = {
 }
 """In which module each name is that is imported when it is first asked for: most programs ask for few of them."""
 
+_ROOMS = ("engine", "process", "snapshot", "tree")
+"""Modules that are there without being imported, as they have always been."""
+
 
 def __getattr__(name: str) -> object:
     """Those names, imported when one is first asked for."""
+    if name in _ROOMS:
+        return __import__(f"prock.{name}", fromlist=["__name__"])
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(__import__(f"prock.{_MODULES[name]}", fromlist=[name]), name)
