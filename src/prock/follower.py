@@ -24,6 +24,7 @@ class Follower:
     """A thread that drives a `Running`. It knows nothing of the `Popen`, which may be dropped."""
 
     def __init__(self, running: Running, *, whole_tree: bool, hold: bool) -> None:
+        self._owner = os.getpid()
         self._running = running
         self._whole_tree = whole_tree
         self.hold = hold
@@ -44,6 +45,11 @@ class Follower:
         except BaseException:
             self._close_pidfd()
             raise
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """In a fork of the process that it belongs to: its thread is not there, and its command another's child."""
+        return os.getpid() != self._owner
 
     def _run(self) -> None:
         try:

@@ -120,12 +120,13 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
     def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
-        if self.returncode is None and self._follower is not None:
-            self.returncode = self._follower.poll()
+        follower = self._follower
+        if self.returncode is None and follower is not None:
+            self.returncode = 0 if follower.is_elsewhere else follower.poll()  # as subprocess, which has no child then
         return self.returncode
 
     def _wait(self, timeout: float | None) -> int:
-        if self.returncode is None and self._follower is not None:
+        if self._internal_poll() is None and self._follower is not None:
             if not self._follower.root_ended.wait(timeout):
                 assert timeout is not None
                 raise subprocess.TimeoutExpired(self.args, timeout)
@@ -135,25 +136,29 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
 
     def send_signal(self, sig: int) -> None:
         """To the command alone, and to no other process that got its pid meanwhile."""
-        if self._follower is None or not self._follower.send_signal(sig):
+        if self._follower is None or self._follower.is_elsewhere or not self._follower.send_signal(sig):
             super().send_signal(sig)
 
     def send_tree_signal(self, number: int) -> int:
         """Send a signal to every process of the tree, once; answers to how many. Through pidfds: to nobody else."""
-        return 0 if self._follower is None else self._follower.signal_tree(number)
+        follower = self._follower
+        return 0 if follower is None or follower.is_elsewhere else follower.signal_tree(number)
 
     def kill_tree(self, kill_after: float = KILL_AFTER_S, *, timed_out: bool = False) -> bool:
         """End everything that was started, orphans too: SIGTERM, and after so many seconds SIGKILL.
 
         Answers whether nothing is left. `timed_out`: what the result will say of the reason.
         """
-        return True if self._follower is None else self._follower.end_tree(kill_after, timed_out)
+        follower = self._follower
+        return follower is None or (not follower.is_elsewhere and follower.end_tree(kill_after, timed_out))
 
     def finish(self, timeout: float | None = None) -> RunResult:
         """Wait until the account is closed, and answer what it came to. `subprocess.TimeoutExpired` after `timeout`."""
         follower = self._follower
         if follower is None:
             raise ValueError("this command was not started")
+        if follower.is_elsewhere:
+            raise ValueError("this command belongs to the process that this one was forked from")
         follower.release()
         if not follower.is_closed.wait(timeout):
             assert timeout is not None
@@ -237,6 +242,7 @@ def _end(process: Popen, kill_after: float, *, timed_out: bool = False) -> None:
         process.kill_tree(kill_after, timed_out=timed_out)
     except BaseException:
         process.kill_tree(0, timed_out=timed_out)
+        process.finish()
         raise
 
 
