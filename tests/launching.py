@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from prock.accounting.records import TaskRecords, cpus_to_record
+from prock.accounting.launched import cpus_to_record
+from prock.accounting.records import TaskRecords
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine

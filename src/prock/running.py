@@ -12,6 +12,7 @@ import time
 
 from prock import engine as engines
 from prock._records import NamedTuple
+from prock.accounting.launched import LaunchedClock, StolenTime, cpus_to_record
 from prock.accounting.waited import Waited
 from prock.engine.launch import Setup, has_native_launcher, launch
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from prock.accounting.cgroup import Group
-    from prock.accounting.launched import LaunchedClock, StolenTime
     from prock.accounting.records import TaskRecords
     from prock.engine.launch import Launched, Ready
     from prock.engine.protocol import Engine
@@ -117,8 +117,6 @@ class Running:
         accounting was asked for, other than ``auto``, that can't be had.
         """
         began_ns = time.thread_time_ns()
-        from prock.accounting.records import cpus_to_record
-
         command = [os.fsencode(argument) for argument in args]
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
         self.waited = Waited(self.engine, adopt=options.adopt)
@@ -185,8 +183,6 @@ class Running:
     def _when_ready(self, ready: Ready, events: list[int]) -> None:
         assert self.waited is not None
         if events:
-            from prock.accounting.launched import LaunchedClock, StolenTime
-
             self.records = self._take_records(events)
             self.clock = self.records or LaunchedClock(events, self.engine)
             if self.group is None or ready.group_error:
@@ -204,7 +200,7 @@ class Running:
 
     def _take_records(self, events: list[int]) -> TaskRecords | None:
         """None where no buffers can be had: then they are but a clock."""
-        from prock.accounting.records import TaskRecords, cpus_to_record
+        from prock.accounting.records import TaskRecords
 
         cpus = len(cpus_to_record())
         if not cpus or len(events) not in (cpus, 2 * cpus):

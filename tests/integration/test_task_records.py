@@ -15,7 +15,8 @@ from elsewhere import become_nobody, in_child, needs_root
 from launching import launched, why_refused
 
 from prock.accounting import records as module
-from prock.accounting.records import TaskRecords, cpus_to_record
+from prock.accounting.launched import cpus_to_record
+from prock.accounting.records import TaskRecords
 from prock.engine import open_engine
 
 if TYPE_CHECKING:

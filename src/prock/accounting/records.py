@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     Ended: TypeAlias = tuple[int, int, str, int | None, int, int]
     """pid, ppid, comm, CPU in ns (None: unknown), and from when to when it lived, on the monotonic clock."""
 
-MOST_CPUS = 16
-"""Where more are online, one event for all CPUs is better, without records: 2.4 µs a fork and CPU were measured, so 40
-with 16, a tenth of what starting the smallest program costs."""
 SIZES = (128 << 10, 32 << 10, 4 << 10)
 """Of a buffer, in bytes, whichever can be had. An ordinary user has 516 KiB a CPU (kernel.perf_event_mlock_kb) for all
 that he has running; the largest holds 1300 lives of processes without an exec, or 5000 switches."""
@@ -44,20 +41,6 @@ MOST_SWITCHES_PER_S = 10_000
 """More of them, on all CPUs together, cost the tree more than their answer is worth: there it is given up."""
 
 _in_use: list[ref[TaskRecords]] = []
-
-
-def cpus_to_record() -> list[int]:
-    """The CPUs that each need an event: all that are online, or none where those are more than `MOST_CPUS`.
-
-    One that comes online later is not seen. Cost: one file.
-    """
-    try:
-        with open("/sys/devices/system/cpu/online", "rb") as file:
-            ranges = [part.partition(b"-") for part in file.read().strip().split(b",")]
-        cpus = [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]
-    except (OSError, ValueError):
-        return []
-    return cpus if len(cpus) <= MOST_CPUS else []
 
 
 class _Process:
