@@ -14,7 +14,7 @@ import pytest
 from elsewhere import become_nobody, in_child, needs_root
 from launching import launched, why_refused
 
-from prock.accounting import launched
+from prock.accounting import launched as events
 from prock.accounting import records as module
 from prock.accounting.launched import cpus_to_record
 from prock.accounting.records import TaskRecords
@@ -275,5 +275,5 @@ def test_a_forked_child_has_no_part_in_them(engine: Engine) -> None:
 
 def test_the_limit_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(cpus_to_record()) == os.sysconf("SC_NPROCESSORS_ONLN")
-    monkeypatch.setattr(launched, "MOST_CPUS", 0)
+    monkeypatch.setattr(events, "MOST_CPUS", 0)
     assert cpus_to_record() == []
