@@ -211,6 +211,8 @@ def _apply(
         value = next(rest, None)
         if value is None or (value.startswith("-") and value != "-"):  # argparse may see an option in it, or a number
             raise Incomprehensible(flags[0])
+    if value == "--":  # argparse drops it, wherever it stands
+        raise Incomprehensible(flags[0])
     if "choices" in keywords and value not in keywords["choices"]:
         raise Incomprehensible(flags[0])
     given = keywords["type"](value) if "type" in keywords else value
