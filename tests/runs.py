@@ -146,6 +146,16 @@ def has_ended(pid: int) -> bool:
     return state_of(pid) in ("", "Z", "X")
 
 
+@contextmanager
+def opened(command: list[str], **options: Any) -> Iterator[prock.Popen]:
+    """Whose tree ends with the block, whatever happens in it."""
+    with prock.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill_tree(0)
+
+
 def drive(running: Running, *, whole_tree: bool = False) -> None:
     """What a program does that has a loop of its own."""
     while not (running.is_over if whole_tree else running.root_ended):
