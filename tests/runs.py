@@ -135,6 +135,13 @@ def state_of(pid: int) -> str:
         return ""
 
 
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def until(happened: Callable[[], Any]) -> Any:
     """The first true answer."""
     while not (answer := happened()):

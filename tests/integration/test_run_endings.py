@@ -19,6 +19,7 @@ from runs import (
     groups,
     has_cgroups,
     has_ended,
+    name_of,
     needs_filters,
     opened,
     python,
@@ -208,13 +209,6 @@ def test_one_that_is_killed_leaves_a_group_for_the_next_to_remove() -> None:
     in_child(check)
 
 
-def name_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
 def own_group(program: str) -> str:
     """A program that knows the directory of the group that it was born in."""
     home = cgroup2_home("/proc")
@@ -253,7 +247,7 @@ def test_a_command_that_makes_groups_below(adopt: bool) -> None:
 def test_groups_below_that_are_in_use_stay() -> None:
     """Until they are not: then the next run removes them."""
 
-    def check() -> None:
+    def check() -> str:
         alive, end = os.pipe()
         program = own_group(
             "os.mkdir(group + '/a'); reader, writer = os.pipe()\n"
