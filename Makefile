@@ -7,13 +7,14 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler format clean
+.PHONY: help demo test lint bench bench-sampler bench-run format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
 	@echo "make lint    the checks alone: types, style, the floors of the house"
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
+	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -60,6 +61,10 @@ bench: $(PACKAGE) $(VENV)/.bench-installed
 bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-peers-installed || echo "some monitors couldn't be installed" >&2
 	@$(BIN)/python benchmarks/sampler.py $(ARGS)
+
+bench-run: $(PACKAGE) $(VENV)/.bench-installed
+	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .

@@ -11,13 +11,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from _programs import Unavailable
 
 SELF = Path("/proc/self")
+VERSIONS = (1, 2)
 
 _numbers = itertools.count(1)
 
@@ -68,24 +69,26 @@ class Account:
 
 
 @contextmanager
-def new_account() -> Iterator[Account]:
-    """An account of nothing yet. ``Unavailable`` where none can be opened."""
-    account = _open()
+def new_account(versions: Collection[int] = VERSIONS) -> Iterator[Account]:
+    """An account of nothing yet. ``Unavailable`` where none can be opened in a hierarchy of these versions."""
+    account = _open(versions)
     try:
         yield account
     finally:
         account.close()
 
 
-def about_accounts() -> str:
+def about_accounts(versions: Collection[int] = VERSIONS) -> str:
     """Which kind this machine has; raises ``Unavailable`` with the reason if none."""
-    with new_account() as account:
+    with new_account(versions) as account:
         return "cpuacct.usage of a cgroup v1" if account.version == 1 else "usage_usec in cpu.stat of a cgroup v2"
 
 
-def _open() -> Account:
+def _open(versions: Collection[int]) -> Account:
     reasons = []
     for version, parent in _parents():
+        if version not in versions:
+            continue
         home = parent / f"prock-bench-{os.getpid()}-{next(_numbers)}"
         try:
             home.mkdir()

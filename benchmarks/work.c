@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LONGEST_S = 180, THREADS = 32, LATE_SHARE = 4 };
+enum { LONGEST_S = 180, THREADS = 32, LATE_SHARE = 4, FANOUT = 25 };
 
 static void die(const char *what)
 {
@@ -156,6 +156,51 @@ static void chain(long count, long us)
     wait_for_all();
 }
 
+/* COUNT programs, each of which computes for US and puts the next in its place. */
+static void exec_chain(long count, long us)
+{
+    char left[24], each[24];
+    burn(us);
+    if (count < 2)
+        return;
+    snprintf(left, sizeof left, "%ld", count - 1);
+    snprintf(each, sizeof each, "%ld", us);
+    execl("/proc/self/exe", "work", "-", "-", "exec-chain", left, each, NULL);
+    die("exec");
+}
+
+static void sleep_until_closed(int fd)
+{
+    char byte;
+    if (read(fd, &byte, 1) != 0)
+        _exit(1);
+    _exit(0);
+}
+
+/* COUNT processes that sleep, 25 to a parent that sleeps too, while this one computes for US, a tenth of the time. */
+static void grove(long count, long us)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        die("pipe");
+    for (; count > 0; count -= FANOUT) {
+        if (fork_or_die() != 0)
+            continue;
+        close(ends[1]);
+        for (long leaf = 0; leaf < FANOUT && leaf < count; leaf++)
+            if (fork_or_die() == 0)
+                sleep_until_closed(ends[0]);
+        wait_for_all();
+        _exit(0);
+    }
+    for (; us > 0; us -= 1000) {
+        burn(1000);
+        pause_for(9000);
+    }
+    close(ends[1]);
+    wait_for_all();
+}
+
 static long rounds, round_us;
 
 static void *short_lived(void *unused)
@@ -253,8 +298,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*work)(long, long);
     } kinds[] = {
-        {"steady", steady}, {"storm", storm},     {"auto-reap", auto_reap}, {"orphans", orphans},
-        {"chain", chain},   {"threads", threads}, {"stir", stir},           {"serve", serve},
+        {"steady", steady},         {"storm", storm}, {"auto-reap", auto_reap}, {"orphans", orphans}, {"chain", chain},
+        {"exec-chain", exec_chain}, {"grove", grove}, {"threads", threads},     {"stir", stir},       {"serve", serve},
     };
     if (argc != 6) {
         fputs("usage: work ACCOUNT GATE KIND COUNT US\n", stderr);

@@ -3,9 +3,9 @@
  *
  * One event a CPU, as the kernel maps no buffer of an inherited event that may be on any. Forks, exits and names are
  * written by the CPU's own event, so no two CPUs write to one buffer. That is why inherit_stat is left out, which has
- * each ending task write its counts: it writes to the buffers of all CPUs from the one where it ends, and they are
- * not made for that. Of 6000 processes on two CPUs a fifth of the forks vanished, without a word of the loss, and
- * buffers held records that never were (Linux 6.18). Linux 5.13 to 6.17 does not write these at all. */
+ * each ending task write its counts: it writes to the buffers of all CPUs from the one where it ends, and nothing in
+ * them is atomic between CPUs. Of the forks of 6000 processes on two CPUs a quarter to a third vanished, without a word
+ * of the loss, and once a buffer held what is no record (Linux 6.18); without it, not one of 9000. */
 #define _GNU_SOURCE
 #include "records.h"
 

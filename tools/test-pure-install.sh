@@ -12,6 +12,7 @@ engine=$(PYTHONPATH=$directory "$python" -c '
 import prock
 assert prock.__path__[0].startswith("'"$directory"'"), prock.__path__
 assert prock.snapshot_tree(io=True).process_count >= 1
+assert prock.run(["true"]).cpu_ns > 0
 print(prock.engine.active.name)')
 test "$engine" = pure || { echo "pure install: the engine is $engine"; exit 1; }
 PYTHONPATH=$directory "$python" -m prock doctor | grep -q "pure: the same answers in plain Python" ||

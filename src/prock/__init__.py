@@ -16,33 +16,6 @@ from prock.model import (
     TreeStats,
     TreeUsage,
 )
-from prock.process import (
-    get_all_stats,
-    get_children,
-    get_cpu_time,
-    get_cpu_time_with_children,
-    get_disk_io,
-    get_liveness_info,
-    get_memory,
-    get_memory_virtual,
-    get_ppid,
-    get_process_comm,
-    get_process_environ,
-    get_process_path,
-    get_start_time,
-    get_tty,
-    list_all_pids,
-    snapshot_process,
-)
-from prock.snapshot import (
-    build_children_map,
-    build_parent_map,
-    collect_tree_pids,
-    scan_all_processes,
-    snapshot_tree,
-    snapshot_tree_from_scan,
-)
-from prock.tree import collect_descendants_from_map, is_descendant_of
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
@@ -50,10 +23,37 @@ if TYPE_CHECKING:
     from prock.forest import Forest
     from prock.monitor import Monitor, MonitorResult
     from prock.popen import Popen, arun, run
+    from prock.process import (
+        get_all_stats,
+        get_children,
+        get_cpu_time,
+        get_cpu_time_with_children,
+        get_disk_io,
+        get_liveness_info,
+        get_memory,
+        get_memory_virtual,
+        get_ppid,
+        get_process_comm,
+        get_process_environ,
+        get_process_path,
+        get_start_time,
+        get_tty,
+        list_all_pids,
+        snapshot_process,
+    )
     from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
     from prock.sample import TreeSample, TreeTotals
     from prock.sampler import TreeSampler
+    from prock.snapshot import (
+        build_children_map,
+        build_parent_map,
+        collect_tree_pids,
+        scan_all_processes,
+        snapshot_tree,
+        snapshot_tree_from_scan,
+    )
     from prock.trackers import CumulativeTracker, DeltaTracker
+    from prock.tree import collect_descendants_from_map, is_descendant_of
 
 __version__ = "0.1.0"
 
@@ -119,7 +119,7 @@ __all__ = [
     "watch",
 ]
 
-_OVER_TIME = {
+_MODULES = {
     "CommandUsage": "result",
     "CumulativeTracker": "trackers",
     "DeltaTracker": "trackers",
@@ -136,19 +136,46 @@ _OVER_TIME = {
     "TreeTotals": "sample",
     "arun": "popen",
     "awatch": "follow",
+    "build_children_map": "snapshot",
+    "build_parent_map": "snapshot",
+    "collect_descendants_from_map": "tree",
+    "collect_tree_pids": "snapshot",
+    "get_all_stats": "process",
+    "get_children": "process",
+    "get_cpu_time": "process",
+    "get_cpu_time_with_children": "process",
+    "get_disk_io": "process",
+    "get_liveness_info": "process",
+    "get_memory": "process",
+    "get_memory_virtual": "process",
+    "get_ppid": "process",
+    "get_process_comm": "process",
+    "get_process_environ": "process",
+    "get_process_path": "process",
+    "get_start_time": "process",
+    "get_tty": "process",
+    "is_descendant_of": "tree",
+    "list_all_pids": "process",
     "run": "popen",
+    "scan_all_processes": "snapshot",
+    "snapshot_process": "process",
+    "snapshot_tree": "snapshot",
+    "snapshot_tree_from_scan": "snapshot",
     "watch": "follow",
 }
-"""In which module the names are that follow trees over time, and run commands: of no use to a single question."""
+"""In which module each name is that is imported when it is first asked for: most programs ask for few of them."""
+
+_ROOMS = ("engine", "process", "snapshot", "tree")
+"""Modules that are there without being imported, as they have always been."""
 
 
 def __getattr__(name: str) -> object:
     """Those names, imported when one is first asked for."""
-    if name not in _OVER_TIME:
+    if name in _ROOMS:
+        return __import__(f"prock.{name}", fromlist=["__name__"])
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(f"prock.{_OVER_TIME[name]}"), name)
+    value = globals()[name] = getattr(__import__(f"prock.{_MODULES[name]}", fromlist=[name]), name)
     return value
 
 

@@ -131,7 +131,7 @@ class Account:
         if row is not None:
             self._sources.append(Source("root_cpu", "CPU clock", "exact, but for its last scheduler tick"))
             return max(0, row.user_ns + row.system_ns - running.used_before_ns)
-        return None if running.peaks is None else running.peaks.cpu_of(running.pid)
+        return None if running.peaks is None else running.peaks.root_cpu_ns
 
     def _memory(self) -> dict[str, object]:
         running, peaks, waited = self._running, self._running.peaks, self._waited
@@ -143,9 +143,11 @@ class Account:
             )  # fmt: skip
             if footprint is not None:
                 self._sources.append(Source("memory", f"samples, {peaks.footprint.source}", peaks.footprint.bias))
-        if running.is_exact_launch and largest > (rss or 0):  # it was larger for a moment than the tree in any sample
-            footprint = max(footprint or 0, largest)
+        if running.is_exact_launch and largest > (footprint or 0):  # nobody believes in a tree smaller than its process
+            footprint = largest
             bias = "lower bound: of the largest process alone, which samples missed"
+            if largest <= (rss or 0):
+                bias = "estimate: of the largest process, with what it shares with programs outside the tree"
             self._sources[-1 if rss is not None else len(self._sources) :] = [Source("memory", "ru_maxrss", bias)]
         if largest:
             bias = (

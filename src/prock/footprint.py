@@ -30,6 +30,9 @@ UNREAD_SHARE = 0.04
 an error of 2 % at most."""
 LARGE_BYTES = 64 << 20
 """From here on what a process shares with programs outside (libraries: 1 to 3 MiB) is too little to read it for."""
+NOISE_BYTES = 128 << 10
+"""By so much the RSS of a process moves though nothing happens (median; up to 340 KiB on two processors): the kernel
+sums it up for ``statm`` (seen with Linux 6.18), but not for ``stat``, and the engines read now one, now the other."""
 FILLED_BYTES_PER_NS = 16
 """How fast a process can fill pages, at most: huge ones are cleared at about 10 GB/s."""
 
@@ -50,32 +53,34 @@ MANY = 32
 
 REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 BIAS_OF_SHARES = "estimate: as sampled; without what is swapped out"
-BIAS_OF_ONE = "upper bound: counts all of what it shares with programs outside; as sampled"
+BIAS_OF_ONE = "estimate: as sampled; with all that one large process shares with programs outside"
 BIAS_OF_RSS = "upper bound: counts shared pages once for each process"
 BIAS_OF_REFUSED = "upper bound: members that refuse to tell their shares count with all they share"
+BIAS_OF_ENDED = "estimate: members that ended while they were read count with half of their RSS"
 BIAS_OF_GUESS = "estimate: memory grew faster than it could be read"
 
 
 class Footprint:
     """Keeps the footprint of one tree, sample by sample. In bytes; None where no sample knew of memory.
 
-    `take` each sample. `share`: reading takes at most one part in so many of the time, after 100 ms for the beginning,
-    of which a tree with little memory needs little. `always_pss`: read whenever memory may have changed, not only where
+    `take` each sample. `share`: reading takes at most one part in so many of the time, and once 100 ms more, of which
+    a tree with little memory takes little. `always_pss`: read whenever memory may have changed, not only where
     there may be a new peak; within the same share. `clock` and `cpu_clock` are of the calling thread, in ns.
 
     The footprint is the sum of the members' shares (``Pss`` of ``smaps_rollup``). Shared memory and mapped files are in
     it; swapped-out pages, pages of hugetlbfs, and page cache that nobody maps are not. Members are read one after the
-    other, 17 ms a GiB of RSS: who ends meanwhile counts nothing, and its part of what it shared may be missing; what
-    comes to be shared meanwhile may count twice.
+    other, 17 ms a GiB of RSS. Who ends meanwhile counts with half of its RSS, as it may have shared all of it or none.
+    What comes to be shared meanwhile may count twice.
 
-    Cost: nothing but arithmetic, about 1 µs, for a sample without news; else a row (1 µs) and where it must be one read
-    of ``smaps_rollup`` a member.
+    Cost: some 10 µs for a sample without news, whatever the size of the tree; else a row (1 µs) and, where it must be,
+    a read of ``smaps_rollup`` for each member (30 µs and up). Who is read waits meanwhile if it maps or unmaps memory:
+    16 ms for each GiB that it has, and within the same share of the time.
 
     >>> with prock.TreeSampler() as sampler:
     ...     footprint = Footprint(prock.engine.active)
     ...     footprint.take(sampler.sample())
-    >>> 0 < footprint.peak_bytes <= footprint.peak_rss_bytes, footprint.source
-    (True, 'pss')
+    >>> footprint.peak_bytes > 2**20 and footprint.source in ("pss", "rss")
+    True
     """
 
     def __init__(
@@ -114,8 +119,8 @@ class Footprint:
         self._fruitless = 0
         self._patient_until_ns = self._passed_ns = self._dearest_ns = 0
         self._taken_ns: int | None = None
-        self._before = (0, 0)
-        """Sum of RSS and CPU time in the sample before."""
+        self._rss_before = 0
+        """In the sample before."""
         self._read: tuple[int, int, int] | None = None
         """Footprint, sum of RSS and CPU time when it was known last."""
         self._highest_rss = 0
@@ -159,8 +164,8 @@ class Footprint:
         self.peak_rss_bytes = max(rss, self.peak_rss_bytes or 0)
         self._lowest_rss = min(rss, self._lowest_rss)
         if not (self._may_be_news(sample, rss) and self._find(sample, rss, price_ns)):
-            self._guess_it(rss)
-        self._before = (rss, sample.cpu_ns)
+            self._guess_it(rss, sample.process_count * NOISE_BYTES)
+        self._rss_before = rss
         self.cost_ns += self._cpu_clock() - began_ns
 
     @staticmethod
@@ -194,7 +199,7 @@ class Footprint:
         hidden = 0 if sample.process_count == 1 else (sample.cpu_ns - cpu_ns) * FILLED_BYTES_PER_NS
         return min(rss, footprint + rss - self._lowest_rss + hidden)
 
-    def _guess_it(self, rss: int) -> None:
+    def _guess_it(self, rss: int, noise: int) -> None:
         """Without reading: growth as it was, falls in proportion."""
         guess = rss
         if self._read is not None:
@@ -202,7 +207,8 @@ class Footprint:
             if rss < known_rss:
                 guess = footprint * rss // known_rss
             else:
-                guess = max(footprint, min(rss, footprint + int(self._slope * (rss - known_rss))))
+                grown = max(0, rss - known_rss - noise)
+                guess = max(footprint, min(rss, footprint + int(self._slope * grown)))
         self.current_bytes = guess
         if self._guess is None or guess > self._guess[0]:
             self._guess = (guess, rss)
@@ -216,30 +222,31 @@ class Footprint:
             if largest >= LARGE_BYTES and rss - largest <= UNREAD_SHARE * rss:
                 self._know(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)
                 return True
-            if may_read and self._read_shares(sample, rss, rows, price_ns):
+            if may_read and rss and self._read_shares(sample, rss, rows, price_ns):
                 return True
         return False
 
-    def _would_settle(self, rss: int) -> bool:
-        return self._guess is None or rss >= 0.95 * self._guess[1]
+    def _would_settle(self, sample: TreeSample, rss: int) -> bool:
+        """Whether memory is as high as when it was guessed."""
+        return self._guess is None or rss + sample.process_count * NOISE_BYTES >= 0.95 * self._guess[1]
 
     def _may_read(self, sample: TreeSample, rss: int, price_ns: int) -> bool:
-        is_record = rss > NEWS * self._highest_rss
+        is_record = rss > NEWS * self._highest_rss + sample.process_count * NOISE_BYTES
         if not is_record and not self._always and sample.taken_ns < self._patient_until_ns:
             return False
         allowance_ns = self._allowance_ns
-        if self._is_guess and not self._would_settle(rss) and allowance_ns < self._allowed_at_most_ns:
+        if self._is_guess and not self._would_settle(sample, rss) and allowance_ns < self._allowed_at_most_ns:
             return False  # saved for when memory is as high again: else all would go into readings of cheap moments
-        if abs(rss - self._before[0]) > (NEWS - 1) * rss:
+        if abs(rss - self._rss_before) > (NEWS - 1) * rss:
             waited_ns = max(STANDSTILL_NS // 20, sample.taken_ns - self._passed_ns)
             allowance_ns = allowance_ns * min(waited_ns, STANDSTILL_NS) // STANDSTILL_NS
         return price_ns <= allowance_ns
 
     def _read_shares(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], price_ns: int) -> bool:
-        """A pass: the largest members first, until the others hold little. Whether it came to its end."""
+        """A pass: the largest members first, until the others hold little. Whether the footprint is known by it."""
         began_ns, cpu_began_ns = self._clock(), self._cpu_clock()
-        until_ns = began_ns + 4 * price_ns + 20_000_000
-        found = refused = at = 0
+        until_ns = began_ns + 8 * price_ns + 50_000_000
+        found = refused = ended = at = 0
         left = sum(size for size, _ in rows)
         limit = UNREAD_SHARE * left
         complete = True
@@ -253,26 +260,27 @@ class Footprint:
             self.readings += len(shares)
             complete = len(shares) == len(batch)
             for (size, pid), share in zip(batch, shares, strict=False):
-                unknown = self._of_refused(pid, size) if share is None else 0
-                refused += unknown
-                found += unknown if share is None else share
-            limit = UNREAD_SHARE * found
+                if share is not None:
+                    found += share
+                elif self._is_there(pid):
+                    refused += size
+                else:
+                    ended += size
+            limit = UNREAD_SHARE * (found + refused)
         self.passes += 1
         self._pay(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
-        if complete:
-            self._know_shares(sample, rss, found + left // 2, found, refused)
-        return complete
+        if complete and found + refused > 0:
+            self._know_shares(sample, rss, found, refused, ended, left)
+            return True
+        return False
 
-    def _of_refused(self, pid: int, rss: int) -> int:
-        """What counts of a member whose share is not told: nothing where it has ended, else all of its RSS.
-
-        Nor is it told of a process whose main thread has ended while others go on.
-        """
+    def _is_there(self, pid: int) -> bool:
+        """Of a member whose share is not told: as it is refused, or as its main thread has ended while others go on."""
         try:
             info = self._engine.info(pid)
         except REFUSALS:
-            return rss
-        return rss if info is not None and info.is_alive else 0
+            return True
+        return info is not None and info.is_alive
 
     def _pay(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
         """By CPU time; who waits long for a target's lock pays for that, too, so that it does not happen often."""
@@ -284,18 +292,21 @@ class Footprint:
         elif cost_ns > TELLING_NS:
             self._factor = max(factor, (self._factor + factor) / 2)
         self._fruitless += 1  # unless it shows to be otherwise
-        wait_ns = self._share * cost_ns << min(self._fruitless - 1, PATIENCE_LOG2)
+        wait_ns = self._share * cost_ns << min(self._fruitless, PATIENCE_LOG2)
         self._patient_until_ns = sample.taken_ns + wait_ns
         self._passed_ns = sample.taken_ns
 
-    def _know_shares(self, sample: TreeSample, rss: int, footprint: int, found: int, refused: int) -> None:
-        if refused == 0:
+    def _know_shares(self, sample: TreeSample, rss: int, found: int, refused: int, ended: int, left: int) -> None:
+        footprint = found + refused + (ended + left) // 2
+        if found == 0:
+            source, bias = "rss", BIAS_OF_RSS
+        elif refused:
+            source, bias = "mixed", BIAS_OF_REFUSED
+        elif ended > UNREAD_SHARE * found:
+            source, bias = "mixed", BIAS_OF_ENDED
+        else:
             source, bias = "pss", BIAS_OF_SHARES
             self.peak_pss_bytes = max(footprint, self.peak_pss_bytes or 0)
-        elif refused == found:
-            source, bias = "rss", BIAS_OF_RSS
-        else:
-            source, bias = "mixed", BIAS_OF_REFUSED
         if footprint > NEWS * (self._peak or 0):
             self._fruitless = self._patient_until_ns = 0
         self._know(sample, rss, footprint, source, bias)
@@ -308,9 +319,12 @@ class Footprint:
         self._highest_rss = max(rss, self._highest_rss)
         self._lowest_rss = rss
         self.current_bytes = footprint
-        if self._guess is not None:
+        if self._would_settle(sample, rss):
+            self._guess = None
+        elif self._guess is not None:
             guess, guess_rss = self._guess
-            settled = self._would_settle(rss)
-            self._guess = None if settled else (min(guess, footprint + guess_rss - rss), guess_rss)
+            above = guess_rss - rss  # what is shared now need not have been when there was much more
+            again = footprint + int(self._slope * min(above, rss)) + max(0, above - rss)
+            self._guess = (min(guess, again), guess_rss)
         if self._peak is None or footprint > self._peak:
             self._peak, self._peak_source, self._peak_bias = footprint, source, bias

@@ -46,7 +46,8 @@ class Forest:
 
     `sample` answers each root's `TreeSample`. Trees do not overlap: a root that is a member of another root's tree is
     refused with `ValueError`, and one that was there first stays a tree of its own. A tree whose members have all
-    ended stays until it is removed, or its root's pid, given away again, is added anew. Options as of `TreeSampler`.
+    ended stays until it is removed, or its root's pid, given away again, is added anew. Options as of `TreeSampler`;
+    without `scans` the machine is not looked through: for who is told of orphans, and calls `adopt`.
 
     >>> import os
     >>> with Forest([os.getpid()]) as forest:
@@ -64,6 +65,7 @@ class Forest:
         accounting: str = "auto",
         engine: Engine | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
+        scans: bool = True,
     ) -> None:
         if accounting not in ACCOUNTING:
             raise ValueError(f"{accounting!r} is no accounting: choose one of {', '.join(ACCOUNTING)}")
@@ -71,6 +73,7 @@ class Forest:
         self._clock = clock
         self._options = {"memory": memory, "io": io, "pss": pss}
         self._accounting = accounting
+        self._scans = scans
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
         self._keep = self._engine.keep(want, 0)
         self._trees: dict[int, Followed] = {}
@@ -240,6 +243,8 @@ class Forest:
 
     def _verify(self, now_ns: int) -> None:
         """Look through the whole machine for members that nobody's list of children leads to."""
+        if not (self._scans or self._keep.lacks_children):
+            return
         members = sum(len(tree.ledger) for tree in self._trees.values())
         much_churn = self._churn > members // 2 + 16
         wait_ns = max(VERIFY_AFTER_CHURN_NS if much_churn else VERIFY_NS, VERIFY_SHARE * self._verify_cost_ns)

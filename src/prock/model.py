@@ -6,12 +6,11 @@ where the kernel says it, and how the number is biased: *exact*, *lower bound*, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from prock._records import NamedTuple
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypeAlias
 
 CpuPercent: TypeAlias = float

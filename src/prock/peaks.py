@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROWS_EVERY_NS = 1_000_000_000
 """How often rows are asked for, which cost more than the sample itself ..."""
-ROWS_EARLY_NS = 1_000_000_000
+ROWS_EARLY_NS = 300_000_000
 """... but always while the tree is as young as that: short commands are to have some, too."""
 
 
@@ -52,6 +52,8 @@ class Peaks:
         self._rows_ns = 0
         self._keeps_processes = processes
         self._since_birth = since_birth
+        self._root: Identity | None = None
+        self._root_seen: _Seen | None = None
         self._living: dict[Identity, _Seen] = {}
         self._ended: list[tuple[Identity, _Seen]] = []
         self._commands: dict[str, tuple[int, int, int | None]] = {}
@@ -71,6 +73,7 @@ class Peaks:
             self._look_at(sample.members, now_ns)
 
     def _look_at(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
+        self._root = self._root or next((row.identity for row in members), None)
         before, self._living = self._living, {}
         for row in members:
             identity = (row.pid, row.start_ticks)
@@ -79,6 +82,8 @@ class Peaks:
                 existed = self.samples == 1 and not self._since_birth
                 seen = _Seen(row, now_ns, row.cpu_ns if existed else 0)
             self._living[identity] = seen
+            if identity == self._root:
+                self._root_seen = seen
             seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
             rss = row.rss_bytes
             if rss is not None and (seen.peak_rss is None or rss > seen.peak_rss):
@@ -96,14 +101,14 @@ class Peaks:
         commands[seen.comm] = (processes + 1, cpu_ns + seen.cpu_ns, peak)
 
     @property
+    def root_cpu_ns(self) -> int | None:
+        """What the root was last seen to have used."""
+        return None if self._root_seen is None else self._root_seen.cpu_ns
+
+    @property
     def largest_bytes(self) -> int:
         """The largest resident set of one process that was seen."""
         return max((peak for _, _, peak in self.commands().values() if peak is not None), default=0)
-
-    def cpu_of(self, pid: int) -> int | None:
-        """What a process was seen to use, alive or ended; of several of that pid the latest."""
-        found = [seen for identity, seen in (*self._ended, *self._living.items()) if identity[0] == pid]
-        return found[-1].cpu_ns if found else None
 
     def commands(self) -> dict[str, tuple[int, int, int | None]]:
         """Of each name: processes, CPU, and the largest resident set, as far as they were seen."""

@@ -183,10 +183,10 @@ def run(
     """Run a command, wait for it, and answer what it and all that it started have cost.
 
     `args`, `input`, `capture_output`, `timeout`, `check` and all other options as of `subprocess.run`, and as of
-    `Popen` here. `wait_all`: wait until all of the tree has ended. `kill_tree`: end what the command leaves behind.
-    When its time is over, everything is ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is
-    when waiting is interrupted. `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as
-    ``result``.
+    `Popen` here; orphans are reaped where this process has no other thread and no other child. `wait_all`: wait until
+    all of the tree has ended. `kill_tree`: end what the command leaves behind. When its time is over, everything is
+    ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is when waiting is interrupted.
+    `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.
 
     Cost: 1 ms for the launch, 1 ms for the thread that follows it; then as `Popen`.
 

@@ -12,16 +12,16 @@ import time
 
 from prock import engine as engines
 from prock._records import NamedTuple
+from prock.accounting.launched import LaunchedClock, StolenTime, cpus_to_record
 from prock.accounting.waited import Waited
 from prock.engine.launch import Setup, has_native_launcher, launch
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prock.accounting.cgroup import Group
-    from prock.accounting.launched import LaunchedClock, StolenTime
     from prock.accounting.records import TaskRecords
     from prock.engine.launch import Launched, Ready
     from prock.engine.protocol import Engine
@@ -109,15 +109,14 @@ class Running:
         *,
         executable: str | bytes | None = None,
         engine: Engine | None = None,
+        meanwhile: Callable[[], object] = bool,
     ) -> Running:
-        """Start a command.
+        """Start a command. `meanwhile` is called while its process makes itself ready.
 
         Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
         accounting was asked for, other than ``auto``, that can't be had.
         """
         began_ns = time.thread_time_ns()
-        from prock.accounting.records import cpus_to_record
-
         command = [os.fsencode(argument) for argument in args]
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
         self.waited = Waited(self.engine, adopt=options.adopt)
@@ -136,6 +135,7 @@ class Running:
                 cpus=",".join(map(str, cpus)) or ("any" if wanted in ("auto", "perf") else "-"),
                 with_switches=bool(cpus),
                 when_ready=self._when_ready,
+                meanwhile=meanwhile,
                 in_c=self.engine.name == "native",
             )
         except BaseException:
@@ -183,8 +183,6 @@ class Running:
     def _when_ready(self, ready: Ready, events: list[int]) -> None:
         assert self.waited is not None
         if events:
-            from prock.accounting.launched import LaunchedClock, StolenTime
-
             self.records = self._take_records(events)
             self.clock = self.records or LaunchedClock(events, self.engine)
             if self.group is None or ready.group_error:
@@ -202,7 +200,7 @@ class Running:
 
     def _take_records(self, events: list[int]) -> TaskRecords | None:
         """None where no buffers can be had: then they are but a clock."""
-        from prock.accounting.records import TaskRecords, cpus_to_record
+        from prock.accounting.records import TaskRecords
 
         cpus = len(cpus_to_record())
         if not cpus or len(events) not in (cpus, 2 * cpus):
@@ -314,7 +312,7 @@ class Running:
         adopts = self.waited is not None and self.waited.adopts
         accounting = "ledger" if since_birth or self.options.accounting == "ledger" else self.options.accounting
         io = not adopts or os.geteuid() != 0  # of who is waited for, zombies tell it to root
-        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine)
+        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
         try:
             forest.add(self.pid, since_birth=since_birth)
         except BaseException:

@@ -41,3 +41,16 @@ def format_cpu(nanoseconds: int | None) -> str:
         return f"{hours}:{minutes:02d}:{rest:02d}"
     days, hours = divmod(hours, 24)
     return f"{days}d{hours:02d}:{minutes:02d}:{rest:02d}"
+
+
+def format_span(nanoseconds: int | None) -> str:
+    """A time as short as it may be: three figures of what is below a second, then as `format_cpu`.
+
+    >>> format_span(1_234_567), format_span(83_000), format_span(12_345_000_000), format_span(61_500_000_000)
+    ('1.23ms', '0.08ms', '12.345s', '1:01.5')
+    """
+    if nanoseconds is None or nanoseconds >= 1_000_000_000:
+        return format_cpu(nanoseconds)
+    milliseconds = nanoseconds / 1e6
+    digits = 2 if milliseconds < 9.995 else 1 if milliseconds < 99.95 else 0
+    return f"{min(milliseconds, 999):.{digits}f}ms"

@@ -16,7 +16,7 @@ from typing import Any
 NOBODY = 65534
 NO_PID = 2**31 - 1
 """Above the highest pid_max there is: never a process."""
-TIMEOUT_S = 60
+TIMEOUT_S = 20
 """Longer than anything here takes; only for a test run that would hang."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

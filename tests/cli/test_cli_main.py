@@ -22,13 +22,13 @@ from command_line import (
 )
 
 import prock as package
-from prock.cli import COMMANDS, main
+from prock.cli import COMMANDS, OF_THEIR_OWN, main
 from prock.cli.output import Failure
 from prock.cli.values import pid_argument
 
 ENDLESS = {"top": ("--plain", "--count", "1", "--interval", "0.01")}
 """What makes those come to an end that would follow a tree to its own."""
-ALL_PLAIN = [(name, *ENDLESS.get(name, ())) for name in COMMANDS]
+ALL_PLAIN = [(name, *ENDLESS.get(name, ())) for name in COMMANDS if name not in OF_THEIR_OWN]
 ALL_JSON = [(*called, "--json") for called in ALL_PLAIN]
 NOT_PIDS = ["abc", "0", "-5", "1_000", "１２", "1.5", "+3", " 7", "", "2147483648", "9" * 5000, "1\n2", "\x1b[31m"]
 UNWANTED = (

@@ -96,7 +96,7 @@ def test_one_large_process_is_not_read(machine: Machine) -> None:
     footprint = machine.footprint()
     machine.take(footprint, 2)
     assert machine.asked == [] and mib(footprint.peak_bytes) == 101
-    assert footprint.source == "rss" and "upper bound" in footprint.bias and footprint.peak_pss_bytes is None
+    assert footprint.source == "rss" and "outside" in footprint.bias and footprint.peak_pss_bytes is None
     machine.processes[2] = (150, 148)
     machine.take(footprint)
     assert machine.asked == [] and mib(footprint.peak_bytes) == 151
@@ -181,7 +181,7 @@ def test_passes_without_news_come_ever_more_seldom(machine: Machine) -> None:
     assert early <= 6
     spent = footprint.cost_ns
     machine.take(footprint, 500, used_ms=50)
-    assert footprint.passes - early <= 3 and footprint.cost_ns - spent < 50_000 * MS // 1000
+    assert footprint.passes - early <= 3 and footprint.cost_ns - spent < 50 * MS
 
 
 def test_the_share_of_the_time_holds(machine: Machine) -> None:
@@ -250,17 +250,59 @@ def test_a_guess_that_was_wrong_is_dropped(machine: Machine) -> None:
     machine.take(footprint, 2)
     machine.processes = dict.fromkeys(range(1, 5), (1000, 325))
     machine.take(footprint, used_ms=100)
-    assert footprint.source == "mixed" and mib(footprint.peak_bytes) == 4000
+    assert footprint.source == "mixed" and mib(footprint.peak_bytes) == pytest.approx(4000, rel=0.01)
     machine.take(footprint)
     assert footprint.source == "pss" and mib(footprint.peak_bytes) == 1300
 
 
-def test_members_that_end_while_they_are_read_count_nothing(machine: Machine) -> None:
+def test_a_guess_fades_where_shares_turn_out_small(machine: Machine) -> None:
+    """Not read at first, as memory moved; and the sum of RSS is never as high again."""
+    machine.processes = dict.fromkeys(range(1, 301), (2, 0.1))
+    footprint = machine.footprint()
+    machine.take(footprint)
+    assert machine.asked == [] and mib(footprint.peak_bytes) == 600 and footprint.source == "rss"
+    machine.processes = dict.fromkeys(range(1, 301), (1.5, 0.1))
+    machine.take(footprint, 3)
+    assert footprint.source == "mixed" and 30 <= (mib(footprint.peak_bytes) or 0) <= 45
+    machine.processes = dict.fromkeys(range(1, 301), (2, 0.1))
+    machine.take(footprint, 3)
+    assert footprint.source == "pss" and mib(footprint.peak_bytes) == pytest.approx(30, abs=1)
+
+
+def test_noise_of_rss_is_no_record(machine: Machine) -> None:
+    machine.processes = dict.fromkeys(range(1, 301), (0.6, 0.1))
+    footprint = machine.footprint()
+    for i in range(300):
+        machine.processes = dict.fromkeys(range(1, 301), (0.6 + i % 7 * 0.02, 0.1))
+        machine.take(footprint)
+    assert footprint.passes <= 5 and mib(footprint.peak_bytes) == pytest.approx(30, rel=0.05)
+
+
+def test_members_that_end_while_they_are_read(machine: Machine) -> None:
+    """They were there when the sample was taken, and nobody can tell any more what they shared."""
     machine.processes = {1: (100, 100), 2: (90, 90), 3: (80, 80)}
     machine.gone = {2}
     footprint = machine.footprint()
     machine.take(footprint, 2)
-    assert mib(footprint.peak_bytes) == 180 and footprint.source == "pss"
+    assert mib(footprint.peak_bytes) == 225 and footprint.source == "mixed" and "ended" in footprint.bias
+    assert footprint.peak_pss_bytes is None
+    machine.gone = {4}
+    machine.processes = dict.fromkeys((1, 2, 3), (100, 100))
+    machine.processes[4] = (1, 1)
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == pytest.approx(300, abs=1) and footprint.source == "pss"
+
+
+def test_a_tree_that_ends_while_it_is_read(machine: Machine) -> None:
+    """Its RSS is all that is known of it."""
+    machine.processes = {1: (8, 4)}
+    machine.gone = {1}
+    footprint = machine.footprint()
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == 8 and footprint.source == "rss" and footprint.peak_pss_bytes is None
+    machine.processes = {}
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == 8 and footprint.current_bytes == 0
 
 
 def test_members_that_refuse_count_with_their_rss(machine: Machine) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import operator
 import pickle
+import typing
 
 import pytest
 
 import prock
-from prock import CpuTime, DiskIo, Scan
+from prock import CpuTime, DiskIo, Scan, _records
 
 
 def info(**changed: object) -> prock.ProcessInfo:
@@ -31,8 +34,8 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
 def test_rows_are_immutable_hashable_picklable_and_show_themselves(row: tuple[object, ...]) -> None:
-    copy = pickle.loads(pickle.dumps(row))
-    assert copy == row and type(copy) is type(row) and hash(copy) == hash(row)
+    again = pickle.loads(pickle.dumps(row))
+    assert again == row and type(again) is type(row) and hash(again) == hash(row)
     assert type(row).__name__ in repr(row)
     for name in (*getattr(row, "_fields", ()), "vanished"):
         with pytest.raises(AttributeError):
@@ -92,3 +95,45 @@ def test_errors_are_the_builtins_that_callers_expect_and_travel() -> None:
         copy = pickle.loads(pickle.dumps(error))
         assert isinstance(copy, builtin) and isinstance(copy, prock.ProckError)
         assert str(copy) == str(error) and vars(copy) == vars(error)
+
+
+class _Ours(_records.NamedTuple):
+    """A point."""
+
+    x: int
+    y: int = 2
+
+    @property
+    def sum(self) -> int:
+        return self.x + self.y
+
+
+class _Theirs(typing.NamedTuple):
+    """A point."""
+
+    x: int
+    y: int = 2
+
+    @property
+    def sum(self) -> int:
+        return self.x + self.y
+
+
+def test_records_are_the_like_of_named_tuples() -> None:
+    ours, theirs = _Ours(1), _Theirs(1)
+    assert tuple(ours) == ours == (1, 2) and ours.sum == 3
+    assert repr(ours).replace("_Ours", "") == repr(theirs).replace("_Theirs", "")
+    assert ours._asdict() == theirs._asdict() and ours._replace(y=5) == (1, 5) and _Ours._make([3, 4]) == (3, 4)
+    assert copy.copy(ours) == ours and type(copy.deepcopy(ours)) is _Ours
+    for name in ("_fields", "_field_defaults", "__match_args__", "__doc__", "__module__"):
+        assert getattr(_Ours, name) == getattr(_Theirs, name)
+    assert str(inspect.signature(_Ours)) == "(x, y=2)"
+    with pytest.raises(AttributeError):
+        ours.z = 1  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="'z'"):
+        ours._replace(z=1)  # type: ignore[call-arg]
+    for wrong in ([], [1, 2, 3]):
+        with pytest.raises(TypeError):
+            _Ours(*wrong)
+        with pytest.raises(TypeError):
+            _Ours._make(wrong)

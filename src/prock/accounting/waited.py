@@ -3,8 +3,8 @@
 The command's orphans come to this process to be waited for, where it is their subreaper (prctl(2),
 PR_SET_CHILD_SUBREAPER, Linux 3.4). What nobody waits for, as its parent ignores SIGCHLD, is in no such account.
 
-Each is looked at once more as a zombie, before it is reaped: its CPU clock then has its own time, without its
-children's, and ``/proc/PID/io`` what it and those it waited for have read and written. Files of a zombie are root's, so
+Each is looked at once more as a zombie, before it is reaped: ``/proc/PID/io`` then has what it and those it waited for
+have read and written, and the root's CPU clock its own time without its children's. Files of a zombie are root's, so
 the root's is opened while it lives, and another user's orphans are known from samples.
 """
 
@@ -20,7 +20,6 @@ from prock.model import DiskIo
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-    from prock.model import ProcessInfo
 
 ZERO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
@@ -37,9 +36,7 @@ class Reaped(NamedTuple):
     returncode: int
     """As `subprocess.Popen.returncode`."""
     own_ns: int | None
-    """Its own CPU time; None where its clock did not answer."""
-    info: ProcessInfo | None
-    """As a zombie."""
+    """Its own CPU time; None where it is not the root, or its clock did not answer."""
 
 
 class Waited:
@@ -117,21 +114,21 @@ class Waited:
             os.waitid(os.P_PID, self.root_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             _roots.discard(self.root_pid)
-            self.root = Reaped(self.root_pid, 0, None, None)
+            self.root = Reaped(self.root_pid, 0, None)
             self.lost_root = True
 
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
 
     def _reap_one(self, pid: int) -> Reaped | None:
-        own_ns, info, io = self._last_look(pid)
+        own_ns, io = self._last_look(pid)
         try:
             found, status, usage = os.wait4(pid, os.WNOHANG)
         except ChildProcessError:
             found = 0
         if not found:  # another thread was quicker
             return None
-        ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns, info)
+        ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns)
         user_ns, system_ns = round(usage.ru_utime * 1e9), round(usage.ru_stime * 1e9)
         if pid == self.root_pid:
             user_ns, system_ns = _less(user_ns, system_ns, self._used_ns)
@@ -154,17 +151,17 @@ class Waited:
             self.disk_io += io
         return ended
 
-    def _last_look(self, pid: int) -> tuple[int | None, ProcessInfo | None, DiskIo | None]:
-        engine = self._engine
+    def _last_look(self, pid: int) -> tuple[int | None, DiskIo | None]:
+        """The root's own CPU time, and anybody's I/O."""
         try:
-            info = engine.info(pid)
+            own = self._engine.cpu_time(pid) if pid == self.root_pid else None
         except (ProckError, OSError):
-            info = None
+            own = None
         try:
-            io = engine.disk_io(pid)
+            io = self._engine.disk_io(pid)
         except (ProckError, OSError):
             io = self._io_of_root() if pid == self.root_pid else None
-        return None if info is None else info.user_ns + info.system_ns, info, io
+        return None if own is None else own.total_ns, io
 
     def _io_of_root(self) -> DiskIo | None:
         try:

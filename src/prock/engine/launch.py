@@ -82,6 +82,7 @@ def launch(
     cpus: str = "-",
     with_switches: bool = False,
     when_ready: Callable[[Ready, list[int]], None],
+    meanwhile: Callable[[], object] = bool,
     in_c: bool = True,
 ) -> Launched:
     """Execute the first of `files` that can be, with `command` as its arguments.
@@ -89,7 +90,8 @@ def launch(
     `name`: what the program is called in errors. `group`: descriptor of a cgroup's directory, or -1. `cpus`: ``-`` for
     no perf events, ``any`` for one, or numbers with commas between them for one on each of these CPUs, and
     `with_switches` as many more; `when_ready` is told before the command runs, with the descriptors of the events,
-    which are its own from then on; what it raises ends the launch. Raises `OSError` as exec or chdir did.
+    which are its own from then on; what it raises ends the launch. `meanwhile` is called while the process makes itself
+    ready: its first perf event takes up to 3 ms. Raises `OSError` as exec or chdir did.
     """
     ours, theirs = _pair()
     launcher = pid = 0
@@ -103,6 +105,7 @@ def launch(
         argv = [*map(str.encode, setting), setup.cwd, str(len(files)).encode(), *files, *command]
         launcher = _spawn(argv, name, setup, theirs.fileno(), group, in_c)
         theirs.close()
+        meanwhile()
         launched = _converse(ours, name, setup, when_ready)
         pid = launched.pid
         return launched

@@ -1,0 +1,149 @@
+"""Where the account of a run goes: places that are looked at before the command runs, and written when it has ended.
+
+A mistyped directory must not cost an hour. A regular file with a document is replaced in one step, so that nobody reads
+half of it; what is no regular file (a pipe, a device, a descriptor that the shell has opened) is written as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from prock.cli.output import Failure
+from prock.cli.text import escape
+
+TYPE_CHECKING = False  # see prock/_records.py
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+TROUBLE = 125
+"""Exit code where prock itself fails: what timeout(1), env(1) and GNU time use."""
+_OPEN = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+def keep_low_descriptors_free() -> None:
+    """Of those of 0, 1 and 2 that are closed, none becomes prock's own.
+
+    Else a report might be written into it. The command finds them closed, as these are closed by its execution.
+    """
+    try:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+    except OSError:  # without /dev
+        return
+    os.close(descriptor)
+
+
+class Place:
+    """A file to be written after the run. Raises `Failure` where that can be seen not to be possible."""
+
+    def __init__(self, path: str, *, append: bool = False, whole: bool = False) -> None:
+        self.path = path
+        self._append = append
+        self._whole = whole
+        """Whether nobody may see a part of it."""
+        self._is_shared = False
+        """Whether others write into it, too."""
+        self._descriptor: int | None = None
+        try:
+            self._prepare()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in it
+            self._fail(error)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self._descriptor is not None and os.isatty(self._descriptor)
+
+    def _prepare(self) -> None:
+        number = _OPEN.get(self.path)
+        if number is None and self.path.startswith("/dev/fd/") and self.path[8:].isdigit():
+            number = int(self.path[8:])
+        if number is not None:
+            import fcntl
+
+            self._is_shared = True
+            if not os.get_inheritable(number):  # one of `keep_low_descriptors_free`, or prock's own
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            # Not opened anew: then it would have a position of its own, and overwrite what the command writes.
+            self._descriptor = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+            return
+        if not self.path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        try:
+            mode = os.stat(self.path).st_mode
+        except FileNotFoundError:
+            mode = None
+        if mode is not None and stat.S_ISFIFO(mode):  # to open it waits for a reader: later
+            _check(self.path, os.W_OK)
+        elif self._whole and (mode is None or stat.S_ISREG(mode)):
+            real = os.path.realpath(self.path)
+            os.stat(os.path.dirname(real))
+            _check(os.path.dirname(real), os.W_OK | os.X_OK)
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._append else 0)
+            self._descriptor = os.open(self.path, flags, 0o666)
+
+    def write(self, text: str) -> None:
+        """All of it, or `Failure`."""
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            if self._descriptor is None and self._whole and not _is_fifo(self.path):
+                self._replace(data)
+                return
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # fails where nobody reads it
+                os.set_blocking(self._descriptor, True)
+            elif not self._is_shared and not self._append and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                os.ftruncate(self._descriptor, 0)
+            _write_all(self._descriptor, data)
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _replace(self, data: bytes) -> None:
+        real = os.path.realpath(self.path)
+        beside = os.path.join(os.path.dirname(real), f".prock-{os.getpid()}.tmp")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            try:
+                os.fchmod(descriptor, stat.S_IMODE(os.stat(real).st_mode))
+            except OSError:  # there is none yet, or a file system without modes
+                pass
+            _write_all(descriptor, data)
+            os.close(descriptor)
+            descriptor = -1
+            os.replace(beside, real)
+        except BaseException:
+            if descriptor >= 0:
+                os.close(descriptor)
+            os.unlink(beside)
+            raise
+
+    def _fail(self, error: Exception) -> NoReturn:
+        reason = getattr(error, "strerror", None) or str(error)
+        where = "standard output" if self.path == "-" else escape(self.path)
+        raise Failure(f"cannot write {where}: {reason}", TROUBLE) from None
+
+
+def _check(path: str, mode: int) -> None:
+    """With the rights that a write would have."""
+    effective = os.access in os.supports_effective_ids
+    if not os.access(path, mode, effective_ids=effective):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _is_fifo(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,118 @@
+"""The two readers of the options of ``prock run``: the quick one understands nothing that argparse does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prock.cli.options import ATTACH, RUN, Incomprehensible, Settings, build_parser, parse, read
+from prock.cli.output import Failure
+
+HELP = {"name": "run", "usage": "prock run", "summary": "run", "epilog": "end"}
+OPTIONS = [option for group in RUN.values() for option in group]
+FLAGS = [flag for flags, _ in OPTIONS for flag in flags]
+SHORT = "".join(flag[1] for flag in FLAGS if len(flag) == 2)
+VALUES = ["1", "0.5", "2m", "auto", "cgroup", "a=b", "-", "", "file", "-1", "--", "-q", "100M", "nan", "ls", "=", "a b"]
+
+words = st.one_of(
+    st.sampled_from(FLAGS),
+    st.sampled_from(VALUES),
+    st.builds("{}={}".format, st.sampled_from(FLAGS), st.sampled_from(VALUES)),
+    st.builds("{}{}".format, st.sampled_from(FLAGS), st.sampled_from(VALUES)),
+    st.builds("-{}".format, st.text(SHORT + "hx5=", min_size=1, max_size=4)),
+)
+
+
+@given(st.lists(words, max_size=8))
+def test_both_readers_agree(arguments: list[str]) -> None:
+    try:
+        settings, command = read(iter(arguments), RUN)
+    except (Incomprehensible, Failure):
+        return
+    options = arguments[: len(arguments) - len(command)]
+    if options and options[-1] == "--":
+        options.pop()
+    theirs = build_parser(RUN, **HELP).parse_args(options)
+    assert vars(settings) == vars(theirs)
+
+
+@given(st.lists(words, max_size=8))
+def test_whatever_is_said_is_understood_or_refused_in_one_line(arguments: list[str]) -> None:
+    failure: BaseException | None = None
+    try:
+        parse(arguments, RUN, **HELP)
+    except (Failure, SystemExit) as caught:
+        failure = caught
+    if isinstance(failure, SystemExit):
+        assert failure.code == 0
+    if isinstance(failure, Failure):
+        assert failure.exit_code == 2
+        assert str(failure).isprintable()
+
+
+def given_words(*arguments: str) -> tuple[dict[str, Any], list[str]]:
+    settings, command = parse(arguments, RUN, **HELP)
+    usual = vars(Settings(RUN))
+    return {name: value for name, value in vars(settings).items() if value != usual[name]}, command
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "command"),
+    [
+        ("ls -q", {}, ["ls", "-q"]),
+        ("-q ls -v", {"quiet": True}, ["ls", "-v"]),
+        ("-- -q", {}, ["-q"]),
+        ("-q -- --json", {"quiet": True}, ["--json"]),
+        ("-vvq ls", {"verbose": 2, "quiet": True}, ["ls"]),
+        ("-r5 ls", {"repeat": 5}, ["ls"]),
+        ("-vr 5 ls", {"verbose": 1, "repeat": 5}, ["ls"]),
+        ("--json - ls", {"json": "-"}, ["ls"]),
+        ("--json=a=b ls", {"json": "a=b"}, ["ls"]),
+        ("--label a=b --label c=d ls", {"labels": [("a", "b"), ("c", "d")]}, ["ls"]),
+        ("-t 2m --max-memory 1.5G ls", {"timeout": 120.0, "max_memory": 3 * 2**29}, ["ls"]),
+        ("--no-progress ls", {"progress": False}, ["ls"]),
+        ("ls -- x", {}, ["ls", "--", "x"]),
+        ("-", {}, ["-"]),
+        ("--accounting perf ls", {"accounting": "perf"}, ["ls"]),
+    ],
+)
+def test_lines(line: str, changed: dict[str, Any], command: list[str]) -> None:
+    assert given_words(*line.split()) == (changed, command)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--nonsense ls",
+        "--js x ls",
+        "-x ls",
+        "--json",
+        "--quiet=1 ls",
+        "--timeout soon ls",
+        "--timeout -1 ls",
+        "--timeout 1_0 ls",
+        "--max-memory 1X ls",
+        "--label novalue ls",
+        "--accounting guess ls",
+        "--repeat -1 ls",
+        "--interval 0 ls",
+        "-o -q ls",
+    ],
+)
+def test_what_is_refused(line: str) -> None:
+    with pytest.raises(Failure) as caught:
+        given_words(*line.split())
+    assert caught.value.exit_code == 2
+
+
+def test_what_follows_a_mistake_is_not_judged() -> None:
+    with pytest.raises(Failure, match=r"^unrecognized arguments: --nonsense \(see"):
+        given_words("--nonsense", "ls", "-l")
+
+
+def test_attaching_ends_nothing() -> None:
+    flags = {flag for group in ATTACH.values() for flags, _ in group for flag in flags}
+    assert not flags & {"--timeout", "--kill-tree", "--repeat", "--max-cpu"}

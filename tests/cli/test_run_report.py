@@ -1,0 +1,224 @@
+"""The report of ``prock run``, of runs that are made up: texts as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from made_up_runs import MIB, MS, S, result, survivors
+
+from prock.cli import budget, repeat
+from prock.cli.options import RUN, Settings
+from prock.cli.report import Style, ending, headline, page, quote, truth
+from prock.result import ProcessUsage, RunResult, Source
+
+PLAIN = Style()
+HOSTILE = "a\n\x1b[31mb\u202e\udcff"
+SAFE = r"a\n\x1b[31mb\u202e\xff"
+
+
+def text(made: RunResult, style: Style = PLAIN) -> str:
+    return "\n".join(page(made, style))
+
+
+def test_a_report() -> None:
+    assert (
+        text(result())
+        == """\
+prock: make -j2: exit code 0
+  time    12.413s elapsed, 21.370s CPU (user 18.900s, system 2.470s), 1.72 cores busy
+  memory  812M at the peak of the whole tree, 340M the largest process
+  disk    17.0M read, 256M written, 3 major faults
+  tree    412 processes, at most 9 at once, with 12 threads
+  truth   CPU exact (cgroup); memory lower bound: looked at least every 0.1s (samples)
+          prock itself used 93.0ms CPU"""
+    )
+
+
+def test_a_report_of_what_is_not_known() -> None:
+    unknown: dict[str, Any] = dict.fromkeys(
+        "returncode cpu_ns user_ns system_ns peak_footprint_bytes peak_rss_bytes largest_process_bytes disk_io "
+        "major_faults processes_started peak_processes peak_threads".split()
+    )
+    made = result(**unknown, commands=(), sources=(), missing=("Nobody was there to look.",))
+    assert (
+        text(made)
+        == """\
+prock: make -j2: exit code unknown
+  time    12.413s elapsed, CPU unknown
+  memory  peak unknown
+  disk    unknown
+  tree    number of processes unknown
+  truth   Nobody was there to look.
+          prock itself used 93.0ms CPU"""
+    )
+
+
+def test_survivors_are_named_but_not_all() -> None:
+    lines = page(result(survivors=survivors(7)), PLAIN)
+    assert lines[5:12] == [
+        "  left    7 processes still running, 21.0ms CPU so far",
+        "          106 daemon6: 6.00ms, 6.0M",
+        "          105 daemon5: 5.00ms, 5.0M",
+        "          104 daemon4: 4.00ms, 4.0M",
+        "          103 daemon3: 3.00ms, 3.0M",
+        "          102 daemon2: 2.00ms, 2.0M",
+        "          and 2 more",
+    ]
+    assert "          100 daemon0: 0.00ms" in page(result(survivors=survivors(7)), Style(verbose=2))
+
+
+def test_the_long_form() -> None:
+    lines = page(result(), Style(verbose=1))
+    assert (
+        "\n".join(lines[7:])
+        == """\
+  by command
+        CPU  PROCESSES  PEAK RSS  COMMAND
+    18.000s        200      340M  cc1
+     3.00ms         12         -  sh
+  by process
+     PID  PPID   BEGAN    ENDED     CPU  PEAK RSS  COMMAND
+    4711  4000  0.00ms  12.400s   812ms     30.0M  make
+    4712     -   100ms        -  2.000s         -  cc1
+  figures
+    123,456  minor faults
+          3  major faults
+      1,234  voluntary switches
+         56  involuntary switches
+        430  threads started
+       1.1G  sum of resident sets
+       1.3G  peak of the cgroup, page cache included
+      812ms  CPU of the root alone
+       900M  read by calls
+       300M  written by calls
+        124  looks at the tree
+      103ms  longest time between two
+  CPU by source
+        CPU  RATIO  BY
+    21.370s  1.000  cgroup (taken)
+    21.301s  0.997  perf
+  where the figures come from
+    cpu     cgroup   exact
+    memory  samples  lower bound: looked at least every 0.1s"""
+    )
+
+
+def test_rows_are_limited_unless_everything_is_asked_for() -> None:
+    rows = tuple(ProcessUsage(pid, 1, f"p{pid}", pid * MS, None, 0, None) for pid in range(1, 31))
+    short = text(result(processes=rows), Style(verbose=1))
+    assert "and 20 more (-vv: all)" in short
+    assert " p30" in short and " p1\n" not in short
+    assert " p1\n" in text(result(processes=rows), Style(verbose=2))
+
+
+def test_verify_compares_the_sources_alone() -> None:
+    lines = page(result(), Style(verify=True))
+    assert lines[7:] == [
+        "  CPU by source",
+        "        CPU  RATIO  BY",
+        "    21.370s  1.000  cgroup (taken)",
+        "    21.301s  0.997  perf",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"returncode": 3}, "exit code 3"),
+        ({"returncode": -11}, "killed by SIGSEGV"),
+        ({"returncode": -15, "timed_out": True}, "its time was over, killed by SIGTERM"),
+        ({"returncode": None}, "exit code unknown"),
+        ({"returncode": None, "args": ()}, "has ended"),
+        ({"returncode": None, "survivors": survivors(1), "pid": 100}, "still running"),
+    ],
+)
+def test_how_it_ended(changed: dict[str, Any], words: str) -> None:
+    assert ending(result(**changed)) == words
+
+
+def test_labels_are_in_the_headline() -> None:
+    made = result(labels=(("branch", "main"), ("job", "7")))
+    assert headline(made, PLAIN) == "prock: make -j2: exit code 0 [branch=main] [job=7]"
+
+
+def test_long_commands_are_cut() -> None:
+    first = headline(result(args=("echo", "x" * 500)), PLAIN)
+    assert first.endswith("...: exit code 0") and len(first) < 150
+
+
+def test_only_colours_differ_on_a_terminal() -> None:
+    from command_line import COLOUR
+
+    made = result(returncode=1, survivors=survivors(2))
+    coloured = text(made, Style(colour=True, verbose=1))
+    assert "\x1b[31m" in coloured
+    assert COLOUR.sub("", coloured) == text(made, Style(verbose=1))
+
+
+@pytest.mark.parametrize("style", [PLAIN, Style(verbose=2, verify=True)])
+def test_nothing_that_strangers_chose_breaks_a_line(style: Style) -> None:
+    made = result(
+        args=(HOSTILE,),
+        labels=((HOSTILE, HOSTILE),),
+        commands=tuple(usage._replace(comm=HOSTILE) for usage in result().commands),
+        processes=tuple(usage._replace(comm=HOSTILE) for usage in result().processes),
+        survivors=tuple(survivor._replace(comm=HOSTILE) for survivor in survivors(3)),
+        missing=(HOSTILE,),
+        sources=(Source("cpu", HOSTILE, HOSTILE), Source("memory", "samples", "exact")),
+    )
+    lines = page(made, style)
+    assert all(line.isprintable() for line in lines)
+    assert sum(SAFE in line for line in lines) >= 6
+    assert all(line.isprintable() for line in repeat.page([made, made], 2, style))
+
+
+def test_arguments_are_quoted_as_one_would_type_them() -> None:
+    assert quote(["sh", "-c", "it's 1 < 2", "", "a=b"]) == "sh -c 'it'\\''s 1 < 2' '' a=b"
+
+
+def test_long_sources_have_lines_of_their_own() -> None:
+    long = "estimate: " + "in many words " * 8
+    lines = truth(result(sources=(Source("cpu", "cgroup", "exact"), Source("memory", "samples", long))))
+    assert len(lines) == 3 and lines[0] == "CPU exact (cgroup);"
+
+
+def test_several_runs() -> None:
+    runs = [result(wall_ns=wall * S, returncode=code) for wall, code in ((1, 0), (2, 3), (3, 4))]
+    lines = repeat.page(runs, 5, PLAIN)
+    assert lines[:3] == [
+        "prock: make -j2: 3 of 5 runs, 2 failed (the first, number 2, with exit code 3)",
+        "     MEAN  SPREAD             MIN      MAX  FIGURE",
+        "   2.000s  1.000s  50.0%   1.000s   3.000s  elapsed",
+    ]
+    assert "     812M      0B   0.0%     812M     812M  peak of the tree" in lines
+
+
+def test_runs_of_which_some_know_more() -> None:
+    spreads = repeat.summarise([result(cpu_ns=None), result(cpu_ns=4), result(cpu_ns=8)])
+    assert spreads["cpu_ns"] == repeat.Spread(2, 6.0, 8**0.5, 4, 8)
+    assert "cpu_ns" not in repeat.summarise([result(cpu_ns=None)])
+    assert repeat.summarise([result()])["cpu_ns"].stdev is None
+
+
+def _budget(**limits: Any) -> list[str]:
+    settings = Settings(RUN)
+    vars(settings).update(limits)
+    return budget.exceeded([result(), result(peak_footprint_bytes=900 * MIB)], settings)
+
+
+def test_budgets() -> None:
+    assert _budget() == []
+    assert _budget(max_cpu=22.0, max_memory=900 * MIB, max_wall=12.413) == []
+    assert _budget(max_cpu=21.0, max_memory=850 * MIB, max_wall=12.4) == [
+        "CPU time 21.370s is above 21.000s",
+        "peak memory 900M is above 850M",
+        "elapsed time 12.413s is above 12.400s",
+    ]
+
+
+def test_what_is_unknown_is_above_its_budget() -> None:
+    settings = Settings(RUN)
+    settings.max_memory = 2**40
+    said = budget.exceeded([result(peak_footprint_bytes=None)], settings)
+    assert said == ["peak memory is unknown, 1.0T allowed"]
