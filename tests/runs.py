@@ -135,6 +135,13 @@ def state_of(pid: int) -> str:
         return ""
 
 
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def until(happened: Callable[[], Any]) -> Any:
     """The first true answer."""
     while not (answer := happened()):
@@ -144,6 +151,16 @@ def until(happened: Callable[[], Any]) -> Any:
 
 def has_ended(pid: int) -> bool:
     return state_of(pid) in ("", "Z", "X")
+
+
+@contextmanager
+def opened(command: list[str], **options: Any) -> Iterator[prock.Popen]:
+    """Whose tree ends with the block, whatever happens in it."""
+    with prock.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill_tree(0)
 
 
 def drive(running: Running, *, whole_tree: bool = False) -> None:

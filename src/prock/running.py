@@ -242,7 +242,8 @@ class Running:
     @property
     def is_over(self) -> bool:
         """Whether nothing of the tree is left."""
-        return self._root_gone and not any(info.is_alive for info in self.members())
+        noticed = self._root_gone or self.waited is None
+        return noticed and not any(info.is_alive for info in self.members())
 
     def step(self) -> None:
         """Do what is due: reap who has ended, look at the tree. Cheap where nothing is."""
@@ -277,10 +278,20 @@ class Running:
             sample = self.forest.sample(due_ns=self._sample_due_ns)[self.pid]
             self.peaks.take(sample)
             took_ns = sample.cost_ns
-            if self.waited is None and not self._root_gone and not self.forest.tree(self.pid).root_lives:
+            if self.waited is None and not self._root_gone and not self._attached_root_lives(self.forest):
                 self._root_gone = True
                 self.ended_ns = now_ns
         self._plan(took_ns)
+
+    def _attached_root_lives(self, forest: Forest) -> bool:
+        """A zombie has ended, however long its parent takes to wait for it."""
+        if not forest.tree(self.pid).root_lives:
+            return False
+        try:
+            info = self.engine.info(self.pid)
+        except ProckError:
+            return True
+        return info is not None and info.is_alive
 
     def _plan(self, took_ns: int) -> None:
         """The next sample: on the grid of the ones before, unless its time has passed."""
@@ -290,8 +301,9 @@ class Running:
             longest = max(round(INTERVAL_S * 1e9), min(took_ns * SAMPLING_SHARE, LONGEST_INTERVAL_NS))
         self._wait_ns = min(2 * self._wait_ns, longest)
         now_ns = time.monotonic_ns()
+        was_due = self._sample_due_ns <= now_ns
         self._sample_due_ns += self._wait_ns
-        if self._sample_due_ns <= now_ns:
+        if not was_due or self._sample_due_ns <= now_ns:
             self._sample_due_ns = now_ns + self._wait_ns
 
     def _open_forest(self, *, since_birth: bool) -> None:
@@ -349,19 +361,18 @@ class Running:
 
     def signal_tree(self, number: int) -> int:
         """Send a signal to every member once; answers to how many it went."""
-        from signal import SIGKILL, Signals
-
+        from prock._signals import kernel
         from prock.signals import NotSent, send
 
         sent = 0
         for row in self.members():
             if row.is_alive:
                 try:
-                    send(row.identity, Signals(number))
+                    send(row.identity, number)
                     sent += 1
                 except NotSent:  # it has ended, or is another user's
                     continue
-        if number == SIGKILL and self.group is not None:
+        if number == kernel.SIGKILL and self.group is not None:
             self.group.kill()
         return sent
 

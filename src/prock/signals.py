@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 
+from prock._signals import name
 from prock.process import get_liveness_info
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -29,7 +30,7 @@ class NotSent(Exception):
     """Why not, for people."""
 
 
-def send(identity: Identity, number: signal.Signals) -> None:
+def send(identity: Identity, number: int) -> None:
     """Raises `NotSent`. No second way by pid alone: between a look at it and the signal it can change hands."""
     pid, _ = identity
     try:
@@ -38,7 +39,7 @@ def send(identity: Identity, number: signal.Signals) -> None:
         raise NotSent(f"process {pid} has ended") from None
     except OSError as error:
         reason = "this kernel has no pidfd (Linux 5.3)" if error.errno == errno.ENOSYS else error.strerror
-        raise NotSent(f"{number.name} not sent to {pid}: {reason}") from None
+        raise NotSent(f"{name(number)} not sent to {pid}: {reason}") from None
     try:
         # The descriptor holds on to whoever had the pid; only then to ask who it was leaves no gap.
         liveness = get_liveness_info(pid)
@@ -50,8 +51,8 @@ def send(identity: Identity, number: signal.Signals) -> None:
     except ProcessLookupError:
         raise NotSent(f"process {pid} has ended") from None
     except PermissionError:  # of AccessDenied, too
-        raise NotSent(f"{number.name} refused: process {pid} is another user's") from None
+        raise NotSent(f"{name(number)} refused: process {pid} is another user's") from None
     except OSError as error:
-        raise NotSent(f"{number.name} not sent to {pid}: {error.strerror}") from None
+        raise NotSent(f"{name(number)} not sent to {pid}: {error.strerror}") from None
     finally:
         os.close(descriptor)

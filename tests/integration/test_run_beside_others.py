@@ -17,7 +17,19 @@ import pytest
 from elsewhere import in_child
 from following import open_descriptors
 from processes import descendants
-from runs import PYTHON, children_of, groups, has_ended, needs_filters, python, refuse, signal_handler, state_of, until
+from runs import (
+    PYTHON,
+    children_of,
+    groups,
+    has_ended,
+    name_of,
+    needs_filters,
+    python,
+    refuse,
+    signal_handler,
+    state_of,
+    until,
+)
 
 import prock
 
@@ -182,9 +194,11 @@ def test_one_that_is_dropped_while_it_runs() -> None:
         reader, writer = os.pipe()
         process: Any = prock.Popen(CAT, stdin=reader, stdout=subprocess.DEVNULL)
         pid = process.pid
+        processes = [process]
+        del process
         with pytest.warns(ResourceWarning, match=f"{pid} is still running"):
-            del process
-            gc.collect()
+            processes.clear()
+        gc.collect()
         os.close(reader)
         os.close(writer)
         until(lambda: not state_of(pid))
@@ -309,7 +323,7 @@ def test_arun_that_is_cancelled() -> None:
             task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(answer) for answer in answers} == {asyncio.CancelledError}
-        assert not any("sleep" in open(f"/proc/{pid}/comm").read() for pid in children_of(os.getpid()))
+        assert not any(name_of(pid) == "sleep" for pid in children_of(os.getpid()))
         os.close(reader)
         os.close(writer)
 
