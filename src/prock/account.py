@@ -56,7 +56,8 @@ class Account:
     def result(self, *, timed_out: bool) -> RunResult:
         running, waited = self._running, self._waited
         root = None if waited is None or waited.lost_root else waited.root
-        self._missing += [f"Not used: {reason}." for reason in running.refusals if running.options.accounting == "auto"]
+        if running.options.accounting == "auto":
+            self._missing += [f"Not used: {reason}." for reason in running.sources.refusals]
         if waited is not None and waited.lost_root:
             self._missing.append(LOST_ROOT)
         figures = {**self._cpu(), **self._memory(), **self._io(), **self._faults(), **self._processes()}
@@ -78,7 +79,8 @@ class Account:
     def _cpu(self) -> dict[str, object]:
         running = self._running
         used_ns = running.used_before_ns
-        group = None if running.group is None else _less(running.group.cpu_time(), used_ns - running.outside_ns)
+        sources = running.sources
+        group = None if sources.group is None else _less(sources.group.cpu_time(), used_ns - sources.outside_ns)
         tree = None if running.forest is None else running.forest.tree(running.pid)
         launched = self._waited is not None
         by_events = tree is not None and tree.events is not None
@@ -89,9 +91,9 @@ class Account:
                 perf_ns=tree.cpu_ns
                 if tree and by_events
                 else None
-                if running.clock is None
-                else running.clock.total_ns(),
-                stolen=0.0 if running.stolen is None else running.stolen.share(),
+                if running.sources.clock is None
+                else running.sources.clock.total_ns(),
+                stolen=0.0 if running.sources.stolen is None else running.sources.stolen.share(),
                 waited=self._waited_for(),
                 adopts=self._waited is not None and self._waited.adopts,
                 ledger_ns=None if tree is None or by_events else max(0, tree.cpu_ns - (used_ns if launched else 0)),
@@ -159,7 +161,7 @@ class Account:
         elif peaks is not None and peaks.largest_bytes:
             largest = peaks.largest_bytes
             self._sources.append(Source("largest_process", "samples", "lower bound: as sampled"))
-        group_peak = None if running.group is None else running.group.peak_memory()
+        group_peak = None if running.sources.group is None else running.sources.group.peak_memory()
         if group_peak is not None:
             self._sources.append(Source("cgroup_peak", "memory.peak", "exact; page cache and kernel memory included"))
         return {
@@ -218,7 +220,8 @@ class Account:
         from prock.peaks import usage_by_command, with_records  # here, as a short command has no samples
 
         running, peaks = self._running, self._running.peaks
-        records = running.records if running.records is not None and running.records.started else None
+        records = running.sources.records
+        records = records if records is not None and records.started else None
         seen = {} if peaks is None else peaks.commands()
         rows = peaks.processes() if peaks is not None and running.options.processes else []
         if records is not None:

@@ -12,7 +12,7 @@ import time
 
 from prock import engine as engines
 from prock._records import NamedTuple
-from prock.accounting.launched import LaunchedClock, StolenTime, cpus_to_record
+from prock.accounting.sources import Sources
 from prock.accounting.waited import Waited
 from prock.engine.launch import Setup, has_native_launcher, launch
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
@@ -21,8 +21,6 @@ TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from prock.accounting.cgroup import Group
-    from prock.accounting.records import TaskRecords
     from prock.engine.launch import Launched, Ready
     from prock.engine.protocol import Engine
     from prock.forest import Forest
@@ -79,21 +77,14 @@ class Running:
         self.options = options
         self.args = tuple(args)
         self.pid = 0
-        self.group: Group | None = None
-        self.clock: LaunchedClock | TaskRecords | None = None
-        self.records: TaskRecords | None = None
-        self.stolen: StolenTime | None = None
+        self.sources = Sources(engine, options.accounting, keep_processes=options.processes)
         self.waited: Waited | None = None
         self.forest: Forest | None = None
         self.peaks: Peaks | None = None
-        self.refusals: list[str] = []
-        """Sources that were wanted and can't be had, and why."""
         self.started_at = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
         self.used_before_ns = 0
-        """What the root had used before it was counted ..."""
-        self.outside_ns = 0
-        """... and of it what is not in the cgroup's account."""
+        """What the root had used before it was counted."""
         self.cost_ns = 0
         """CPU time of the calling threads."""
         self._sample_due_ns = 0
@@ -120,20 +111,18 @@ class Running:
         command = [os.fsencode(argument) for argument in args]
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
         self.waited = Waited(self.engine, adopt=options.adopt)
-        wanted = options.accounting
+        sources = self.sources
         try:
-            if wanted in ("auto", "cgroup"):
-                self._open_group()
+            sources.open_group()
             name = os.fsencode(executable) if executable is not None else command[0]
-            cpus = cpus_to_record() if wanted in ("auto", "perf") else []
             launched = launch(
                 command,
                 _files(name, setup.env),
                 setup,
                 name=name,
-                group=-1 if self.group is None else self.group.directory,
-                cpus=",".join(map(str, cpus)) or ("any" if wanted in ("auto", "perf") else "-"),
-                with_switches=bool(cpus),
+                group=sources.directory,
+                cpus=sources.cpus,
+                with_switches=sources.with_switches,
                 when_ready=self._when_ready,
                 meanwhile=meanwhile,
                 in_c=self.engine.name == "native",
@@ -170,55 +159,15 @@ class Running:
         self._sample_due_ns = self.due_ns = self.began_ns
         return self
 
-    def _open_group(self) -> None:
-        from prock.accounting.cgroup import Group
-
-        try:
-            self.group = Group(self.engine)
-        except NotSupported as reason:
-            if self.options.accounting == "cgroup":
-                raise
-            self.refusals.append(reason.what)
-
     def _when_ready(self, ready: Ready, events: list[int]) -> None:
         assert self.waited is not None
-        if events:
-            self.records = self._take_records(events)
-            self.clock = self.records or LaunchedClock(events, self.engine)
-            if self.group is None or ready.group_error:
-                self.stolen = StolenTime(self.engine.root)
-        if ready.group_error:
-            self._lose("cgroup", f"cgroup v2: it can't be entered ({os.strerror(ready.group_error)})")
-        if ready.perf_error:
-            self._lose("perf", f"perf events ({os.strerror(ready.perf_error)})")
-        self.used_before_ns, self.outside_ns = ready.used_ns, ready.outside_ns
+        self.sources.take(ready, events)
+        self.used_before_ns = ready.used_ns
         try:
             io = self.engine.disk_io(ready.pid)
         except (ProckError, OSError):
             io = None
         self.waited.begins(ready.pid, ready.used_ns, io)
-
-    def _take_records(self, events: list[int]) -> TaskRecords | None:
-        """None where no buffers can be had: then they are but a clock."""
-        from prock.accounting.records import TaskRecords
-
-        cpus = len(cpus_to_record())
-        if not cpus or len(events) not in (cpus, 2 * cpus):
-            return None
-        keep = self.options.processes
-        try:
-            return TaskRecords(events[:cpus], self.engine, switches=events[cpus:], keep_processes=keep)
-        except (AccessDenied, NotSupported, OutOfDescriptors) as error:
-            self.refusals.append(f"records of processes ({error})")
-            return None
-
-    def _lose(self, accounting: str, reason: str) -> None:
-        if self.options.accounting == accounting:
-            raise NotSupported(reason)
-        self.refusals.append(reason)
-        if accounting == "cgroup" and self.group is not None:
-            self.group.close()
-            self.group = None
 
     def _begins(self, launched: Launched) -> None:
         self.pid = launched.pid
@@ -257,8 +206,8 @@ class Running:
         if now_ns >= self._sample_due_ns:
             self.sample()
         self.due_ns = self._sample_due_ns
-        if self.records is not None:
-            self.records.drain()
+        if self.sources.records is not None:
+            self.sources.records.drain()
             self.due_ns = min(self.due_ns, now_ns + DRAIN_NS)
         self.cost_ns += time.thread_time_ns() - began_ns
 
@@ -344,8 +293,8 @@ class Running:
             for root in roots:
                 found = self.engine.tree(root, 0)
                 pids.update((row.pid, None) for row in (found[0] if found else ()))
-        if self.group is not None:
-            pids.update((pid, None) for pid in self.group.pids())
+        if self.sources.group is not None:
+            pids.update((pid, None) for pid in self.sources.group.pids())
         if self.forest is not None and not (self.waited is not None and self.waited.adopts):
             sample = self.forest.sample()[self.pid]
             pids.update((row.pid, None) for row in sample.members)
@@ -372,20 +321,17 @@ class Running:
                     sent += 1
                 except NotSent:  # it has ended, or is another user's
                     continue
-        if number == kernel.SIGKILL and self.group is not None:
-            self.group.kill()
+        if number == kernel.SIGKILL and self.sources.group is not None:
+            self.sources.group.kill()
         return sent
 
     def status(self) -> Status:
         """As of the latest sample."""
         peaks = self.peaks
         tree = self.forest.tree(self.pid) if self.forest is not None else None
-        if self.group is not None:
-            cpu_ns: int | None = self.group.cpu_time().total_ns
-        elif self.clock is not None:
-            cpu_ns = self.clock.total_ns()
-        else:
-            cpu_ns = None if tree is None else tree.cpu_ns
+        cpu_ns = self.sources.cpu_ns()
+        if cpu_ns is None and tree is not None:
+            cpu_ns = tree.cpu_ns
         return Status(
             time.monotonic_ns() - self.began_ns,
             cpu_ns,
@@ -401,12 +347,9 @@ class Running:
 
     def close(self) -> None:
         """Give everything back: what still runs goes on uncounted. Once more is no error."""
-        if self.clock is not None:
-            self.clock.close()
+        self.sources.close()
         if self.forest is not None:
             self.forest.close()
-        if self.group is not None:
-            self.group.close()
         if self.waited is not None:
             self.waited.close()
 
