@@ -6,7 +6,7 @@ import time
 
 from prock.errors import ProckError
 from prock.model import CpuTime, DiskIo
-from prock.reckoning import CpuEvidence, judge_cpu
+from prock.reckoning import LEDGER, WAITED, CpuEvidence, judge_cpu
 from prock.result import RunResult, Source, Survivor
 
 TYPE_CHECKING = False  # see _records.py
@@ -56,8 +56,6 @@ class Account:
     def result(self, *, timed_out: bool) -> RunResult:
         running, waited = self._running, self._waited
         root = None if waited is None or waited.lost_root else waited.root
-        if running.options.accounting == "auto":
-            self._missing += [f"Not used: {reason}." for reason in running.sources.refusals]
         if waited is not None and waited.lost_root:
             self._missing.append(LOST_ROOT)
         figures = {**self._cpu(), **self._memory(), **self._io(), **self._faults(), **self._processes()}
@@ -101,6 +99,8 @@ class Account:
         )
         self._sources += verdict.sources
         self._missing += verdict.missing
+        if verdict.accounting in (WAITED, LEDGER) and running.options.accounting == "auto":
+            self._missing += [f"Not used: {reason}." for reason in sources.refusals]
         return {
             "cpu_ns": verdict.total_ns,
             "user_ns": verdict.user_ns,

@@ -103,7 +103,7 @@ def _bias(source: str, evidence: CpuEvidence) -> str:
         return "lower bound, by some 0.1 ms for each process that ended"
     if source == WAITED:
         if evidence.perf_ns is not None:
-            return "lower bound: perf events saw no more"
+            return "lower bound: all that was waited for; perf events saw no more"
         lacks = "children of parents that ignore SIGCHLD" + ("" if evidence.adopts else ", and orphans")
         return f"lower bound: lacks {lacks}"
     return "lower bound: lacks what ended unseen between two samples and was not waited for"
