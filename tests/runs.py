@@ -85,7 +85,8 @@ def measure(account: Account, command: list[str], **options: Any) -> Cost:
     before_ns, stolen_before_ns = account.used_ns(), stolen_ns()
     result = prock.run(joins(account, command), **{"reap_orphans": True, "wait_all": True, **options})
     stolen = stolen_ns() - stolen_before_ns
-    return Cost(result, account.used_ns() - before_ns, stolen + (os.cpu_count() or 1) * TICK_NS if stolen else 0)
+    is_robbed = stolen_before_ns + stolen > 0
+    return Cost(result, account.used_ns() - before_ns, stolen + (os.cpu_count() or 1) * TICK_NS if is_robbed else 0)
 
 
 def groups(pid: int | None = None) -> list[str]:
