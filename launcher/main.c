@@ -1,5 +1,5 @@
-/* prock-launcher CONTROL GROUP CPUS KEEP FLAGS UMASK DIRECTORY COUNT FILE... COMMAND ARGUMENT...: become COMMAND,
- * counted from its first instruction on.
+/* prock-launcher CONTROL GROUP CPUS KEEP SIGNALS FLAGS UMASK DIRECTORY COUNT FILE... COMMAND ARGUMENT...: become
+ * COMMAND, counted from its first instruction on.
  *
  * A program of its own because of its size: a process keeps the largest resident set that it ever had when it executes
  * another program, and so does whoever is forked off a Python of 200 MB. This one has some 100 kB.
@@ -12,9 +12,10 @@
  *
  *   CPUS   "-": no perf events; "any": one; or a list of numbers: one for each of these CPUs
  *   KEEP   "-": all descriptors stay open that are inherited; or a list of those above 2 that do
- *   FLAGS  letters: "s" a new session, "g" a new process group, "w" events that tell who runs when, after the others
- *   UMASK  octal, or "-"
- *   -1 for GROUP, and "" for DIRECTORY: leave it as it is
+ *   SIGNALS  a list of those that are blocked meanwhile only: who is stopped here keeps others waiting
+ *   FLAGS  letters: "x" a file that is no program is a script of sh, as for execvp(3); "s" a new session, "g" a new
+ * process group, "w" events that tell who runs when, after the others UMASK  octal, or "-" -1 for GROUP, and "" for
+ * DIRECTORY: leave it as it is
  *
  * Messages, text: "b PID GROUP_ERRNO PERF_ERRNO CPU_NS OUTSIDE_NS", the CPU time that it has used itself so far, and
  * that part of it that it used before it was in the group, with the events' descriptors; then none, or one of "d ERRNO"
@@ -37,7 +38,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONTROL = 1, GROUP, CPUS, KEEP, FLAGS, UMASK, DIRECTORY, COUNT, FILES, MOST_EVENTS = 253 /* SCM_MAX_FD */ };
+enum {
+    CONTROL = 1,
+    GROUP,
+    CPUS,
+    KEEP,
+    SIGNALS,
+    FLAGS,
+    UMASK,
+    DIRECTORY,
+    COUNT,
+    FILES,
+    MOST_EVENTS = 253 /* SCM_MAX_FD */
+};
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -140,12 +153,20 @@ static void fail(int control, char what, int error)
 }
 
 /* Names are tried as execvp(3) does: the first error that is not "there is no such file" is the one that is told. */
-static int execute(char **files, int count, char **command)
+static int execute(char **files, int count, char **command, bool with_scripts)
 {
     extern char **environ;
     int told = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
+        if (errno == ENOEXEC && with_scripts) {
+            /* Before the command stands the last of the files: there is room for one word more. */
+            char *script = files[i], shell[] = "/bin/sh";
+            command[-1] = shell;
+            command[0] = script;
+            execve("/bin/sh", command - 1, environ);
+            return errno;
+        }
         if (told == ENOENT || told == ENOTDIR)
             told = errno;
     }
@@ -185,6 +206,23 @@ static long long used_ns(void)
     return used.tv_sec * 1000000000LL + used.tv_nsec;
 }
 
+/* One that came meanwhile is forgotten: who stops now is not heard of by who waits for the exec. */
+static void unblock(const char *list)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (char *at = (char *)list; *at; at += *at == ',') {
+        char *begin = at;
+        int number = (int)strtol(at, &at, 10);
+        if (at == begin)
+            break;
+        sigaddset(&set, number);
+        if (signal(number, SIG_IGN) != SIG_IGN)
+            signal(number, SIG_DFL);
+    }
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void become(char **argv, int argc, int control, int group, bool joined)
 {
     static int events[MOST_EVENTS];
@@ -214,7 +252,9 @@ static void become(char **argv, int argc, int control, int group, bool joined)
     int count = atoi(argv[COUNT]);
     if (count < 1 || count >= argc - FILES)
         fail(control, 'x', EINVAL);
-    fail(control, 'x', execute(argv + FILES, count, argv + FILES + count));
+    unblock(argv[SIGNALS]);
+    bool with_scripts = strchr(argv[FLAGS], 'x') != NULL;
+    fail(control, 'x', execute(argv + FILES, count, argv + FILES + count, with_scripts));
 }
 
 int main(int argc, char **argv)

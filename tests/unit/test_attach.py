@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prock.accounting.attach import Doubt, Numbers
+from prock.accounting.attach import Attachment, Doubt, Numbers
 
 MS = 1_000_000
 PARENT, SECOND, CHILD = 10, 11, 12
@@ -119,3 +119,18 @@ def test_a_childs_own_child_in_doubt_goes_with_it() -> None:
     kernel.burn(5 * MS, PARENT, 21)  # the child inherited, so its child did too
     assert inner.own_ns() == 5 * MS and doubt.own_ns() == 0 and doubt.inherited() is True
     assert sorted(doubt.descriptors()) == [SECOND, CHILD, 20, 21]
+
+
+def test_a_doubt_about_the_children_of_one_that_was_settled_goes_on_without_its_event() -> None:
+    """A member that inherited ends, and leaves a child in doubt: what it inherited from stands for it from then on."""
+    kernel = Kernel()
+    kernel.used |= {20: 0, 21: 0}
+    attachment = Attachment(kernel, 100)  # type: ignore[arg-type]  # as much of an engine as it asks
+    attachment.doubts = [doubt_of(kernel), Doubt(kernel, [20, CHILD])]  # type: ignore[arg-type]
+    attachment.doubts[1].events.append(21)
+    kernel.burn(5 * MS, PARENT, CHILD)  # that one inherited
+    assert attachment.settle_doubts() == 0
+    assert attachment.doubts[0].descriptors() == [21]
+    del kernel.used[CHILD], kernel.used[SECOND]  # closed: to read them is an error now
+    kernel.burn(5 * MS, PARENT, 21)  # the other did, too
+    assert attachment.settle_doubts() == 0 and attachment.doubts == []

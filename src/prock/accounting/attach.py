@@ -125,6 +125,19 @@ class Doubt:
             found += doubt.descriptors()
         return found
 
+    def loses(self, events: list[int], settled: Doubt) -> None:
+        """Some are about to be closed, as all that they count is in those that `settled` inherited from.
+
+        If this one inherited from one of them, it did from those, too.
+        """
+        if not set(events).isdisjoint(self._sources):
+            self._kept_ns += self.read()[1]
+            self._sources = list(dict.fromkeys([*self._sources, *settled._sources]))
+            self._sources = [source for source in self._sources if source not in events]
+            self.rebase()
+        for doubt in self.doubts:
+            doubt.loses(events, settled)
+
     def rebase(self) -> None:
         """Compare from now on. Read in an order, here and in `read`, that rather gives the sources too much."""
         sources_ns = self._engine.read_task_clocks(self._sources)
@@ -217,7 +230,10 @@ class Attachment:
             self.doubts.remove(doubt)
             if inherited:
                 self._settled_ns += doubt.own_ns()
-                self._close(doubt.descriptors())
+                closing = doubt.descriptors()
+                for other in self.doubts:
+                    other.loses(closing, doubt)
+                self._close(closing)
             else:
                 self._close(doubt.second)
                 self.events += doubt.events

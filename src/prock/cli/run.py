@@ -124,8 +124,9 @@ def _run_all(command: list[str], settings: Settings, signals: Signals, publisher
     return _exit_code(results, settings) or (TROUBLE if trouble else 0), interrupted
 
 
-def _get_ready() -> None:
+def _get_ready(signals: Signals) -> None:
     """Import what is needed when the command has ended, which may be soon, while its process is made."""
+    signals.hear_of_children()
     import prock.account
     import prock.accounting.launched
     import prock.accounting.records
@@ -140,15 +141,9 @@ def _launch(command: list[str], settings: Settings, signals: Signals) -> Running
 
     if not command[0]:  # in each directory of PATH it would be that directory
         raise Failure("'': command not found", 127)
-    setup = Setup(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON)
+    setup = Setup(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
     try:
-        try:
-            return Running.launch(command, setup, running_options(settings), meanwhile=_get_ready)
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise
-            # No program, and no #!: every shell, and execvp(3), take it for a script.
-            return Running.launch(["/bin/sh", _path_of(command[0]), *command[1:]], setup, running_options(settings))
+        return Running.launch(command, setup, running_options(settings), meanwhile=lambda: _get_ready(signals))
     except ProckError as error:
         raise Failure(str(error), TROUBLE) from None
     except FileNotFoundError as error:
@@ -156,14 +151,6 @@ def _launch(command: list[str], settings: Settings, signals: Signals) -> Running
     except OSError as error:
         reason = errno.EISDIR if os.path.isdir(command[0]) else error.errno
         raise Failure(f"cannot execute {escape(command[0])}: {os.strerror(reason or 0)}", 126) from None
-
-
-def _path_of(word: str) -> str:
-    """Where the shell finds it."""
-    if "/" in word:
-        return word
-    paths = (os.path.join(directory, word) for directory in os.get_exec_path())
-    return next((path for path in paths if os.access(path, os.X_OK)), word)
 
 
 def running_options(settings: Settings) -> Options:

@@ -53,12 +53,18 @@ class Signals:
     """While it is open, signals wait to be asked for; those that prock was started to ignore stay ignored."""
 
     def __init__(self) -> None:
-        if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:  # then nobody could be waited for
-            kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
         wanted = (*FOR_THE_TREE, *FOR_THE_ROOT, *FOR_US)
         self.numbers = [number for number in wanted if kernel.getsignal(number) != kernel.SIG_IGN]
+        if kernel.SIGCHLD not in self.numbers:
+            self.numbers.append(kernel.SIGCHLD)
         self.original = kernel.pthread_sigmask(kernel.SIG_BLOCK, self.numbers)
         """The mask that the command is to have."""
+
+    @staticmethod
+    def hear_of_children() -> None:
+        """Where SIGCHLD is ignored nobody is waited for. To be called when the command's process has inherited it."""
+        if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:
+            kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
 
     def wait(self, seconds: float) -> struct_siginfo | None:
         return kernel.sigtimedwait(self.numbers, max(0.0, seconds))

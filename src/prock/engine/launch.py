@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 NATIVE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_launcher")
+STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU)
+"""Blocked for the launcher: if a Ctrl-Z stopped it, who called it would wait for it, deaf to all."""
 MOST_EVENTS = 253
 """As many descriptors as one message takes."""
 ABOVE_STANDARD = 10
@@ -60,6 +62,8 @@ class Setup(NamedTuple):
     """Descriptors that it gets as 0, 1 and 2; -1 for the caller's own."""
     keep: tuple[int, ...] | None = None
     """Other descriptors that it keeps; None for all that can be inherited."""
+    scripts: bool = False
+    """Take a file that is no program for a script of ``/bin/sh``, as execvp(3) and shells do."""
     new_session: bool = False
     new_group: bool = False
     umask: int = -1
@@ -100,7 +104,8 @@ def launch(
         setting = (
             str(theirs.fileno()), str(group), cpus,
             "-" if setup.keep is None else ",".join(map(str, setup.keep)),
-            "s" * setup.new_session + "g" * setup.new_group + "w" * with_switches + "-",
+            ",".join(str(number) for number in STOPS if number not in set(setup.mask)),
+            "x" * setup.scripts + "s" * setup.new_session + "g" * setup.new_group + "w" * with_switches + "-",
             "-" if setup.umask < 0 else f"{setup.umask:o}",
         )  # fmt: skip
         argv = [*map(str.encode, setting), setup.cwd, str(len(files)).encode(), *files, *command]
@@ -152,7 +157,7 @@ def _spawn(argv: list[bytes], name: bytes, setup: Setup, control: int, group: in
             [*program[1:], *argv],
             setup.env,
             file_actions=actions,
-            setsigmask=setup.mask,
+            setsigmask=(*setup.mask, *STOPS),
             setsigdef=setup.defaults,
         )
     except OSError as error:

@@ -5,6 +5,7 @@ It becomes the command itself, and does not divide: the command's largest reside
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -74,7 +75,7 @@ def fail(control: socket.socket, kind: str, error: OSError) -> NoReturn:
 
 
 def main(unset: str, signals: str, arguments: list[str]) -> NoReturn:
-    number, group, cpus, keep, flags, mask, directory, count, *rest = arguments
+    number, group, cpus, keep, stops, flags, mask, directory, count, *rest = arguments
     control = socket.socket(fileno=int(number))
     control.set_inheritable(False)
     group_error = outside_ns = 0
@@ -107,15 +108,28 @@ def main(unset: str, signals: str, arguments: list[str]) -> NoReturn:
     except OSError as error:
         fail(control, "d", error)
     environ = {name: value for name, value in os.environ.items() if name != unset}
+    unblock([int(number) for number in stops.split(",") if number])
+    command = rest[int(count) :]
     told: OSError | None = None
     for file in rest[: int(count)]:
         try:
-            os.execve(file, rest[int(count) :], environ)
+            os.execve(file, command, environ)
         except OSError as error:
+            if error.errno == errno.ENOEXEC and "x" in flags:
+                file, command = "/bin/sh", ["/bin/sh", file, *command[1:]]
+                os.execve(file, command, environ)
             if told is None or isinstance(told, (FileNotFoundError, NotADirectoryError)):
                 told = error
     assert told is not None  # there is a file at least
     fail(control, "x", told)
+
+
+def unblock(numbers: list[int]) -> None:
+    """One that came meanwhile is forgotten."""
+    for number in numbers:
+        if signal.signal(number, signal.SIG_IGN) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 if __name__ == "__main__":
