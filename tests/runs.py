@@ -70,6 +70,8 @@ class Cost(NamedTuple):
     truth_ns: int
     stolen_ns: int
     """What the host may have taken while it ran; perf events count it."""
+    is_guessed: bool
+    """Whether a part of what perf events counted is taken off for that, which can be too much."""
 
     @property
     def by_source(self) -> dict[str, int]:
@@ -85,7 +87,13 @@ def measure(account: Account, command: list[str], **options: Any) -> Cost:
     before_ns, stolen_before_ns = account.used_ns(), stolen_ns()
     result = prock.run(joins(account, command), **{"reap_orphans": True, "wait_all": True, **options})
     stolen = stolen_ns() - stolen_before_ns
-    return Cost(result, account.used_ns() - before_ns, stolen + (os.cpu_count() or 1) * TICK_NS if stolen else 0)
+    is_robbed = stolen_before_ns + stolen > 0
+    return Cost(
+        result,
+        account.used_ns() - before_ns,
+        stolen + (os.cpu_count() or 1) * TICK_NS if is_robbed else 0,
+        stolen > 0 and "cgroup" not in dict(result.cpu_by_source),
+    )
 
 
 def groups(pid: int | None = None) -> list[str]:

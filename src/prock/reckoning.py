@@ -84,9 +84,9 @@ def _best(evidence: CpuEvidence, known: dict[str, int]) -> tuple[str, int | None
     if evidence.asked in (WAITED, LEDGER):
         return evidence.asked, known.get(evidence.asked), (evidence.asked, _bias(evidence.asked, evidence))
     if CGROUP in known and evidence.asked != PERF:
-        least = max(known.get(WAITED, 0), known.get(LEDGER, 0))
+        least, name = max((known.get(name, 0), name) for name in (LEDGER, WAITED))
         if least > known[CGROUP] * (1 + AGREE) + 20_000_000:
-            return CGROUP, least, ("cgroup, waited", "lower bound: processes have left the command's cgroup")
+            return CGROUP, least, (f"{CGROUP}, {name}", "lower bound: processes have left the command's cgroup")
         return CGROUP, known[CGROUP], (CGROUP, "exact")
     others = [name for name in (PERF, WAITED, LEDGER) if name in known]
     if not others:

@@ -91,7 +91,8 @@ def check_sources(cost: Cost, name: str) -> None:
         assert is_near(by_source["cgroup"], truth_ns)
     if "perf" in by_source:
         ends_ns = EXIT_NS * (cost.result.processes_started or 50)
-        assert 0.97 * truth_ns - ends_ns <= by_source["perf"] <= truth_ns * 1.005 + START_NS + cost.stolen_ns
+        assert by_source["perf"] <= truth_ns * 1.005 + START_NS + cost.stolen_ns
+        assert by_source["perf"] >= 0.97 * truth_ns - ends_ns or cost.is_guessed
     assert by_source["waited"] <= truth_ns * 1.005 + START_NS
     if name not in UNWAITED:
         assert by_source["waited"] >= 0.98 * truth_ns
@@ -130,7 +131,7 @@ def test_one_source(account: Account, name: str, accounting: str) -> None:
     if account.exact:
         check_sources(cost, name)
         if accounting in ("cgroup", "perf"):
-            assert result.cpu_ns >= 0.9 * cost.truth_ns
+            assert result.cpu_ns >= 0.9 * cost.truth_ns or cost.is_guessed
     source = result.source("cpu")
     assert source is not None
     assert source.bias == "exact" if accounting == "cgroup" else source.bias.startswith(("lower bound", "estimate"))

@@ -122,11 +122,6 @@ class Group:
 
 def _remove(path: str, parent: str) -> bool:
     for _ in range(MOVES):
-        for directory in reversed(_below(path)):  # the deepest first; those in use stay
-            try:
-                os.rmdir(directory)
-            except OSError:
-                continue
         try:
             os.rmdir(path)
         except FileNotFoundError:
@@ -134,13 +129,24 @@ def _remove(path: str, parent: str) -> bool:
         except OSError as error:
             if error.errno != errno.EBUSY:
                 return False
-            if not _move_up(path, parent):
-                if _below(path):
-                    return False
-                time.sleep(ENDING_S)
         else:
             return True
+        moved = _move_up(path, parent)
+        below = _below(path)
+        removed = [directory for directory in reversed(below) if _is_removed(directory)]  # the deepest first
+        if not moved and not removed:
+            if below:  # in use
+                return False
+            time.sleep(ENDING_S)
     return False
+
+
+def _is_removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except OSError:
+        return False
+    return True
 
 
 def _below(path: str) -> list[str]:
@@ -178,6 +184,8 @@ def _move_up(path: str, parent: str) -> bool:
         with open(f"{path}/cgroup.procs", encoding="ascii") as file:
             pids = file.read().split()
         for pid in pids:
+            if pid == "0":  # in no namespace of ours; written, it would mean this process
+                continue
             try:
                 with open(f"{parent}/cgroup.procs", "w", encoding="ascii") as procs:
                     procs.write(pid)

@@ -195,7 +195,11 @@ def _converse(
         if text:  # nothing: the socket was closed by exec
             _raise(text, name, setup)
     except BaseException:
-        ours.close()  # without the byte it ends
+        ours.close()  # without the byte it ends; with it, it may have executed the command when Ctrl-C comes
+        try:
+            os.kill(ready.pid, kernel.SIGKILL)
+        except ProcessLookupError:
+            pass
         _reap(ready.pid)
         raise
     return Launched(ready.pid, started_at, started_ns)
