@@ -6,7 +6,7 @@ import time
 
 from prock.errors import ProckError
 from prock.model import CpuTime, DiskIo
-from prock.reckoning import LEDGER, WAITED, CpuEvidence, judge_cpu
+from prock.reckoning import PERF, CpuEvidence, judge_cpu
 from prock.result import RunResult, Source, Survivor
 
 TYPE_CHECKING = False  # see _records.py
@@ -99,8 +99,11 @@ class Account:
         )
         self._sources += verdict.sources
         self._missing += verdict.missing
-        if verdict.accounting in (WAITED, LEDGER) and running.options.accounting == "auto":
-            self._missing += [f"Not used: {reason}." for reason in sources.refusals]
+        if running.options.accounting == "auto":
+            spared = "cgroup" if verdict.accounting == PERF else None  # who has perf events lacks nothing without it
+            self._missing += [
+                f"Not used: {reason}." for reason in sources.refusals if not (spared and reason.startswith(spared))
+            ]
         return {
             "cpu_ns": verdict.total_ns,
             "user_ns": verdict.user_ns,
