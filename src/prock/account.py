@@ -8,6 +8,7 @@ from prock.errors import ProckError
 from prock.model import CpuTime, DiskIo
 from prock.reckoning import PERF, CpuEvidence, judge_cpu
 from prock.result import RunResult, Source, Survivor
+from prock.tables import usage_by_command, with_records
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
@@ -220,8 +221,6 @@ class Account:
         }
 
     def _processes(self) -> dict[str, object]:
-        from prock.peaks import usage_by_command, with_records  # here, as a short command has no samples
-
         running, peaks = self._running, self._running.peaks
         records = running.sources.records
         records = records if records is not None and records.started else None

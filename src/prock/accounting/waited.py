@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 
 from prock._records import NamedTuple
-from prock.engine import parse
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -164,6 +163,8 @@ class Waited:
         return None if own is None else own.total_ns, io
 
     def _io_of_root(self) -> DiskIo | None:
+        from prock.engine import parse  # here, as root has no use for it
+
         try:
             return DiskIo(*parse.io(os.pread(self._io_file, 4096, 0)))
         except (ValueError, OSError):  # it executed what only root may look at

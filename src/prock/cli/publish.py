@@ -36,12 +36,19 @@ class Publisher:
         if not self._settings.quiet:
             trouble = not self._write_report(self._text(results, wanted))
         if self._document is not None:
-            import json
-
-            indent = 2 if self._document.is_terminal else None
-            text = json.dumps(self._as_document(results), ensure_ascii=True, allow_nan=False, indent=indent)
+            text = self._in_json(self._as_document(results))
             trouble = not self._write(self._document, f"{text}\n") or trouble
         return trouble
+
+    def _in_json(self, document: dict[str, object]) -> str:
+        """Indented for eyes, one line for programs."""
+        if self._document is not None and self._document.is_terminal:
+            import json
+
+            return json.dumps(document, allow_nan=False, indent=2)
+        from prock.cli.json_text import dumps
+
+        return dumps(document)
 
     def _text(self, results: Sequence[RunResult], wanted: int) -> str:
         settings = self._settings

@@ -124,9 +124,11 @@ def launch(
 
 def _pair() -> tuple[_socket.socket, _socket.socket]:
     """Above the standard descriptors, also where the caller has closed those: the launcher puts others there."""
+    pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    if min(end.fileno() for end in pair) > 2:
+        return pair
     import fcntl
 
-    pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     lifted = [fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, ABOVE_STANDARD) for end in pair]
     for end in pair:
         end.close()
