@@ -84,7 +84,7 @@ class Group:
         found: list[int] = []
         for directory in (self.path, *_below(self.path)):
             try:
-                with open(f"{directory}/cgroup.procs", encoding="latin-1") as file:
+                with open(f"{directory}/cgroup.procs", encoding="utf-8") as file:
                     found += [pid for pid in map(int, file.read().split()) if pid]  # 0: in no namespace of ours
             except (OSError, ValueError):  # of threads (see cgroups(7)), or removed
                 continue
@@ -116,7 +116,7 @@ class Group:
 
     def _read(self, name: str) -> str:
         descriptor = os.open(name, os.O_RDONLY, dir_fd=self.directory)
-        with open(descriptor, encoding="latin-1", errors="replace") as file:
+        with open(descriptor, encoding="utf-8", errors="replace") as file:
             return file.read()
 
 
@@ -167,7 +167,7 @@ def _below(path: str) -> list[str]:
 def _open_above_standard(path: str) -> int:
     """Where the caller has closed 0, 1 or 2, the launcher puts others there."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    if descriptor >= ABOVE_STANDARD:
+    if descriptor > 2:
         return descriptor
     import fcntl
 
@@ -181,13 +181,13 @@ def _move_up(path: str, parent: str) -> bool:
     """Whether anybody was moved."""
     moved = False
     try:
-        with open(f"{path}/cgroup.procs", encoding="latin-1") as file:
+        with open(f"{path}/cgroup.procs", encoding="utf-8") as file:
             pids = file.read().split()
         for pid in pids:
             if pid == "0":  # in no namespace of ours; written, it would mean this process
                 continue
             try:
-                with open(f"{parent}/cgroup.procs", "w", encoding="latin-1") as procs:
+                with open(f"{parent}/cgroup.procs", "w", encoding="utf-8") as procs:
                     procs.write(pid)
             except ProcessLookupError:  # it ended meanwhile
                 pass
