@@ -121,7 +121,7 @@ class RunResult(NamedTuple):
     interval_ns: int
     """The longest time between two looks."""
     cost_ns: int
-    """CPU time that all this took of the calling process, launching included."""
+    """CPU time that all this took of the calling process; of the command ``prock`` all of it, its start included."""
     sources: tuple[Source, ...]
     missing: tuple[str, ...]
     """What these figures may lack, and why, in sentences."""

@@ -5,6 +5,8 @@ JSON: ``prock.run/1``, as of ``prock run``, with `args` empty; see docs/run.md.
 
 from __future__ import annotations
 
+import time
+
 from prock.account import finish
 from prock.cli import options
 from prock.cli.options import ATTACH, Settings
@@ -43,7 +45,8 @@ def main(words: Sequence[str]) -> int:
     signals = Signals()
     try:
         _follow(running, settings, signals)
-        return TROUBLE if publisher.write([finish(running, whole_tree=settings.wait_all)]) else 0
+        result = finish(running, whole_tree=settings.wait_all)
+        return TROUBLE if publisher.write([result._replace(cost_ns=time.process_time_ns())]) else 0
     finally:
         signals.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from prock._signals import kernel
 from prock.cli import options
@@ -97,6 +98,7 @@ def _run_all(command: list[str], settings: Settings, signals: Signals, publisher
     results: list[RunResult] = []
     wanted, interrupted = settings.repeat or 1, False
     failure: Failure | None = None
+    spent_ns = 0
     while len(results) < wanted and not interrupted:
         try:
             running = _launch(command, settings, signals)
@@ -109,7 +111,9 @@ def _run_all(command: list[str], settings: Settings, signals: Signals, publisher
         from prock.account import finish
 
         whole_tree = settings.wait_all or supervisor.timed_out
-        results.append(finish(running, timed_out=supervisor.timed_out, whole_tree=whole_tree))
+        result = finish(running, timed_out=supervisor.timed_out, whole_tree=whole_tree)
+        spent_ns, before_ns = time.process_time_ns(), spent_ns  # the interpreter's start is part of the price, too
+        results.append(result._replace(cost_ns=spent_ns - before_ns))
         supervisor.hear_the_rest()
         interrupted = supervisor.interrupted and results[-1].signal == 2
         if supervisor.was_asked_to_end:
