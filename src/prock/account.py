@@ -76,35 +76,34 @@ class Account:
         )
 
     def _cpu(self) -> dict[str, object]:
-        running = self._running
+        running, sources = self._running, self._running.sources
         used_ns = running.used_before_ns
-        sources = running.sources
         group = None if sources.group is None else _less(sources.group.cpu_time(), used_ns - sources.outside_ns)
-        tree = None if running.forest is None else running.forest.tree(running.pid)
-        launched = self._waited is not None
-        by_events = tree is not None and tree.events is not None
+        perf_ns = None if sources.clock is None else sources.clock.total_ns()
+        ledger_ns = None
+        if running.forest is not None:
+            tree = running.forest.tree(running.pid)
+            if tree.events is not None:  # of a tree that was attached to
+                perf_ns = tree.cpu_ns
+            else:
+                ledger_ns = max(0, tree.cpu_ns - (0 if self._waited is None else used_ns))
         verdict = judge_cpu(
             CpuEvidence(
                 asked=running.options.accounting,
                 cgroup=group,
-                perf_ns=tree.cpu_ns
-                if tree and by_events
-                else None
-                if running.sources.clock is None
-                else running.sources.clock.total_ns(),
-                stolen=0.0 if running.sources.stolen is None else running.sources.stolen.share(),
+                perf_ns=perf_ns,
+                stolen=0.0 if sources.stolen is None else sources.stolen.share(),
                 waited=self._waited_for(),
                 adopts=self._waited is not None and self._waited.adopts,
-                ledger_ns=None if tree is None or by_events else max(0, tree.cpu_ns - (used_ns if launched else 0)),
+                ledger_ns=ledger_ns,
             )
         )
         self._sources += verdict.sources
         self._missing += verdict.missing
         if running.options.accounting == "auto":
-            spared = "cgroup" if verdict.accounting == PERF else None  # who has perf events lacks nothing without it
-            self._missing += [
-                f"Not used: {reason}." for reason in sources.refusals if not (spared and reason.startswith(spared))
-            ]
+            # Who has perf events lacks nothing without a cgroup.
+            told = [why for why in sources.refusals if verdict.accounting != PERF or not why.startswith("cgroup")]
+            self._missing += [f"Not used: {why}." for why in told]
         return {
             "cpu_ns": verdict.total_ns,
             "user_ns": verdict.user_ns,

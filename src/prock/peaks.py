@@ -85,7 +85,7 @@ class Peaks:
                 self._root_seen = seen
             seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
             rss = row.rss_bytes
-            if rss is not None and (seen.peak_rss is None or rss > seen.peak_rss):
+            if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: it was being made, or taken down
                 seen.peak_rss = rss
         for identity, seen in before.items():
             if self._keeps_processes:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 CHECKS = [
-    "engine", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock", "cgroup_v2",
+    "engine", "launcher", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock", "cgroup_v2",
     "descriptors",
 ]  # fmt: skip
 

@@ -29,6 +29,7 @@ example:
 
 TITLES = {
     "engine": "engine",
+    "launcher": "launcher",
     "python": "Python",
     "kernel": "kernel",
     "proc": "proc",

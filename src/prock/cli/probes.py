@@ -8,6 +8,7 @@ import sys
 from prock import engine
 from prock._records import NamedTuple
 from prock.cli.output import describe
+from prock.engine.launch import has_native_launcher
 from prock.engine.mounts import cgroup2_home, lines, mounts
 from prock.errors import AccessDenied, NotSupported, ProckError
 
@@ -35,7 +36,7 @@ class Check(NamedTuple):
 
 
 def all_checks() -> list[Check]:
-    first = (the_engine, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io)
+    first = (the_engine, launcher, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io)
     return [probe() for probe in (*first, perf_task_clock, cgroup_v2, descriptors)]
 
 
@@ -59,6 +60,13 @@ def the_engine() -> Check:
         remedy = "install a wheel, or a C compiler and Python's headers, and install prock again"
         return Check("engine", LIMITED, f"{finding}, as the compiled core is not there ({error})", remedy)
     return Check("engine", LIMITED, finding, "unset PROCK_ENGINE")
+
+
+def launcher() -> Check:
+    if engine.active.name == "native" and has_native_launcher():
+        return Check("launcher", OK, "compiled: prock run starts commands from a small program")
+    finding = "in Python: prock run starts commands 40 ms later, and can't tell small ones' largest process"
+    return Check("launcher", LIMITED, finding, "a wheel, or a C compiler, and install prock again")
 
 
 def the_python() -> Check:
