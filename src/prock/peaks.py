@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prock.model import MemberSample
     from prock.sample import TreeSample
 
+SHARES_SHARE = 400
 ROWS_EVERY_NS = 1_000_000_000
 """How often rows are asked for, which cost more than the sample itself ..."""
 ROWS_EARLY_NS = 300_000_000
@@ -40,7 +41,7 @@ class Peaks:
     """
 
     def __init__(self, engine: Engine, began_ns: int, *, pss: bool, processes: bool, since_birth: bool) -> None:
-        self.footprint = Footprint(engine, always_pss=pss)
+        self.footprint = Footprint(engine, share=SHARES_SHARE, always_pss=pss)
         self.samples = 0
         self.longest_ns = 0
         self.cost_ns = 0

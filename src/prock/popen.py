@@ -35,7 +35,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     All that `subprocess.Popen` takes, but for ``preexec_fn``, ``user``, ``group`` and ``extra_groups``; and
 
     `accounting`: ``cgroup``, ``perf``, ``waited`` or ``ledger`` for one source, ``auto`` for the best that can be had.
-    `interval`: seconds between samples of memory; a tenth, or more where that would take over a 200th of the time.
+    `interval`: seconds between samples of memory; a tenth, or more where that would take over a 400th of the time.
     `pss`, `processes`: read shares of memory whether they can matter or not; keep a row for every process.
     `labels`: carried into the result. `whole_tree`: the account is closed when all of the tree has ended, not when the
     command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this

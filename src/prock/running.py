@@ -31,8 +31,9 @@ ACCOUNTING = ("auto", "cgroup", "perf", "waited", "ledger")
 FIRST_SAMPLE_NS = 10_000_000
 """After the start; the next after twice that, and so on up to the interval: short commands have peaks, too."""
 INTERVAL_S = 0.1
-SAMPLING_SHARE = 200
-"""Without an interval of the user's own, samples take one 200th of the time at most: large trees have fewer."""
+SAMPLING_SHARE = 400
+"""Without an interval of the user's own, samples take one 400th of the time at most, and readings of shares of memory
+as much again: large trees have fewer."""
 LONGEST_INTERVAL_NS = 2_000_000_000
 DRAIN_NS = 100_000_000
 """Records of perf events are taken at least that often, before their buffers are full."""
