@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 CHECKS = [
-    "engine", "launcher", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock", "cgroup_v2",
-    "descriptors",
+    "engine", "launcher", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock",
+    "cgroup_v2", "descriptors",
 ]  # fmt: skip
 
 
