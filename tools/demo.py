@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -12,11 +13,15 @@ WORK = "while :; do sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'; sl
 
 
 def show(*arguments: str) -> None:
-    print(f"\n$ prock {' '.join(arguments)}", flush=True)
+    print(f"\n$ prock {shlex.join(arguments)}", flush=True)
     subprocess.run([PROCK, *arguments], check=True)
 
 
+JOB = "for i in 1 2 3; do ls / >/dev/null; done; (sort /etc/services | uniq -c >/dev/null &) ; sleep 0.2"
+
+
 def main() -> None:
+    show("run", "-v", "--", "sh", "-c", JOB)
     script = f"({WORK}) & (({WORK}) & sleep 60 & wait) & head -c 64000000 /dev/zero >/dev/null; sleep 60"
     tree = subprocess.Popen(["sh", "-c", script], start_new_session=True)
     try:

@@ -135,7 +135,7 @@ def _get_ready(signals: Signals) -> None:
     import prock.accounting.launched
     import prock.accounting.records
     import prock.cli.publish
-    import prock.cli.report  # noqa: F401
+    import prock.cli.report  # noqa: F401  # it is there when it is asked for
 
 
 def _launch(command: list[str], settings: Settings, signals: Signals) -> Running:
