@@ -17,7 +17,7 @@ def show(*arguments: str) -> None:
     subprocess.run([PROCK, *arguments], check=True)
 
 
-JOB = "for i in 1 2 3; do ls / >/dev/null; done; (sort /etc/services | uniq -c >/dev/null &) ; sleep 0.2"
+JOB = "for i in 1 2 3; do ls / >/dev/null; done; (sort /etc/passwd | uniq -c >/dev/null &) ; sleep 0.2"
 
 
 def main() -> None:
