@@ -69,8 +69,9 @@ class Footprint:
 
     The footprint is the sum of the members' shares (``Pss`` of ``smaps_rollup``). Shared memory and mapped files are in
     it; swapped-out pages, pages of hugetlbfs, and page cache that nobody maps are not. Members are read one after the
-    other, 17 ms a GiB of RSS. Who ends meanwhile counts with half of its RSS, as it may have shared all of it or none.
-    What comes to be shared meanwhile may count twice.
+    other, 17 ms a GiB of RSS. Where somebody ends meanwhile who held more than a little, his part of what was shared
+    counts in those that are read later: such a pass only counts until there is another, and he with half of his RSS.
+    Shared memory that another member maps meanwhile may count twice.
 
     Cost: some 10 µs for a sample without news, whatever the size of the tree; else a row (1 µs) and, where it must be,
     a read of ``smaps_rollup`` for each member (30 µs and up). Who is read waits meanwhile if it maps or unmaps memory:
@@ -111,6 +112,8 @@ class Footprint:
         """Readings of single members."""
         self._peak: int | None = None
         self._peak_source, self._peak_bias = "rss", BIAS_OF_RSS
+        self._is_provisional = False
+        """Whether the peak is of a pass in which members ended: the next one in which none does replaces it."""
         self._guess: tuple[int, int] | None = None
         """Where the peak may have been missed: what it was, as far as can be guessed, and the sum of RSS then."""
         self._allowance_ns = ALLOWANCE_NS
@@ -250,6 +253,7 @@ class Footprint:
         left = sum(size for size, _ in rows)
         limit = UNREAD_SHARE * left
         complete = True
+        read: list[tuple[int, int]] = []
         while complete and at < len(rows) and left > UNREAD_SHARE * found:
             batch: list[tuple[int, int]] = []
             while at < len(rows) and (left > limit or not batch):
@@ -262,6 +266,7 @@ class Footprint:
             for (size, pid), share in zip(batch, shares, strict=False):
                 if share is not None:
                     found += share
+                    read.append((size, pid))
                 elif self._is_there(pid):
                     refused += size
                 else:
@@ -269,10 +274,25 @@ class Footprint:
             limit = UNREAD_SHARE * (found + refused)
         self.passes += 1
         self._pay(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
-        if complete and found + refused > 0:
-            self._know_shares(sample, rss, found, refused, ended, left)
+        if not complete or found + refused == 0:
+            return False
+        # What one shared that ends meanwhile counts in those that are read later: once more than it should.
+        lost = ended + sum(size for size, pid in read if not self._has_memory(pid))
+        settled = lost <= UNREAD_SHARE * found
+        if not settled and self._peak is not None:
+            return False
+        self._know_shares(sample, rss, found, refused, ended, left)
+        if not settled:
+            self._is_provisional, self.peak_pss_bytes = True, None
+        return True
+
+    def _has_memory(self, pid: int) -> bool:
+        """Whether a member has not ended since it was read."""
+        try:
+            memory = self._engine.memory(pid)
+        except REFUSALS:
             return True
-        return False
+        return memory is not None and memory[0] > 0
 
     def _is_there(self, pid: int) -> bool:
         """Of a member whose share is not told: as it is refused, or as its main thread has ended while others go on."""
@@ -326,5 +346,6 @@ class Footprint:
             above = guess_rss - rss  # what is shared now need not have been when there was much more
             again = footprint + int(self._slope * min(above, rss)) + max(0, above - rss)
             self._guess = (min(guess, again), guess_rss)
-        if self._peak is None or footprint > self._peak:
+        if self._peak is None or footprint > self._peak or self._is_provisional:
             self._peak, self._peak_source, self._peak_bias = footprint, source, bias
+        self._is_provisional = False

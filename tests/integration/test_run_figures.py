@@ -118,11 +118,7 @@ def test_the_largest_of_several() -> None:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
 @pytest.mark.parametrize(("kind", "expected_mib"), [("private", 90), ("shared", 30), ("cow", 30)])
 def test_the_footprint(tmp_path: Path, kind: str, expected_mib: int) -> None:
-    """Never less than what all held together, never more than the sum of resident sets.
-
-    How close it is stands in test_footprint.py, of trees that hold still: one that forks while it is read may count
-    pages twice.
-    """
+    """It is looked at after 10 ms, 30 ms ...: until then they have what they hold for as long as it takes to see it."""
     memory = tmp_path / "memory"
     subprocess.run(["gcc", "-std=c11", "-O1", SOURCE, "-o", memory], check=True)
     with prock.Popen([memory, kind, "3", "30", "60000"], stdout=subprocess.PIPE, interval=0.01) as process:
@@ -136,8 +132,8 @@ def test_the_footprint(tmp_path: Path, kind: str, expected_mib: int) -> None:
             running.sample()
         process.kill()
     result = process.finish()
-    assert result.peak_footprint_bytes is not None and result.peak_rss_bytes is not None
-    assert 0.95 * expected_mib * MIB <= result.peak_footprint_bytes <= 1.05 * result.peak_rss_bytes
+    assert result.peak_footprint_bytes == pytest.approx(expected_mib * MIB, rel=0.12)
+    assert result.peak_rss_bytes is not None and result.peak_rss_bytes >= 0.95 * expected_mib * MIB
 
 
 def test_faults_and_switches() -> None:

@@ -24,6 +24,8 @@ class Machine:
     def __init__(self, price_ns: int = 17_000) -> None:
         self.processes: dict[int, tuple[float, float | None]] = {}
         self.asked: list[list[int]] = []
+        self.ended_since: set[int] = set()
+        """After they were read."""
         self.gone: set[int] = set()
         """By the time that they are asked."""
         self.now_ns = self.cpu_ns = self.used_ns = 0
@@ -44,6 +46,9 @@ class Machine:
 
     def info(self, pid: int | None, /) -> ProcessInfo | None:
         return None if pid in self.gone else ProcessInfo(pid or 1, 1, 0, 0, 0, "S", "", 1, *[0] * 11)
+
+    def memory(self, pid: int | None, /) -> tuple[int, int] | None:
+        return None if pid in self.gone or pid in self.ended_since else (MIB, MIB)
 
     def footprint(self, **options: Any) -> Footprint:
         clocks = {"clock": lambda: self.now_ns, "cpu_clock": lambda: self.cpu_ns}
@@ -291,6 +296,23 @@ def test_members_that_end_while_they_are_read(machine: Machine) -> None:
     machine.processes[4] = (1, 1)
     machine.take(footprint, 2)
     assert mib(footprint.peak_bytes) == pytest.approx(300, abs=1) and footprint.source == "pss"
+
+
+def test_members_that_end_after_they_were_read(machine: Machine) -> None:
+    """What they shared is all in those that were read later: such a pass is no new peak, and none for good."""
+    machine.processes = {1: (30, 10), 2: (30, 15), 3: (30, 30)}
+    machine.ended_since = {1, 2}
+    footprint = machine.footprint()
+    machine.take(footprint, 2)
+    assert mib(footprint.peak_bytes) == 55 and footprint.peak_pss_bytes is None
+    machine.ended_since = set()
+    machine.processes = dict.fromkeys((1, 2, 3), (31.5, 10.5))
+    machine.take(footprint, 2, used_ms=50)
+    assert mib(footprint.peak_bytes) == pytest.approx(31.5, abs=0.1) and footprint.source == "pss"
+    machine.ended_since = {1, 2}
+    machine.processes = {1: (31.5, 10.5), 2: (31.5, 15.75), 3: (31.5, 31.5)}
+    machine.take(footprint, 3, used_ms=50)
+    assert mib(footprint.peak_bytes) == pytest.approx(31.5, abs=0.1) and footprint.source == "pss"
 
 
 def test_a_tree_that_ends_while_it_is_read(machine: Machine) -> None:
