@@ -24,7 +24,7 @@ def is_native_built() -> bool:
     return True
 
 
-ENGINES = ["native", "pure"] if is_native_built() else ["pure"]
+ENGINES = [*(["native"] if is_native_built() else []), "pure", "portable"]
 
 
 def pytest_report_header() -> str:
