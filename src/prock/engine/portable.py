@@ -338,7 +338,10 @@ class PortableEngine(LinuxOnly):
 
     def _has_no_memory(self, pid: int) -> bool:
         """Kernel threads and zombies: to ordinary users they refuse what they do not even have."""
-        return self.memory(pid) in ((0, 0), None)
+        try:
+            return self.memory(pid) in ((0, 0), None)
+        except (AccessDenied, NotSupported):
+            return False
 
 
 def _group(pid: int) -> int | None:
