@@ -23,16 +23,16 @@ class Knows(NamedTuple):
     """Whether it knows single threads: their states, whose child is whose, memory without a main thread."""
     perf: bool
     """Whether perf events, the last pid and subreapers can be asked for."""
-    reads_idle: bool
-    """Whether what sleeps is read again in every sample: without exact clocks nobody can tell that it did."""
+    scans_cheaply: bool
+    """Whether a look at the whole machine costs so little that one is taken every 25 seconds."""
 
 
-LINUX = Knows(cpu_lag_ns=0, without_files=True, files=True, threads=True, perf=True, reads_idle=False)
+LINUX = Knows(cpu_lag_ns=0, without_files=True, files=True, threads=True, perf=True, scans_cheaply=True)
 KNOWS = {
     "native": LINUX,
     "pure": LINUX,
     "portable": Knows(
-        cpu_lag_ns=20_000_000, without_files=False, files=False, threads=False, perf=False, reads_idle=True
+        cpu_lag_ns=20_000_000, without_files=False, files=False, threads=False, perf=False, scans_cheaply=False
     ),
 }
 
