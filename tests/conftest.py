@@ -8,23 +8,13 @@ from typing import TYPE_CHECKING
 
 import processes
 import pytest
+from engines import ENGINES, KNOWS, Knows
 
 import prock
 from prock.engine import open_engine, using
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-
-
-def is_native_built() -> bool:
-    try:
-        open_engine("native")
-    except prock.NotSupported:
-        return False
-    return True
-
-
-ENGINES = ["native", "pure"] if is_native_built() else ["pure"]
 
 
 def pytest_report_header() -> str:
@@ -41,6 +31,12 @@ def engine(engine_name: str) -> Iterator[Engine]:
     """The active engine, for the time of the test."""
     with using(open_engine(engine_name)) as active:
         yield active
+
+
+@pytest.fixture
+def knows(engine_name: str) -> Knows:
+    """What that engine can know."""
+    return KNOWS[engine_name]
 
 
 @pytest.fixture

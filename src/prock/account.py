@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from prock.errors import ProckError
-from prock.model import CpuTime, DiskIo
+from prock.model import CpuTime
 from prock.reckoning import PERF, CpuEvidence, judge_cpu
 from prock.result import RunResult, Source, Survivor
 from prock.tables import usage_by_command, with_records
@@ -120,8 +120,8 @@ class Account:
             return None
         user_ns, system_ns = waited.user_ns, waited.system_ns
         for row in self._members:
-            user_ns += row.user_ns + row.children_user_ns
-            system_ns += row.system_ns + row.children_system_ns
+            user_ns += row.user_ns + (row.children_user_ns or 0)
+            system_ns += row.system_ns + (row.children_system_ns or 0)
         total = CpuTime(user_ns, system_ns)
         return total if waited.root is not None else _less(total, self._running.used_before_ns)
 
@@ -191,7 +191,7 @@ class Account:
                 continue
             total = total if io is None else total + io
         if sampled is not None:
-            total = DiskIo(*map(max, total, sampled))
+            total = total.largest(sampled)
         if refused:
             self._missing.append(
                 f"The I/O of {refused} of the processes that were waited for was refused to this user, but for what "
@@ -213,8 +213,12 @@ class Account:
         self._sources.append(Source("faults", "wait4", f"exact for all that was waited for{living}"))
         rows = self._members
         return {
-            "minor_faults": waited.minor_faults + sum(row.minor_faults + row.children_minor_faults for row in rows),
-            "major_faults": waited.major_faults + sum(row.major_faults + row.children_major_faults for row in rows),
+            "minor_faults": _sum(
+                waited.minor_faults, *(row.minor_faults for row in rows), *(row.children_minor_faults for row in rows)
+            ),
+            "major_faults": _sum(
+                waited.major_faults, *(row.major_faults for row in rows), *(row.children_major_faults for row in rows)
+            ),
             "voluntary_switches": waited.voluntary_switches if waited.root is not None else None,
             "involuntary_switches": waited.involuntary_switches if waited.root is not None else None,
         }
@@ -266,6 +270,12 @@ class Account:
         except (ProckError, OSError):
             return None
         return None if memory is None else memory[0]
+
+
+def _sum(*numbers: int | None) -> int | None:
+    """None where one of them is unknown."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 def _less(used: CpuTime, before_ns: int) -> CpuTime:

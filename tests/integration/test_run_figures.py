@@ -33,7 +33,7 @@ START_BYTES = 200_000
 
 
 def written(result: prock.RunResult) -> int:
-    assert result.disk_io is not None
+    assert result.disk_io is not None and result.disk_io.write_chars is not None
     return result.disk_io.write_chars
 
 

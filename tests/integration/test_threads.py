@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from engines import ENGINES
 from processes import Spawn, stat_line
 
 import prock

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import IO_LINES, STAT_FIELDS, fake_process, stat_line

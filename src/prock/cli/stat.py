@@ -96,7 +96,7 @@ class Subject:
 
     @property
     def waited_for(self) -> CpuTime:
-        return CpuTime(self.info.children_user_ns, self.info.children_system_ns)
+        return CpuTime(self.info.children_user_ns or 0, self.info.children_system_ns or 0)
 
     def as_json(self) -> dict[str, object]:
         info, disk_io = self.info, self.stats.disk_io
@@ -109,7 +109,7 @@ class Subject:
             "comm": decode_bytes(info.comm),
             "path": None if self.path is None else decode_bytes(self.path),
             "state": info.state,
-            "tty": ttys.device_name(info.tty_nr),
+            "tty": ttys.device_name(info.tty_nr or 0),
             "start_ticks": info.start_ticks,
             "start_time_s": self.start_time_s,
             "age_s": round(self.age_s, 2),
@@ -142,7 +142,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("parent", _parent(subject, screen)),
         ("children", _unless_refused(subject, "children", _number(subject.children))),
         ("state", f"{info.state} ({_state(info)})"),
-        ("terminal", ttys.device_name(info.tty_nr) or "none"),
+        ("terminal", ttys.device_name(info.tty_nr or 0) or "none"),
         ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
         ("threads", f"{info.num_threads:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),

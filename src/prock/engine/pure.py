@@ -7,8 +7,9 @@ import sys
 import time
 
 from prock.engine import parse
-from prock.engine.keep import PureKeep
-from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, PID_MAX, TICK_NS, ProcFiles, check_pid, clock_id
+from prock.engine.keep import PureKeep, unreadable
+from prock.engine.pids import PID_MAX, check_pid
+from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
 from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.engine.walk import TreePass
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
@@ -136,7 +137,16 @@ class PureEngine(ProcFiles):
         return TreePass(self, root, want).run()
 
     def keep(self, want: int, descriptors: int, /) -> PureKeep:
-        return PureKeep(self, want, TICK_NS)
+        return PureKeep(self, want)
+
+    def begin(self) -> None:
+        """A sample needs nothing beforehand here."""
+
+    def lives(self, info: ProcessInfo, /) -> bool:
+        return not self.live or self.own_ns(info.pid) is not None
+
+    def outline(self, pid: int, /) -> ProcessInfo | None:
+        return unreadable(pid)
 
     def own_ns(self, pid: int, /) -> int | None:
         try:
