@@ -32,6 +32,8 @@ class Follower:
         self._result: RunResult | None = None
         self._failure: BaseException | None = None
         self._timed_out = False
+        self._is_closing = False
+        """Set under the lock: from then on the tree is asked and told nothing."""
         self.returncode = 0
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._pidfd_lock = threading.Lock()
@@ -56,10 +58,13 @@ class Follower:
             while not self._is_done():
                 self._sleep()
             with self._lock:
+                self._is_closing = True
                 self._result = finish(self._running, timed_out=self._timed_out, whole_tree=self._whole_tree)
         except BaseException as error:  # told to who asks for the result
-            self._failure = error
-            self._running.close()
+            with self._lock:
+                self._is_closing = True
+                self._failure = error
+                self._running.close()
         finally:
             self._close_pidfd()
             self._note_root()
@@ -115,7 +120,7 @@ class Follower:
     def poll(self) -> int | None:
         if not self.root_ended.is_set() and self._lock.acquire(blocking=False):
             try:
-                if not self.is_closed.is_set():
+                if not self._is_closing:
                     self._running.step()
                     self._note_root()
             finally:
@@ -124,11 +129,11 @@ class Follower:
 
     def signal_tree(self, number: int) -> int:
         with self._lock:
-            return 0 if self.is_closed.is_set() else self._running.signal_tree(number)
+            return 0 if self._is_closing else self._running.signal_tree(number)
 
     def end_tree(self, kill_after: float, timed_out: bool) -> bool:
         with self._lock:
-            if self.is_closed.is_set():
+            if self._is_closing:
                 return not (self._result is not None and self._result.survivors)
             self._timed_out = self._timed_out or timed_out
             return end_tree(self._running, kill_after)
