@@ -11,7 +11,21 @@ else:
     except ImportError:  # another Python than CPython may keep them elsewhere
         import signal as kernel
 
-__all__ = ["kernel", "name"]
+__all__ = ["CONT", "KILL", "TERM", "kernel", "name", "numbers"]
+
+TERM = int(kernel.SIGTERM)
+KILL = int(getattr(kernel, "SIGKILL", 9))
+"""Windows has no such signal: what is sent there ends a process at once, whatever it is called."""
+CONT: int | None = getattr(kernel, "SIGCONT", None)
+
+
+def numbers(names: str) -> tuple[int, ...]:
+    """Of those, with spaces between them, that this system has.
+
+    >>> numbers("SIGINT SIGTERM SIGNONE")
+    (2, 15)
+    """
+    return tuple(int(getattr(kernel, word)) for word in names.split() if hasattr(kernel, word))
 
 
 def name(number: int) -> str:
@@ -23,7 +37,7 @@ def name(number: int) -> str:
     for word, value in vars(kernel).items():
         if value == number and word.startswith("SIG") and not word.startswith(("SIG_", "SIGCLD", "SIGPOLL")):
             return word
-    low, high = int(kernel.SIGRTMIN), int(kernel.SIGRTMAX)
+    low, high = getattr(kernel, "SIGRTMIN", 0), getattr(kernel, "SIGRTMAX", 0)  # macOS has none, nor has Windows
     if low < number < high:
         return f"SIGRTMIN+{number - low}" if number - low <= high - number else f"SIGRTMAX-{high - number}"
     return f"signal {number}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
 
@@ -17,7 +18,34 @@ if TYPE_CHECKING:
     from prock.running import Running
 
 LOOK_AGAIN_S = 0.02
-"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, or a sandbox)."""
+"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, a sandbox, or another system)."""
+FIRST_LOOK_S = 0.0005
+"""The first time; then after twice that, and so on: short commands are not to wait for who follows them."""
+HEAR_S = 0.1
+"""On Windows Ctrl-C does not wake who waits for an event."""
+
+
+def wait_for(event: threading.Event, timeout: float | None) -> bool:
+    """Whether it has come, so that Ctrl-C is heard meanwhile on every system."""
+    if sys.platform != "win32":
+        return event.wait(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not event.is_set():
+        left = HEAR_S if deadline is None else min(HEAR_S, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        event.wait(left)
+    return True
+
+
+def _open_pidfd(pid: int) -> int:
+    """Or -1."""
+    if sys.platform != "linux":
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
 
 
 class Follower:
@@ -37,10 +65,8 @@ class Follower:
         self.returncode = 0
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._pidfd_lock = threading.Lock()
-        try:
-            self._pidfd = os.pidfd_open(running.pid)
-        except OSError:
-            self._pidfd = -1
+        self._pidfd = _open_pidfd(running.pid)
+        self._look_again_s = FIRST_LOOK_S
         self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
         try:
             self.thread.start()
@@ -81,8 +107,9 @@ class Follower:
 
     def _sleep(self) -> None:
         wait_s = max(0.0, (self._running.due_ns - time.monotonic_ns()) / 1e9)
-        if self.root_ended.is_set() or self._pidfd < 0:
-            self._wake.wait(min(wait_s, LOOK_AGAIN_S))
+        if self.root_ended.is_set() or self._pidfd < 0 or sys.platform != "linux":
+            self._wake.wait(min(wait_s, self._look_again_s))
+            self._look_again_s = min(2 * self._look_again_s, LOOK_AGAIN_S)
             self._wake.clear()
             return
         poll = select.poll()
@@ -103,8 +130,11 @@ class Follower:
 
     def send_signal(self, number: int) -> bool:
         """To the root. False where that takes its pid: it has been waited for, or the kernel has no pidfd."""
+        waited = self._running.waited
+        if waited is not None and waited.send(number):
+            return True
         with self._pidfd_lock:
-            if self._pidfd < 0:
+            if self._pidfd < 0 or sys.platform != "linux":
                 return False
             try:
                 signal.pidfd_send_signal(self._pidfd, number)

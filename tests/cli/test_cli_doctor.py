@@ -13,7 +13,8 @@ from command_line import TIMEOUT_S, command, environment, on_terminal, prock, pr
 
 import prock as package
 from prock.cli import main
-from prock.cli.probes import LIMITED, NO, OK, all_checks, cgroup_v2, perf_task_clock, proc_mount
+from prock.cli.checks import LIMITED, NO, OK, all_checks
+from prock.cli.probes import cgroup_v2, perf_task_clock, proc_mount
 from prock.engine import NAMES, open_engine, using
 
 if TYPE_CHECKING:

@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 from command_line import TIMEOUT_S, command, environment
+from run_engines import on_both
 from terminal import CTRL_C, CTRL_Z, Session
 
 from prock.cli.supervise import SAME_NS
 
+pytestmark = on_both
+
 LISTENER = """
 import os, signal, sys
+
 def heard(number, frame):
     print("heard", signal.Signals(number).name, flush=True)
     if number != signal.SIGUSR1: sys.exit(number if sys.argv[1:] else 0)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from prock._records import NamedTuple
+from prock.accounting import Reaped
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -26,16 +26,6 @@ _roots: set[int] = set()
 """Of all runs of this process: none waits for another's."""
 _left_behind: set[int] = set()
 """Orphans of runs that are over. They stay children of this process, and zombies until it waits for them."""
-
-
-class Reaped(NamedTuple):
-    """A child of this process that has ended."""
-
-    pid: int
-    returncode: int
-    """As `subprocess.Popen.returncode`."""
-    own_ns: int | None
-    """Its own CPU time; None where it is not the root, or its clock did not answer."""
 
 
 class Waited:
@@ -116,6 +106,7 @@ class Waited:
             self.root = Reaped(self.root_pid, 0, None)
             self.lost_root = True
 
+    holds_children = True
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
 
@@ -193,6 +184,10 @@ class Waited:
     def children(self) -> list[int]:
         """Of this process: the root while it lives, and orphans that came to it."""
         return [pid for pid in self._engine.children(None) or () if not self._is_strange(pid)]
+
+    def send(self, number: int, /) -> bool:
+        """It goes through a pidfd, where there is one."""
+        return False
 
     def close(self) -> None:
         """Be no subreaper any more, if this process was none before. Who is orphaned from now on goes to init."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from prock.cli.output import Failure
 from prock.cli.text import escape
@@ -60,13 +61,11 @@ class Place:
         if number is None and self.path.startswith("/dev/fd/") and self.path[8:].isdigit():
             number = int(self.path[8:])
         if number is not None:
-            import fcntl
-
             self._is_shared = True
             if not os.get_inheritable(number):  # one of `keep_low_descriptors_free`, or prock's own
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             # Not opened anew: then it would have a position of its own, and overwrite what the command writes.
-            self._descriptor = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+            self._descriptor = _copy(number)
             return
         if not self.path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -92,8 +91,7 @@ class Place:
                 self._replace(data)
                 return
             if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # fails where nobody reads it
-                os.set_blocking(self._descriptor, True)
+                self._descriptor = _open_fifo(self.path)
             elif not self._is_shared and not self._append and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.ftruncate(self._descriptor, 0)
             _write_all(self._descriptor, data)
@@ -111,7 +109,8 @@ class Place:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             try:
-                os.fchmod(descriptor, stat.S_IMODE(os.stat(real).st_mode))
+                if sys.platform != "win32":
+                    os.fchmod(descriptor, stat.S_IMODE(os.stat(real).st_mode))
             except OSError:  # there is none yet, or a file system without modes
                 pass
             _write_all(descriptor, data)
@@ -128,6 +127,24 @@ class Place:
         reason = getattr(error, "strerror", None) or str(error)
         where = "standard output" if self.path == "-" else escape(self.path)
         raise Failure(f"cannot write {where}: {reason}", TROUBLE) from None
+
+
+def _copy(number: int) -> int:
+    """Above the standard descriptors, also where these are closed."""
+    if sys.platform == "win32":
+        return os.dup(number)
+    import fcntl
+
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _open_fifo(path: str) -> int:
+    """Fails where nobody reads it."""
+    if sys.platform == "win32":  # which has none in its file systems
+        return os.open(path, os.O_WRONLY)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _check(path: str, mode: int) -> None:

@@ -7,6 +7,7 @@ import re
 import time
 
 import prock
+from prock import engine
 from prock.cli import output
 from prock.cli.text import escape
 from prock.cli.top.rows import NOTHING, Picture
@@ -117,6 +118,10 @@ def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: boo
 
 def command_line(pid: int) -> str:
     """Its arguments with spaces between them; empty for a kernel thread, a zombie, and for one that has ended."""
+    if engine.active.name == "portable":
+        from prock.cli.top import words
+
+        return words.command_line(pid)
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return os.fsdecode(file.read().rstrip(b"\0").replace(b"\0", b" "))
