@@ -359,7 +359,9 @@ def _open_forests() -> list[Forest]:
 
 def _all_descriptors() -> int:
     """How many the forests of this process may hold open together: half of the soft limit, which is never raised."""
-    limit = os.sysconf("SC_OPEN_MAX") if sys.platform != "win32" else -1
+    limit = -1
+    if sys.platform != "win32":
+        limit = os.sysconf("SC_OPEN_MAX")
     return (limit if limit > 0 else 2**16) // 2
 
 

@@ -37,7 +37,9 @@ HAS_WAITED = not IS_WINDOWS and sys.platform != "darwin"
 """Whether the system keeps what children used that were waited for."""
 HAS_MOVING_STARTS = sys.platform.startswith(("freebsd", "openbsd", "dragonfly"))
 """Whether the time at which a process started moves when the wall clock is set."""
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 1_000_000
+TICKS_PER_SECOND = 1_000_000
+if sys.platform == "linux":
+    TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 """The unit of starts: clock ticks since boot on Linux, microseconds since the epoch elsewhere."""
 
 _LETTERS = {
