@@ -18,16 +18,17 @@ if not (Path(__file__).parents[1] / "SECURITY.md").exists():
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+smartquotes = False  # they make one dash of two
 default_role = "py:obj"  # a name in backticks: see manual.docstrings
 nitpicky = True
 nitpick_ignore_regex = [
     # Of the standard library, which can't be looked up without a network.
-    (r"py:class", r"collections\.abc\..*|Callable\[\[\]"),
+    (r"py:class", r"collections\.abc\..*"),
     # What only few need: it is described in words.
     (r"py:class", r"Engine|Identity"),
 ]
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"

@@ -21,6 +21,7 @@ NO_DOC = "Alias for field number"
 def setup(app: Sphinx) -> None:
     app.connect("source-read", make_page)
     app.connect("autodoc-process-docstring", mend)
+    app.connect("autodoc-process-signature", leave_out_fields)
     app.connect("missing-reference", leave_as_it_is)
 
 
@@ -37,6 +38,13 @@ def mend(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: lis
         lines.clear()
     if name == "prock.CpuPercent":
         lines[:] = ModuleAnalyzer.for_module("prock.model").find_attr_docs()["", "CpuPercent"]
+
+
+def leave_out_fields(
+    app: Sphinx, kind: str, name: str, value: Any, options: Any, signature: str | None, answer: str | None
+) -> tuple[str, None] | None:
+    """Rows are made by prock alone, and their fields stand below."""
+    return ("", None) if kind == "class" and issubclass(value, tuple) else None
 
 
 def leave_as_it_is(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> nodes.TextElement | None:

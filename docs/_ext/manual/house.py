@@ -27,6 +27,6 @@ def _says(name: str) -> str:
     path = Path(prock.__path__[0], *name.split(".")[1:])
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    sentence = re.match(r"(.*?[.:])(?:\s|\Z)", text, re.DOTALL)
-    said = " ".join((sentence[1] if sentence else text).split()).replace("``", "`").rstrip(".:")
-    return f"{said}."
+    sentence = re.match(r"(.*?\.)(?:\s|\Z)", text, re.DOTALL)
+    said = " ".join((sentence[1] if sentence else text).split()).replace("``", "`")
+    return said if said.endswith(".") else f"{said}."

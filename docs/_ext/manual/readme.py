@@ -10,7 +10,7 @@ README = DOCS.parent / "README.md"
 
 
 def section(title: str) -> str:
-    """What stands below a heading, up to the next one of its level. Raises `KeyError` where there is none.
+    """What stands below a heading, up to the next one. Raises `KeyError` where there is none.
 
     >>> section("How true").startswith("| figure | source | bias |")
     True
@@ -20,6 +20,6 @@ def section(title: str) -> str:
     if heading is None:
         raise KeyError(f"the README has no section {title!r}")
     rest = text[heading.end() :]
-    end = re.search(rf"^#{{1,{len(heading[1])}}} ", rest, re.MULTILINE)
+    end = re.search(r"^#+ ", rest, re.MULTILINE)
     body = rest[: end.start()] if end else rest
     return body.strip().replace("](docs/", "](") + "\n"
