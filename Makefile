@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
+SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help demo test lint bench bench-sampler bench-run docs format clean
@@ -69,8 +69,9 @@ bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-# Every example is run while it is built; a warning is an error.
+# Every example is run while it is built; a warning is an error. The man page is made, too: it is kept in the sources.
 docs: $(PACKAGE) $(VENV)/.docs-installed
+	@PYTHONPATH=docs/_ext $(BIN)/python -m manual.manpage
 	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
 	@echo "the manual: build/docs/html/index.html"
 

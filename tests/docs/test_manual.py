@@ -5,11 +5,12 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from command_line import prock
-from manual import commands, consoles, figures, readme
+from manual import commands, consoles, figures, manpage, readme
 from manual.pages import DOCS, all_pages
 from manual.render import render
 
@@ -35,7 +36,7 @@ def test_the_examples_of_a_page_do_what_it_says(name: str) -> None:
     assert not re.search(r"^`{3,}\{(?!eval-rst|toctree|raw)", made, re.MULTILINE), "a fence that nobody made"
 
 
-@pytest.mark.parametrize("module", ["pages", "consoles", "cells", "commands", "figures", "readme", "house"])
+@pytest.mark.parametrize("module", ["pages", "consoles", "cells", "commands", "figures", "readme", "house", "manpage"])
 def test_examples_of_what_makes_the_manual(module: str) -> None:
     assert doctest.testmod(importlib.import_module(f"manual.{module}")).failed == 0
 
@@ -91,6 +92,13 @@ def test_whatever_a_run_says_of_its_figures_is_in_the_table(accounting: str) -> 
     told = {(row.figure, row.bias) for row in figures.of_a_run()}
     said = {(source.figure, figures.STOLEN.sub("so many % were stolen", source.bias)) for source in result.sources}
     assert len(said) > 4 and said <= told
+
+
+def test_the_man_page_is_what_is_made_of_the_parsers_and_comes_with_the_package() -> None:
+    kept = manpage.PAGE.read_text(encoding="utf-8")
+    assert kept == manpage.page(), "make docs writes it anew"
+    (installed,) = (file for file in metadata.files("prock") or () if file.match("share/man/man1/prock.1"))
+    assert Path(str(installed.locate())).read_text(encoding="utf-8") == kept
 
 
 def test_every_function_has_its_cost_in_the_table() -> None:
