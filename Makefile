@@ -58,7 +58,7 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(PACKAGE) $(VENV)/.bench-installed
-	@$(BIN)/python benchmarks/core.py
+	@$(BIN)/python benchmarks/core.py $(ARGS)
 
 # The other monitors are optional: whichever can't be installed is reported as missing.
 bench-sampler: $(PACKAGE) $(VENV)/.bench-installed

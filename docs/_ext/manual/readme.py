@@ -1,11 +1,13 @@
-"""Sections of the README, word for word: what is measured, and what is true, is written in one place."""
+"""What is written elsewhere, word for word: sections of the README, and what the benchmarks were told to keep."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from manual.pages import DOCS
 
+MEASURED = DOCS / "_measured"
 README = DOCS.parent / "README.md"
 
 
@@ -23,3 +25,12 @@ def section(title: str) -> str:
     end = re.search(r"^#+ ", rest, re.MULTILINE)
     body = rest[: end.start()] if end else rest
     return body.strip().replace("](docs/", "](") + "\n"
+
+
+def saved(folder: Path = MEASURED) -> str:
+    """All that benchmarks have kept (``--save``), each below a heading of the second level; empty where none has."""
+    parts = []
+    for path in sorted(folder.glob("*.md")):
+        text = re.sub(r"^(#+) ", r"#\1 ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        parts.append(f"## In full: {path.stem}\n\n{text}")
+    return "\n".join(parts)

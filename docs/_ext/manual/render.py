@@ -8,6 +8,7 @@
 | ``{usage} NAME``, ``{epilog} NAME``, ``{about} NAME`` | its usage, what its help ends with, what its module says |
 | ``{figures}``, ``{costs}`` | how true the figures of a run are, what each question costs (see `manual.figures`) |
 | ``{readme} TITLE`` | a section of the README |
+| ``{saved}`` | what benchmarks were told to keep (``make bench ARGS=--save``) |
 | ``{file} NAME`` | another document of the project |
 | ``{picture} top`` | the full-screen view, of processes at work (see `manual.picture`) |
 | ``{errors}`` | the tree of the exceptions |
@@ -141,6 +142,10 @@ def _errors(_: Page, __: Block) -> str:
     return fence("text", textwrap.dedent(str(prock.errors.__doc__).split("\n\n")[1]))
 
 
+def _saved(_: Page, __: Block) -> str:
+    return readme.saved()
+
+
 def _project(_: Page, __: Block) -> str:
     pages = ["inside", "changelog", *(["security"] if (DOCS.parent / "SECURITY.md").exists() else [])]
     return fence("{toctree}", "\n".join([":hidden:", ":caption: The project", "", *pages]))
@@ -164,6 +169,7 @@ MAKERS: dict[str, Callable[[Page, Block], str]] = {
     "{run}": Page.run,
     "{cell}": Page.cell,
     "{options}": _options,
+    "{saved}": _saved,
     "{usage}": _usage,
     "{epilog}": _epilog,
     "{about}": _about,
