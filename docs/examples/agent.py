@@ -1,4 +1,4 @@
-"""A worker of a queue: runs a job, ends all of it when its time is over, and always tells what it has cost."""
+"""A worker of a queue: runs a job within its time, and always tells what it cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ def do(job: str, command: list[str], seconds: float) -> prock.RunResult:
 def main() -> None:
     seconds, *command = sys.argv[1:]
     document = do("17", command, float(seconds)).as_document()
-    names = ("labels", "exit_code", "timed_out", "cpu_ns", "peak_footprint_bytes", "survivors")
+    names = (
+        "labels",
+        "exit_code",
+        "timed_out",
+        "cpu_ns",
+        "peak_footprint_bytes",
+        "survivors",
+    )
     print(json.dumps({name: document[name] for name in names}))
 
 

@@ -1,4 +1,4 @@
-"""A fixture for pytest: what a test, and all that it starts, may cost. Belongs into your ``conftest.py``."""
+"""Fixtures for pytest, for your ``conftest.py``: what a test and all it starts cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cost(record_property: object) -> Iterator[prock.Monitor]:
 
 @pytest.fixture
 def at_most_64_processes() -> Iterator[None]:
-    """A limit that fails the test. Peaks are those of samples: what is shorter than the interval can be missed."""
+    """Else the test fails. A peak between two samples can be missed."""
     with prock.Monitor(interval=0.02) as monitor:
         yield
     assert monitor.result is not None

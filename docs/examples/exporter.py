@@ -1,4 +1,4 @@
-"""What trees use, for Prometheus: `python3 exporter.py PORT PID [PID ...]`, as an ordinary user."""
+"""What trees use, for Prometheus: `python3 exporter.py PORT PID [PID ...]`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import prock
 
+CPU, RSS = "prock_tree_cpu_seconds_total", "prock_tree_rss_bytes"
+COUNT, REFUSED = "prock_tree_processes", "prock_tree_refused"
 METRICS = {
-    "prock_tree_cpu_seconds_total": ("counter", "CPU time since the exporter began to follow; never falls"),
-    "prock_tree_rss_bytes": ("gauge", "sum of resident sets; upper bound, as shared pages count in each process"),
-    "prock_tree_processes": ("gauge", "living processes"),
-    "prock_tree_refused": ("gauge", "processes of which something was refused to this user"),
+    CPU: ("counter", "CPU time since the exporter follows it; never falls"),
+    RSS: ("gauge", "sum of resident sets; upper bound, shared pages count in each"),
+    COUNT: ("gauge", "living processes"),
+    REFUSED: ("gauge", "processes that refused something to this user"),
 }
 
 
+def values(tree: prock.TreeSample) -> dict[str, float | None]:
+    return {
+        CPU: tree.cpu_ns / 1e9,
+        RSS: tree.rss_bytes,
+        COUNT: tree.process_count,
+        REFUSED: tree.denied,
+    }
+
+
 def lines(trees: dict[int, prock.TreeSample]) -> Iterator[str]:
-    """The text format. What is unknown is left out: a metric that is missing is no zero."""
+    """The text format. What is unknown is left out: missing is not zero."""
     for name, (kind, text) in METRICS.items():
         yield f"# HELP {name} {text}"
         yield f"# TYPE {name} {kind}"
         for root, tree in trees.items():
-            values = (tree.cpu_ns / 1e9, tree.rss_bytes, tree.process_count, tree.denied)
-            value = values[list(METRICS).index(name)]
-            if value is not None:
+            if (value := values(tree)[name]) is not None:
                 yield f'{name}{{root="{root}"}} {value}'
 
 
@@ -45,7 +54,10 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     port, *roots = map(int, sys.argv[1:])
-    with prock.Forest(roots) as Handler.forest, HTTPServer(("127.0.0.1", port), Handler) as server:
+    with (
+        prock.Forest(roots) as Handler.forest,
+        HTTPServer(("127.0.0.1", port), Handler) as server,
+    ):
         print(f"http://127.0.0.1:{server.server_port}/metrics", flush=True)
         server.serve_forever()
 

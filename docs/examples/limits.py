@@ -1,4 +1,4 @@
-"""How much of a machine this container may use: the limits of its cgroups (version 2), from its own up to the root."""
+"""How much this container may use: by its cgroups (version 2), up to the root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ def groups(mount: str = "/sys/fs/cgroup") -> Iterator[Path]:
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         if line.startswith("0::"):
             here = Path(mount) / line.removeprefix("0::").lstrip("/")
-            yield from (group for group in (here, *here.parents) if group.is_relative_to(mount))
+            yield from (
+                group for group in (here, *here.parents) if group.is_relative_to(mount)
+            )
 
 
 def cores(mount: str = "/sys/fs/cgroup") -> float:
@@ -28,6 +30,8 @@ def memory_bytes(mount: str = "/sys/fs/cgroup") -> int:
     """At most what the machine has."""
     most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for group in groups(mount):
-        if (file := group / "memory.max").exists() and (text := file.read_text().strip()) != "max":
+        if (file := group / "memory.max").exists() and (
+            text := file.read_text().strip()
+        ) != "max":
             most = min(most, int(text))
     return most

@@ -21,8 +21,14 @@ def rows(cost: dict[str, Any]) -> list[tuple[str, str]]:
         ("exit code", str(cost["exit_code"])),
         ("elapsed", seconds(cost["wall_ns"])),
         (f"CPU, {bias.get('cpu', 'unknown')}", seconds(cost["cpu_ns"])),
-        (f"peak memory, {bias.get('memory', 'unknown')}", mebibytes(cost["peak_footprint_bytes"])),
-        *((command["comm"], seconds(command["cpu_ns"])) for command in cost["commands"][:5]),
+        (
+            f"peak memory, {bias.get('memory', 'unknown')}",
+            mebibytes(cost["peak_footprint_bytes"]),
+        ),
+        *(
+            (command["comm"], seconds(command["cpu_ns"]))
+            for command in cost["commands"][:5]
+        ),
     ]
 
 

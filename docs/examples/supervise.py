@@ -1,4 +1,4 @@
-"""Keep some workers running, and start anew whoever takes too much memory, with all that it started."""
+"""Keep workers running, and start anew whoever takes too much memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import prock
 
 
 class Workers:
-    """So many of one command; each is a process group of its own, so that it can be ended as a whole."""
+    """So many of one command, each with a process group of its own."""
 
     def __init__(self, command: list[str], count: int, most_bytes: int) -> None:
         self.command, self.count, self.most_bytes = command, count, most_bytes
@@ -23,22 +23,24 @@ class Workers:
         while len(self.running) < self.count:
             worker = subprocess.Popen(self.command, process_group=0)
             self.running[worker.pid] = worker
-            try:
-                self.forest.add(worker.pid)
-            except prock.NoSuchProcess:  # it can't be: we have not waited for it yet
-                raise RuntimeError(f"{self.command[0]} was waited for by somebody else") from None
+            self.forest.add(worker.pid)  # it is there: nobody has waited for it yet
 
     def look(self) -> None:
         """One pass over all trees."""
         for pid, tree in self.forest.sample().items():
-            worker = self.running[pid]
-            if worker.poll() is not None:
-                print(f"worker has ended with {worker.returncode}, after {tree.cpu_ns / 1e9:.2f} s of CPU", flush=True)
+            code = self.running[pid].poll()
+            if code is not None:
+                print(
+                    f"ended with {code}, after {tree.cpu_ns / 1e9:.2f} s of CPU",
+                    flush=True,
+                )
                 self.forest.remove(pid)
                 del self.running[pid]
             elif tree.rss_bytes is not None and tree.rss_bytes > self.most_bytes:
-                print(f"worker has {tree.rss_bytes >> 20} MiB, in {tree.process_count} processes: too much", flush=True)
-                os.killpg(pid, signal.SIGTERM)  # it is our child, not yet waited for: the pid is nobody else's
+                print(f"too much: {tree.rss_bytes >> 20} MiB", flush=True)
+                os.killpg(
+                    pid, signal.SIGTERM
+                )  # not waited for: the pid is still its own
 
     def stop(self) -> None:
         for pid, worker in self.running.items():

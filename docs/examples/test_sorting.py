@@ -6,7 +6,9 @@ import prock
 
 
 def test_sorts(cost: prock.Monitor) -> None:
-    done = subprocess.run(["sort"], input="b\na\n", capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["sort"], input="b\na\n", capture_output=True, text=True, check=True
+    )
     assert done.stdout == "a\nb\n"
 
 
@@ -16,4 +18,7 @@ def test_does_not_fork_without_end(at_most_64_processes: None) -> None:
 
 def test_a_command_stays_small() -> None:
     result = prock.run(["sort", "/dev/null"])
-    assert result.largest_process_bytes is not None and result.largest_process_bytes < 50 << 20
+    assert (
+        result.largest_process_bytes is not None
+        and result.largest_process_bytes < 50 << 20
+    )

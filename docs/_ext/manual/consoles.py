@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 """Longer than anything takes that a page shows; only for one that would hang."""
 NOT_RUN = "(not possible where this manual was built)"
 WORK = "while :; do sh -c 'i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done'; sleep 0.05; done"
@@ -80,7 +80,7 @@ def shown(done: list[Step], *, options: dict[str, str]) -> str:
 
 def _run(command: str, folder: Path, tree: int | None) -> Step:
     asked = command if tree is None else command.replace("$TREE", str(tree))
-    done = subprocess.run(
+    shell = subprocess.Popen(
         ["bash", "-c", asked],
         cwd=folder,
         env=_environment(),
@@ -88,10 +88,15 @@ def _run(command: str, folder: Path, tree: int | None) -> Step:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=PATIENCE_S,
-        check=False,
+        start_new_session=True,
     )
-    return Step(asked, done.stdout, done.returncode)
+    try:
+        output, _ = shell.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.communicate()
+        raise Disagreement(f"{asked!r} does not come to an end") from None
+    return Step(asked, output, shell.returncode)
 
 
 def _environment() -> dict[str, str]:

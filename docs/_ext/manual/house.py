@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-import prock
+import prock.engine
 from manual.pages import DOCS
 
 
@@ -20,6 +20,11 @@ def floors() -> list[tuple[list[str], str]]:
         names = [name.strip() for name in layer.split("|")]
         found.append(([name.removeprefix("prock.") for name in names], " ".join(map(_says, names))))
     return found
+
+
+def engines() -> list[tuple[str, str]]:
+    """Name and first sentence of each."""
+    return [(name, _says(f"prock.engine.{name}")) for name in prock.engine.NAMES]
 
 
 def _says(name: str) -> str:

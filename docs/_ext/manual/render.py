@@ -13,6 +13,7 @@
 | ``{picture} top`` | the full-screen view, of processes at work (see `manual.picture`) |
 | ``{errors}`` | the tree of the exceptions |
 | ``{floors}`` | the floors of the house, as the checks hold them |
+| ``{engines}`` | those that there are |
 | ``{project}`` | the pages about the project, as far as there are such |
 | ``{program} FILE`` | a program of ``docs/examples``, without its own tests |
 """
@@ -73,7 +74,7 @@ class Page:
 def render(name: str, text: str) -> str:
     """Where a page has `cell`s, they find the programs of ``docs/examples`` as modules."""
     with tempfile.TemporaryDirectory(prefix="prock-manual-") as folder:
-        for path in (DOCS / "examples").glob("*.*"):
+        for path in (DOCS / "examples").glob("*.py"):
             shutil.copy(path, folder)
         sys.path.insert(0, folder)
         try:
@@ -156,6 +157,10 @@ def _floors(_: Page, __: Block) -> str:
     return table(("floor", "says of itself"), rows)
 
 
+def _engines(_: Page, __: Block) -> str:
+    return "".join(f"- `{name}`: {says}\n" for name, says in house.engines())
+
+
 def _picture(_: Page, block: Block) -> str:
     return fence("{raw} html", f'<div class="prock-picture">{picture.of(_argument(block))}</div>')
 
@@ -179,6 +184,7 @@ MAKERS: dict[str, Callable[[Page, Block], str]] = {
     "{file}": _file,
     "{errors}": _errors,
     "{floors}": _floors,
+    "{engines}": _engines,
     "{picture}": _picture,
     "{project}": _project,
     "{program}": _program,
