@@ -8,6 +8,7 @@ from pathlib import Path
 from manual.pages import DOCS
 
 MEASURED = DOCS / "_measured"
+LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]*)\)")
 README = DOCS.parent / "README.md"
 
 
@@ -24,7 +25,29 @@ def section(title: str) -> str:
     rest = text[heading.end() :]
     end = re.search(r"^#+ ", rest, re.MULTILINE)
     body = rest[: end.start()] if end else rest
-    return body.strip().replace("](docs/", "](") + "\n"
+    return linked(body.strip()) + "\n"
+
+
+def document(name: str) -> str:
+    """A whole document of the project."""
+    return linked((DOCS.parent / name).read_text(encoding="utf-8"))
+
+
+def linked(text: str) -> str:
+    """With its links to pages of the manual as they are there, and without those to other files.
+
+    >>> linked("[a](docs/run.md#x), [b](src/b.py), [c](https://example.org), [d](README.md)")
+    '[a](run.md#x), b, [c](https://example.org), d'
+    """
+
+    def there(link: re.Match[str]) -> str:
+        words, target = link.groups()
+        if target.startswith(("https:", "#")):
+            return link[0]
+        page = target.removeprefix("docs/")
+        return f"[{words}]({page})" if target != page else words
+
+    return LINK.sub(there, text)
 
 
 def saved(folder: Path = MEASURED) -> str:

@@ -136,7 +136,7 @@ def _readme(_: Page, block: Block) -> str:
 
 
 def _file(_: Page, block: Block) -> str:
-    return (DOCS.parent / _argument(block)).read_text(encoding="utf-8").replace("](docs/", "](")
+    return readme.document(_argument(block))
 
 
 def _errors(_: Page, __: Block) -> str:
