@@ -83,6 +83,17 @@ def test_the_tables_have_the_options_that_the_command_has(name: str) -> None:
     assert f"```{{options}} {name}\n" in (DOCS / "command.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_the_options_that_a_page_names_exist(name: str) -> None:
+    """Also where it is only named, or stands in a file that can't be run here."""
+    text = PAGES[name].read_text(encoding="utf-8").replace("\\\n>", "")
+    for command, words in re.findall(rf"\bprock ({'|'.join(COMMANDS)})\b([^`\n]*)", text):
+        own = re.split(r" -- |[|;#]| [a-z./]", f"{words} ")[0]  # what follows is another program's
+        known = {flag for _, options in commands.sections(command) for option in options for flag in option.flags}
+        for flag in FLAG.findall(own):
+            assert flag in known | {"-h", "--help"}, f"prock {command} {words}"
+
+
 @pytest.mark.parametrize("accounting", ["auto", "perf", "waited", "ledger"])
 def test_whatever_a_run_says_of_its_figures_is_in_the_table(accounting: str) -> None:
     try:
