@@ -64,7 +64,8 @@ class Page:
 
     def run(self, block: Block) -> str:
         done = consoles.steps(block.text, self._folder, options=block.options)
-        return fence("console", consoles.shown(done, options=block.options))
+        shown = consoles.shown(done, options=block.options)
+        return fence("{code-block} console", f":force:\n\n{shown}")  # colours are a guess: no warning where it fails
 
     def cell(self, block: Block) -> str:
         said = cells.run_cell(block.text, self._names)
