@@ -23,7 +23,7 @@ PEERS = """
     psutil GNU perf.stat runexec con-duct denet resource-tracker psrecord Procpath gpu-tracker cmdbench memory_profiler
 """
 COMPARED = {"measured.md", "run.md"}
-"""Where others are named: the comparison, and the fields of GNU time."""
+"""Where others are named: the comparison, and the fields of GNU time. The engine on psutil has a part of its own."""
 NAMED = re.compile(r"^\.\. auto\w+:: prock\.(\w+)$", re.MULTILINE)
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 

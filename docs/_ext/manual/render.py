@@ -13,6 +13,7 @@
 | ``{picture} top`` | the full-screen view, of processes at work (see `manual.picture`) |
 | ``{errors}`` | the tree of the exceptions |
 | ``{floors}`` | the floors of the house, as the checks hold them |
+| ``{engine} NAME`` | a part of ``docs/_parts`` about an engine that this version may have |
 | ``{engines}`` | those that there are |
 | ``{project}`` | the pages about the project, as far as there are such |
 | ``{program} FILE`` | a program of ``docs/examples``, without its own tests |
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import prock.engine
 import prock.errors
 from manual import cells, commands, consoles, figures, house, picture, readme
 from manual.pages import DOCS, FENCE, Block, blocks
@@ -162,6 +164,13 @@ def _engines(_: Page, __: Block) -> str:
     return "".join(f"- `{name}`: {says}\n" for name, says in house.engines())
 
 
+def _engine(_: Page, block: Block) -> str:
+    name = _argument(block)
+    if name not in prock.engine.NAMES:
+        return f"There is no engine `{name}` in this version: prock is for Linux.\n"
+    return (DOCS / "_parts" / f"{name}.md").read_text(encoding="utf-8")
+
+
 def _picture(_: Page, block: Block) -> str:
     return fence("{raw} html", f'<div class="prock-picture">{picture.of(_argument(block))}</div>')
 
@@ -185,6 +194,7 @@ MAKERS: dict[str, Callable[[Page, Block], str]] = {
     "{file}": _file,
     "{errors}": _errors,
     "{floors}": _floors,
+    "{engine}": _engine,
     "{engines}": _engines,
     "{picture}": _picture,
     "{project}": _project,
