@@ -47,12 +47,13 @@ def _of_cpu() -> Iterator[Trust]:
     asked = ("auto", "cgroup", "perf", "waited", "ledger")
     totals = (None, some.total_ns)
     more = (None, some.total_ns, 10**9)  # what the others saw, and the cgroup did not
-    for ask, group, perf, stolen, waited, adopts, ledger in itertools.product(
-        asked, (None, some), totals, (0.0, 0.25), (None, some), (False, True), more
+    systems = ({}, {"hands_on": False}) if "hands_on" in CpuEvidence._fields else ({},)
+    for ask, group, perf, stolen, waited, adopts, ledger, system in itertools.product(
+        asked, (None, some), totals, (0.0, 0.25), (None, some), (False, True), more, systems
     ):
         if ask in ("cgroup", "perf") and (group if ask == "cgroup" else perf) is None:
             continue  # what was asked for alone and can't be had is an error, no answer
-        verdict = judge_cpu(CpuEvidence(ask, group, perf, stolen, waited, adopts, ledger))
+        verdict = judge_cpu(CpuEvidence(ask, group, perf, stolen, waited, adopts, ledger, **system))
         for source in verdict.sources:
             if source.bias != "unknown":
                 yield Trust(source.figure, source.source, STOLEN.sub("so many % were stolen", source.bias))
