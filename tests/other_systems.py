@@ -215,6 +215,7 @@ def _limit_psutil(system: str) -> None:
         process.status = lambda self: psutil.STATUS_RUNNING
         for name in ("terminal", "uids", "gids"):
             delattr(process, name)
+        psutil.POSIX, process.username = False, lambda self: "HOST\\me"
 
 
 def _without_waited(process: Any) -> None:

@@ -26,6 +26,12 @@ CHECKS = [
 ]  # fmt: skip
 
 
+ELSEWHERE = [
+    "engine", "psutil", "python", "kernel", "cpu_times", "waited_children", "task_io", "shares", "run_accounting",
+    "signals", "perf_task_clock", "cgroup_v2", "descriptors",
+]  # fmt: skip
+
+
 def by_name(answer: Any) -> dict[str, Any]:
     return {check["name"]: check for check in answer["checks"]}
 
@@ -45,6 +51,15 @@ def test_shape_of_json() -> None:
         assert set(check) == {"name", "status", "finding", "remedy"}
         assert check["status"] in (OK, LIMITED, NO)
         assert (check["remedy"] is None) == (check["status"] == OK)
+
+
+def test_the_portable_engine_has_checks_of_its_own() -> None:
+    answer = prock_json("doctor", env=environment(PROCK_ENGINE="portable"))
+    assert answer["works"] and [check["name"] for check in answer["checks"]] == ELSEWHERE
+    assert all((check["remedy"] is None) == (check["status"] == OK) for check in answer["checks"])
+    checks = by_name(answer)
+    assert checks["engine"]["finding"].startswith("portable, as PROCK_ENGINE=portable asks: ")
+    assert (checks["perf_task_clock"]["status"], checks["cgroup_v2"]["status"]) == (NO, NO)
 
 
 def test_every_check_has_its_line() -> None:
