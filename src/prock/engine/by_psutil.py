@@ -173,5 +173,5 @@ class Starts:
     def epoch_seconds(self, start: int) -> float:
         if sys.platform == "linux":
             boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            return round((boot_ns / 1e9 + start / TICKS_PER_SECOND) * 100) / 100
+            return round((boot_ns + start * 1_000_000_000 // TICKS_PER_SECOND) / 10_000_000) / 100
         return start / TICKS_PER_SECOND + self._moved_s()
