@@ -69,9 +69,9 @@ class Footprint:
 
     The footprint is the sum of the members' shares (``Pss`` of ``smaps_rollup``). Shared memory and mapped files are in
     it; swapped-out pages, pages of hugetlbfs, and page cache that nobody maps are not. Members are read one after the
-    other, 17 ms a GiB of RSS. Where somebody ends meanwhile who held more than a little, his part of what was shared
-    counts in those that are read later: such a pass only counts until there is another, and he with half of his RSS.
-    Shared memory that another member maps meanwhile may count twice.
+    other, 17 ms a GiB of RSS. Where somebody gives back meanwhile what he shared, or ends, his part counts in those
+    that are read later; where somebody maps what others have, it counted as theirs alone before. A pass during which
+    more than a little has moved is only believed until there is another; who has ended counts with half of his RSS.
 
     Cost: some 10 µs for a sample without news, whatever the size of the tree; else a row (1 µs) and, where it must be,
     a read of ``smaps_rollup`` for each member (30 µs and up). Who is read waits meanwhile if it maps or unmaps memory:
@@ -113,7 +113,7 @@ class Footprint:
         self._peak: int | None = None
         self._peak_source, self._peak_bias = "rss", BIAS_OF_RSS
         self._is_provisional = False
-        """Whether the peak is of a pass in which members ended: the next one in which none does replaces it."""
+        """Whether the peak is of a pass during which memory moved: the next one during which it rests replaces it."""
         self._guess: tuple[int, int] | None = None
         """Where the peak may have been missed: what it was, as far as can be guessed, and the sum of RSS then."""
         self._allowance_ns = ALLOWANCE_NS
@@ -276,9 +276,8 @@ class Footprint:
         self._pay(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
         if not complete or found + refused == 0:
             return False
-        # What one shared that ends meanwhile counts in those that are read later: once more than it should.
-        lost = ended + sum(size for size, pid in read if not self._has_memory(pid))
-        settled = lost <= UNREAD_SHARE * found
+        moved = ended + sum(abs(self._rss_now(pid, size) - size) for size, pid in read)
+        settled = moved <= UNREAD_SHARE * found + len(read) * NOISE_BYTES
         if not settled and self._peak is not None:
             return False
         self._know_shares(sample, rss, found, refused, ended, left)
@@ -286,21 +285,24 @@ class Footprint:
             self._is_provisional, self.peak_pss_bytes = True, None
         return True
 
-    def _has_memory(self, pid: int) -> bool:
-        """Whether a member has not ended since it was read."""
+    def _rss_now(self, pid: int, known: int) -> int:
+        """Of a member that was read; as it was where that is refused, and nothing of one that has ended."""
         try:
             memory = self._engine.memory(pid)
         except REFUSALS:
-            return True
-        return memory is not None and memory[0] > 0
+            return known
+        return 0 if memory is None else memory[0]
 
     def _is_there(self, pid: int) -> bool:
-        """Of a member whose share is not told: as it is refused, or as its main thread has ended while others go on."""
+        """Of a member whose share is not told: as it is refused, or as its main thread has ended while others go on.
+
+        Not of one that is about to end: the kernel takes the memory first, and calls it a zombie later.
+        """
         try:
             info = self._engine.info(pid)
         except REFUSALS:
             return True
-        return info is not None and info.is_alive
+        return info is not None and info.is_alive and (info.rss_bytes > 0 or info.num_threads > 1)
 
     def _pay(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
         """By CPU time; who waits long for a target's lock pays for that, too, so that it does not happen often."""
