@@ -144,6 +144,7 @@ class Starts:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._reference_s = self._own_start_s() if HAS_MOVING_STARTS else 0.0
+        self._last_moved_s = 0.0
 
     def _own_start_s(self) -> float:
         return float(process(os.getpid()).create_time())
@@ -153,8 +154,9 @@ class Starts:
             return 0.0
         own_s = self._own_start_s()
         if self._pid != os.getpid():  # forked: another process's start is the reference now
-            self._pid, self._reference_s = os.getpid(), own_s
-        return own_s - self._reference_s
+            self._pid, self._reference_s = os.getpid(), own_s - self._last_moved_s
+        self._last_moved_s = own_s - self._reference_s
+        return self._last_moved_s
 
     def of(self, asked: Any) -> int:
         """In `TICKS_PER_SECOND`."""
@@ -171,5 +173,5 @@ class Starts:
     def epoch_seconds(self, start: int) -> float:
         if sys.platform == "linux":
             boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            return round((boot_ns / 1e9 + start / TICKS_PER_SECOND) * 100) / 100
+            return round((boot_ns + start * 1_000_000_000 // TICKS_PER_SECOND) / 10_000_000) / 100
         return start / TICKS_PER_SECOND + self._moved_s()

@@ -65,11 +65,11 @@ class Pass:
         return None if times is None else times.total_ns
 
     def info(self, pid: int, /) -> ProcessInfo | None:
-        if not IS_WINDOWS:
-            return self._engine.row(pid, self._parents.get(pid)) if by_psutil.exists(pid) else None
         ppid = self._parents.get(pid)
         if ppid is None:  # a root that is added between two samples, or one that is gone
             return self._engine.info(pid)
+        if not IS_WINDOWS:
+            return self._engine.row(pid, ppid)
         now_ns = time.monotonic_ns()
         at_ns, start_ticks, threads = self._threads.get(pid, (0, 0, 0))
         is_fresh = pid in self._threads and now_ns - at_ns < THREADS_OF_WINDOWS_NS
