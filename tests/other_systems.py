@@ -215,7 +215,8 @@ def _limit_psutil(system: str) -> None:
         process.status = lambda self: psutil.STATUS_RUNNING
         for name in ("terminal", "uids", "gids"):
             delattr(process, name)
-        psutil.POSIX, process.username = False, lambda self: "HOST\\me"
+        vars(psutil)["POSIX"] = False
+        process.username = lambda self: "HOST\\me"
 
 
 def _without_waited(process: Any) -> None:

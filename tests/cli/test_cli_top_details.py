@@ -33,7 +33,9 @@ def fact(lines: list[str], label: str) -> str:
 @on_both
 def test_command_directory_user_and_files(puppet: processes.Program) -> None:
     with prock.TreeSampler(puppet.pid) as sampler:
-        lines = describe(sampler.sample().root, Screen())
+        root = sampler.sample().root
+    assert root is not None
+    lines = describe(root, Screen())
     assert fact(lines, "command").startswith(f"{sys.executable} ")
     assert fact(lines, "directory") == os.getcwd()
     assert Path("/proc/self").owner() in fact(lines, "user")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from accounts import Account, open_account
@@ -130,7 +131,7 @@ def test_who_waits_for_all_children_takes_the_account() -> None:
 
 
 @pytest.mark.parametrize("options", [{"accounting": "cgroup"}, {"accounting": "perf"}, {"reap_orphans": True}])
-def test_what_can_not_be_had_is_refused_before_it_starts(options: dict[str, str], tmp_path: Path) -> None:
+def test_what_can_not_be_had_is_refused_before_it_starts(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(prock.NotSupported, match="only Linux"):
         prock.run(["touch", tmp_path / "started"], **options)
     assert not (tmp_path / "started").exists()
