@@ -7,7 +7,7 @@ import time
 
 from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
-from prock.reckoning import PERF, CpuEvidence, judge_cpu
+from prock.reckoning import PERF, WAITED, CpuEvidence, judge_cpu
 from prock.result import RunResult, Source, Survivor
 from prock.tables import usage_by_command, with_records
 
@@ -107,7 +107,10 @@ class Account:
                 hands_on=self._hands_on(),
             )
         )
-        self._sources += verdict.sources
+        first, *others = verdict.sources
+        if self._engine.name == "portable" and verdict.accounting == WAITED:
+            first = first._replace(bias=f"{first.bias}; holds the start of its process, too")
+        self._sources += [first, *others]
         self._missing += verdict.missing
         if self._waited is not None and not self._waited.holds_children:
             self._missing.append(NO_SPLIT)

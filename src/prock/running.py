@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from prock.accounting import Waiting
+    from prock.accounting.waited import Waited
     from prock.engine.launch import Ready, Setup
     from prock.engine.protocol import Engine
     from prock.forest import Forest
@@ -108,7 +109,7 @@ class Running:
         Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
         accounting was asked for, other than ``auto``, that can't be had.
         """
-        from prock.accounting.waited import Waited
+        from prock.accounting.waited import Waited  # of Linux alone
         from prock.engine.launch import launch
 
         began_ns = time.thread_time_ns()
@@ -116,16 +117,6 @@ class Running:
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
         self.waited = waited = Waited(self.engine, adopt=options.adopt)
         sources = self.sources
-
-        def when_ready(ready: Ready, events: list[int]) -> None:
-            sources.take(ready, events)
-            self.used_before_ns = ready.used_ns
-            try:
-                io = self.engine.disk_io(ready.pid)
-            except (ProckError, OSError):
-                io = None
-            waited.begins(ready.pid, ready.used_ns, io)
-
         try:
             sources.open_group()
             name = os.fsencode(executable) if executable is not None else command[0]
@@ -137,7 +128,7 @@ class Running:
                 group=sources.directory,
                 cpus=sources.cpus,
                 with_switches=sources.with_switches,
-                when_ready=when_ready,
+                when_ready=lambda ready, events: self._when_ready(waited, ready, events),
                 meanwhile=meanwhile,
                 in_c=self.engine.name == "native",
             )
@@ -172,6 +163,15 @@ class Running:
         self.used_before_ns = 0 if cpu is None else cpu.total_ns
         self._sample_due_ns = self.due_ns = self.began_ns
         return self
+
+    def _when_ready(self, waited: Waited, ready: Ready, events: list[int]) -> None:
+        self.sources.take(ready, events)
+        self.used_before_ns = ready.used_ns
+        try:
+            io = self.engine.disk_io(ready.pid)
+        except (ProckError, OSError):
+            io = None
+        waited.begins(ready.pid, ready.used_ns, io)
 
     def begins(self, pid: int, started_at: float, began_ns: int) -> None:
         """The command runs: since then, by the clock on the wall and the monotonic one."""

@@ -1,7 +1,7 @@
 """Start a command where the engine is the portable one: by the standard library's own means, as everywhere else.
 
 There is no launcher then that could count from the first instruction on: what the process uses between its start and
-its first instruction, some tenths of a millisecond of copying the caller, is counted as the command's.
+that, which is most where a large caller is copied, is counted as the command's.
 """
 
 from __future__ import annotations

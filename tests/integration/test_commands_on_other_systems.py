@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +319,15 @@ answer = call("attach", "-i", "0.05", os.getpid())
 """
     code, _, errors = run_on(system, CALL + program)
     assert code == 0 and "): still running\n" in errors and "CPU lower bound: lacks what ended unseen" in errors
+
+
+def test_without_psutil_it_says_how_to_get_it() -> None:
+    program = (
+        "import sys; sys.modules['psutil'] = None; sys.platform = 'darwin'\n"
+        "from prock.cli import main; sys.exit(main(['stat']))"
+    )
+    env = {**os.environ, "PROCK_ENGINE": ""}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("prock stat: not available here: ") and "pip install psutil" in done.stderr
+    assert "PROCK_ENGINE" not in done.stderr

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elsewhere import become_nobody, in_child, needs_root
+from engines import LINUX_ENGINES
 from launching import launched, why_refused
 
 from prock.accounting import launched as events
@@ -29,6 +30,12 @@ pytestmark = pytest.mark.skipif(REFUSED is not None, reason=f"no records of perf
 SHELL = "/bin/sh"
 TRUE = shutil.which("true") or "/bin/true"
 PYTHON = [sys.executable, "-S", "-c"]
+
+
+@pytest.fixture(params=LINUX_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Only those have perf events."""
+    return str(request.param)
 
 
 def copy_of_true(directory: Path, name: bytes) -> bytes:

@@ -50,7 +50,7 @@ signals: SIGTERM, SIGINT, SIGHUP, SIGQUIT that a process sends go to the whole
 --repeat makes all runs, also after one that fails (Ctrl-C ends the series);
   the exit code is that of the first that failed.
 
-On macOS, Windows and BSD some sources are missing: see prock doctor, docs/run.md.
+On macOS, Windows and BSD some sources are missing: prock doctor says which.
 
 --format: %e elapsed, %U user, %S system seconds; %P CPU; %M largest process in
   KiB; %x exit code; %C command; %F %R major, minor faults; %I %O blocks of 512
