@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 .PHONY: help demo test lint bench bench-sampler bench-run docs format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
-	@echo "make test    all checks and tests, on both engines"
+	@echo "make test    all checks and tests, on all engines"
 	@echo "make lint    the checks alone: types, style, the floors of the house"
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"

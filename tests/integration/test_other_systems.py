@@ -194,3 +194,56 @@ wait()""")
     assert (ppid, refused) == (program.pid, []) and comm.startswith("python") and rss > 1 << 20
     assert unknown[0] == own and unknown[1].startswith("python") and unknown[2:] == [None, ["stat"]]
     assert answer["sample"] == [1, 2, rss]
+
+
+STALE_PARENTS = """
+import psutil, sys
+import prock
+pid = int(sys.argv[1])
+told = psutil._ppid_map
+older = min(psutil.pids(), key=lambda one: psutil.Process(one).create_time())
+
+
+def stale():
+    parents = told()
+    dead = max(parents) + 1
+    return {**parents, older: pid, parents[pid]: dead}
+
+
+psutil._ppid_map = stale
+parents, rows = prock.build_parent_map(), {row.pid: row for row in prock.scan_all_processes()}
+with prock.TreeSampler(pid) as sampler:
+    members = [row.pid for row in sampler.sample().members]
+tree = list(prock.snapshot_tree(pid).pids)
+answer = {
+    "older": [older in found for found in (members, tree, prock.get_children(pid), prock.build_children_map()[pid])],
+    "parents": [prock.get_ppid(older), parents[older], rows[older].ppid, prock.get_ppid(parents[pid])],
+    "mine": [prock.get_ppid(pid), parents[pid], rows[pid].ppid],
+    "members": [len(members), len(tree)],
+}
+"""
+
+
+def test_a_dead_parents_pid_that_is_anothers_by_now_on_windows(tree: Program) -> None:
+    """There the parent stays named for ever: who began before it is no child, and nobody's child has the parent 0."""
+    answer = run_on("win32", STALE_PARENTS, tree.pid)
+    assert answer["older"] == [False] * 4 and answer["members"] == [3, 3]
+    assert answer["parents"] == [0] * 4 and answer["mine"] == [os.getpid()] * 3
+
+
+def test_an_engine_of_linux_is_refused_elsewhere_in_one_line() -> None:
+    answer = run_on(
+        "darwin",
+        """
+import prock
+from prock.engine import open_engine
+answer = []
+for name, root in (("native", "/proc"), ("pure", "/proc"), (None, "/other"), ("portable", "/other")):
+    try:
+        open_engine(name, root)
+    except prock.NotSupported as error:
+        answer.append(str(error))
+""",
+    )
+    assert len(answer) == 4 and all("\n" not in line for line in answer)
+    assert all("darwin" in line for line in answer[:2]) and all("/other" in line for line in answer[2:])

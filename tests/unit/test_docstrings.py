@@ -1,4 +1,4 @@
-"""Every public name is documented, and every example in a docstring is true, on every engine."""
+"""Every public name is documented, and every example in a docstring is true, on each engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from engines import on_linux_engines
 
 import prock
 
@@ -27,7 +26,6 @@ def test_examples(name: str) -> None:
     assert result.failed == 0
 
 
-@on_linux_engines
 @pytest.mark.usefixtures("engine")
 def test_examples_of_the_readme() -> None:
     readme = Path(__file__).parents[2] / "README.md"

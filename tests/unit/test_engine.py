@@ -46,6 +46,23 @@ def test_an_engine_that_does_not_exist_is_said_when_it_is_needed() -> None:
         open_engine("typo")
 
 
+@pytest.mark.parametrize(
+    ("psutil", "advice"),
+    [
+        ("None", "pip install psutil"),
+        ("types.SimpleNamespace(__version__='6.1', version_info=(6, 1, 0))", "psutil>=7.1"),
+    ],
+)
+def test_without_psutil_the_portable_engine_says_what_to_install(psutil: str, advice: str) -> None:
+    program = f"import sys, types; sys.modules['psutil'] = {psutil}; import prock; prock.get_cpu_time()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PROCK_ENGINE": "portable"}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("prock.errors.NotSupported: not available here: the portable engine") and advice in last
+
+
 def test_using_restores_the_engine_that_was_active(tmp_path: Path) -> None:
     before = prock.engine.active
     with using(open_engine("pure", str(tmp_path))) as inner:

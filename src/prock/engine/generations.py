@@ -17,26 +17,44 @@ THREADS_OF_WINDOWS_NS = 10_000_000_000
 
 
 class Generations:
-    """Children by a map of parents.
+    """Parents and children by a map of parents.
 
-    Windows keeps naming a parent that is gone, and its pid may be another's by now: there a child must have begun
-    no earlier than who is said to be its parent.
+    Windows keeps naming a parent that is gone, and its pid may be another's by now: there a parent must have begun
+    no later than its child. When somebody began is asked once.
     """
 
     def __init__(self, engine: PortableEngine, parents: dict[int, int]) -> None:
         self._engine = engine
+        self._parents = parents
+        self._starts: dict[int, int | None] = {}
         self._children: dict[int, list[int]] = {}
         for pid, ppid in parents.items():
             if pid != ppid:
                 self._children.setdefault(ppid, []).append(pid)
 
+    def __contains__(self, pid: int) -> bool:
+        return pid in self._parents
+
+    def parent(self, pid: int) -> int | None:
+        """0 without a parent, None where the map does not hold the process."""
+        ppid = self._parents.get(pid)
+        if ppid is None or not IS_WINDOWS:
+            return ppid
+        return ppid if ppid in self._parents and self._is_older(ppid, pid) else 0
+
     def children(self, pid: int) -> list[int]:
         """Ascending."""
         found = sorted(self._children.get(pid, ()))
-        if not found or not IS_WINDOWS:
-            return found
-        began = self._engine.start_of(pid)
-        return [child for child in found if began is not None and (self._engine.start_of(child) or 0) >= began]
+        return [child for child in found if self._is_older(pid, child)] if IS_WINDOWS else found
+
+    def _is_older(self, parent: int, child: int) -> bool:
+        began, child_began = self._start_of(parent), self._start_of(child)
+        return began is not None and child_began is not None and began <= child_began
+
+    def _start_of(self, pid: int) -> int | None:
+        if pid not in self._starts:
+            self._starts[pid] = self._engine.start_of(pid)
+        return self._starts[pid]
 
 
 class Pass:
@@ -46,16 +64,14 @@ class Pass:
 
     def __init__(self, engine: PortableEngine) -> None:
         self._engine = engine
-        self._parents: dict[int, int] = {}
         self._generations = Generations(engine, {})
         self._threads: dict[int, tuple[int, int, int]] = {}
         """Of members on Windows: when it was asked, of which start, and how many."""
 
     def begin(self) -> None:
-        self._parents = by_psutil.parents()
-        self._generations = Generations(self._engine, self._parents)
+        self._generations = Generations(self._engine, by_psutil.parents())
         if self._threads:
-            self._threads = {pid: known for pid, known in self._threads.items() if pid in self._parents}
+            self._threads = {pid: known for pid, known in self._threads.items() if pid in self._generations}
 
     def last_pid(self) -> int:
         return self._engine.last_pid()
@@ -65,7 +81,7 @@ class Pass:
         return None if times is None else times.total_ns
 
     def info(self, pid: int, /) -> ProcessInfo | None:
-        ppid = self._parents.get(pid)
+        ppid = self._generations.parent(pid)
         if ppid is None:  # a root that is added between two samples, or one that is gone
             return self._engine.info(pid)
         if not IS_WINDOWS:

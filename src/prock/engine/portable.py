@@ -52,7 +52,7 @@ class PortableEngine(LinuxOnly):
     def row(self, pid: int, ppid: int | None, num_threads: int | None = None) -> ProcessInfo | None:
         """Of a pid that is a process's. A parent that is known already saves Windows a look at all processes."""
         if ppid is None and IS_WINDOWS:
-            ppid = by_psutil.parents().get(pid)
+            ppid = Generations(self, by_psutil.parents()).parent(pid)
             if ppid is None:
                 return None
         asked = by_psutil.process(pid)
@@ -103,12 +103,16 @@ class PortableEngine(LinuxOnly):
         if number is None:
             return None
         if IS_WINDOWS:
-            return by_psutil.parents().get(number)
+            return Generations(self, by_psutil.parents()).parent(number)
         ppid: int | None = answer(number, "ppid", lambda: by_psutil.process(number).ppid())
         return ppid
 
     def parents(self) -> dict[int, int]:
-        return by_psutil.parents()
+        parents = by_psutil.parents()
+        if not IS_WINDOWS:
+            return parents
+        generations = Generations(self, parents)
+        return {pid: generations.parent(pid) or 0 for pid in parents}
 
     def liveness(self, pid: int | None, /) -> LivenessInfo | None:
         number = self._process(pid)
@@ -232,10 +236,8 @@ class PortableEngine(LinuxOnly):
         number = self._process(pid)
         if number is None:
             return None
-        parents = by_psutil.parents()
-        if number not in parents:
-            return None
-        return Generations(self, parents).children(number)
+        generations = Generations(self, by_psutil.parents())
+        return generations.children(number) if number in generations else None
 
     def pids(self) -> list[int]:
         return by_psutil.all_pids()
@@ -244,10 +246,10 @@ class PortableEngine(LinuxOnly):
         taken_ns = time.monotonic_ns()
         rows: list[ProcessInfo] = []
         vanished = denied = 0
-        parents = by_psutil.parents() if IS_WINDOWS else {}
+        generations = Generations(self, by_psutil.parents() if IS_WINDOWS else {})
         for pid in by_psutil.all_pids():
             try:
-                row = self.row(pid, parents.get(pid))
+                row = self.row(pid, generations.parent(pid))
             except (AccessDenied, NotSupported):
                 denied += 1
                 continue
@@ -262,16 +264,15 @@ class PortableEngine(LinuxOnly):
         if root is None:
             return None
         taken_ns = time.monotonic_ns()
-        parents = by_psutil.parents()
-        if root not in parents:
+        generations = Generations(self, by_psutil.parents())
+        if root not in generations:
             return None
-        generations = Generations(self, parents)
         members: list[ProcessStats] = []
         vanished = 0
         queue = [root]
         known = {root}
         for one in queue:
-            member = self._member(one, parents[one], want, taken_ns, is_root=one == root)
+            member = self._member(one, generations.parent(one) or 0, want, taken_ns, is_root=one == root)
             if member is None:
                 vanished += one != root
                 continue
