@@ -25,7 +25,7 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
     words = [
         ("command", _asked(lambda: screen.clean(command_line(pid)) or "none (kernel thread or zombie)")),
         ("directory", _asked(lambda: screen.clean(os.readlink(f"/proc/{pid}/cwd")))),
-        ("user", _asked(lambda: _user(pid))),
+        ("user", _asked(lambda: screen.clean(_user(pid)))),
         ("open files", _asked(lambda: _open_files(pid))),
     ]
     of_sample = [
