@@ -78,7 +78,8 @@ def _user_name(uid: int) -> str:
 
 
 def _open_files(pid: int) -> str:
-    number = len(os.listdir(f"/proc/{pid}/fd"))
+    with os.scandir(f"/proc/{pid}/fd") as files:
+        number = sum(1 for _ in files)  # there may be a million: no list of them
     with open(f"/proc/{pid}/limits", "rb") as file:
         limit = next((line.split()[3].decode() for line in file if line.startswith(b"Max open files")), "-")
     return f"{number:,} of at most {limit}"
