@@ -72,6 +72,12 @@ class Setup(NamedTuple):
     defaults: Iterable[int] = ()
     """Signals that get their default meaning back."""
 
+    def __repr__(self) -> str:
+        """Without the values of variables: a repr ends up in logs."""
+        return (
+            f"Setup(env=<{len(self.env)} variables>, cwd={self.cwd!r}, stdio={self.stdio!r}, keep={self.keep!r}, ...)"
+        )
+
 
 def has_native_launcher() -> bool:
     return os.access(NATIVE, os.X_OK)
