@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pickle
+import re
 import resource
 import signal
 import stat
@@ -202,7 +203,13 @@ def test_a_command_has_the_rights_and_limits_that_it_had_without(setting: str) -
     for called in (words, command("run", "-q", *words)):
         shell = ["sh", "-c", f'{setting or "exec"} "$@"', "sh", *called]
         answers.append(subprocess.run(shell, capture_output=True, text=True, check=True, env=environment()).stdout)
-    assert answers[0] == answers[1] and "CapEff" in answers[0]
+    # Those below SIGRTMIN are the C library's own; posix_spawn leaves them ignored, and Python can't change that.
+    plain, counted = (re.sub(r"(?<=SigIgn:.t)\w+", _without_those_of_libc, answer) for answer in answers)
+    assert plain == counted and "CapEff" in plain
+
+
+def _without_those_of_libc(found: re.Match[str]) -> str:
+    return f"{int(found[0], 16) & ~sum(1 << number - 1 for number in range(32, signal.SIGRTMIN)):x}"
 
 
 def state_of_this_process() -> list[object]:
