@@ -364,8 +364,9 @@ class Running:
 
 def _files(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
     """Where a command may be, as execvp(3) looks for it."""
+    here = b"./" + name if name.startswith(b"-") else name  # a script's name is no option of the shell that runs it
     if b"/" in name:
-        return [name]
+        return [here]
     path = env.get(b"PATH")
     directories = os.fsencode(os.defpath).split(b":") if path is None else path.split(b":")
-    return [os.path.join(directory, name) if directory else name for directory in directories]
+    return [os.path.join(directory, name) if directory else here for directory in directories]
