@@ -164,6 +164,19 @@ def test_the_view(strangers: Strangers) -> None:
     asyncio.run(visit())
 
 
+OF_THE_VIEW = re.compile(rb"\x1b\[[0-9;:?<=>]*[ $]?[@-~]|\x1bP\+q[0-9a-f;]*\x1b\\\\|\x1b]22;[a-z]*\x07|\x1b[=>78]|\r")
+"""Colours, places, modes, questions and the pointer: nothing of strangers looks like one, but for colours."""
+
+
+def test_the_view_on_a_terminal(strangers: Strangers) -> None:
+    session = Session(command("top", "--io", strangers.root.pid))
+    session.shows(str(strangers.pids[NAMES[-10]]))
+    session.type(b"q")
+    assert session.end() == 0
+    assert b"\x1b[35m" not in session.written and b"\x1b]0;" not in session.written
+    is_harmless(OF_THE_VIEW.sub(b"", session.written))
+
+
 STARTS_ALL = """
 exec 3<>"$0"
 for program; do "$program" "$program" <&3 & done
