@@ -153,3 +153,12 @@ def test_c_sources(path: Path) -> None:
     assert set(re.findall(r"\bPR_[A-Z_]+", text)) <= {"PR_SET_CHILD_SUBREAPER", "PR_GET_CHILD_SUBREAPER"}
     if path.parent.name != "launcher":
         assert not re.search(r"\b(exec[lv]\w*|kill|fork|clone3?)\s*\(", text)
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    promises = text.partition("## Promised")[2].partition("## Not promised")[0].strip().split("\n\n")
+    assert len(promises) >= 8
+    for promise in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", promise)
+        assert named and all((ROOT / path).is_file() for path in named), promise
