@@ -169,7 +169,7 @@ def test_a_launch_that_is_broken_off_ends_its_own_process_alone(with_pidfds: boo
 
     in_child(check)
     os.kill(stranger, 0)
-    assert Path(f"/proc/{stranger}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+    assert Path(f"/proc/{stranger}/stat").read_text().rpartition(")")[2].split()[0] in "RS"  # it may not sleep yet
 
 
 def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
