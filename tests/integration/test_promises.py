@@ -21,8 +21,8 @@ from command_line import NOBODY, TIMEOUT_S, command, environment, is_followed_by
 from elsewhere import become_nobody, in_child, libc, needs_root
 
 import prock as library
+from prock.accounting.waited import Waited
 from prock.engine.launch import Setup
-from prock.running import Running
 
 SECRET = "S3cr3t-V4lue"
 WITH_SECRET = environment(TOKEN=SECRET, AWS_SECRET_ACCESS_KEY=SECRET)
@@ -222,9 +222,7 @@ def state_of_this_process() -> list[object]:
     return [status, resource.getrlimit(resource.RLIMIT_NOFILE), mask, flag.value, sorted(os.listdir("/proc/self/fd"))]
 
 
-def interrupt(_: Running, __: object, events: list[int]) -> None:
-    for event in events:
-        os.close(event)
+def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -239,7 +237,7 @@ def test_the_caller_is_as_it_was(accounting: str, fails: bool, monkeypatch: pyte
         if fails:
             with pytest.raises(FileNotFoundError):
                 library.run(["/no/such/program"], accounting=accounting)
-            monkeypatch.setattr(Running, "_when_ready", interrupt)
+            monkeypatch.setattr(Waited, "begins", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 library.run(["true"], accounting=accounting)
         else:

@@ -15,7 +15,7 @@ from runs import needs_filters, refuse
 
 import prock
 from prock._signals import is_child, pidfd_of_child
-from prock.engine import launch
+from prock.accounting.waited import Waited
 from prock.engine.launch import _kill
 from prock.model import Identity
 from prock.running import Options, Running
@@ -176,13 +176,11 @@ def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the launch is left."""
     ready: list[int] = []
 
-    def interrupt(self: Running, found: launch.Ready, events: list[int]) -> None:
-        ready.append(found.pid)
-        for event in events:
-            os.close(event)
+    def interrupt(self: Waited, pid: int, *_: object) -> None:
+        ready.append(pid)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Running, "_when_ready", interrupt)
+    monkeypatch.setattr(Waited, "begins", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prock.run(["sleep", "60"])
     assert ready and not is_child(os.P_PID, ready[0])
