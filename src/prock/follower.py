@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+from prock._signals import pidfd_of_child
 from prock.account import finish
 from prock.endings import end_tree
 
@@ -43,7 +44,7 @@ def _open_pidfd(pid: int) -> int:
     if sys.platform != "linux":
         return -1
     try:
-        return os.pidfd_open(pid)
+        return pidfd_of_child(pid)
     except OSError:
         return -1
 
@@ -128,19 +129,21 @@ class Follower:
             if pidfd >= 0:
                 os.close(pidfd)
 
-    def send_signal(self, number: int) -> bool:
-        """To the root. False where that takes its pid: it has been waited for, or the kernel has no pidfd."""
+    def send_signal(self, number: int) -> None:
+        """To the root, and to nobody else; nothing where it has ended."""
         waited = self._running.waited
-        if waited is not None and waited.send(number):
-            return True
+        if waited is None or waited.send(number) or sys.platform != "linux":
+            return
         with self._pidfd_lock:
-            if self._pidfd < 0 or sys.platform != "linux":
-                return False
-            try:
-                signal.pidfd_send_signal(self._pidfd, number)
-            except ProcessLookupError:
-                pass
-        return True
+            if self._pidfd >= 0:
+                try:
+                    signal.pidfd_send_signal(self._pidfd, number)
+                except ProcessLookupError:
+                    pass
+                return
+        with self._lock:  # who waits for it holds this: its pid stays its own meanwhile
+            if not self._is_closing and waited.holds_root:
+                os.kill(self._running.pid, number)
 
     def release(self) -> None:
         """The account need not stay open any longer."""

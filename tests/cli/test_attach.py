@@ -6,26 +6,14 @@ import json
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import processes
 import pytest
-from command_line import NO_PID, TIMEOUT_S, command, environment, is_one_line, prock
+from command_line import NO_PID, TIMEOUT_S, command, environment, is_followed_by, is_one_line, prock
 from run_engines import on_both
-from runs import until
 from terminal import CTRL_C, Session
 
 pytestmark = on_both
-
-
-def is_followed_by(pid: int) -> None:
-    """Waits until prock waits for signals, which are blocked or have a handler: it has begun then."""
-    until(lambda: any(_masks(pid)[kind] & 1 << signal.SIGTERM - 1 for kind in ("SigBlk", "SigCgt")))
-
-
-def _masks(pid: int) -> dict[str, int]:
-    lines = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Sig")]
-    return {line[0].removesuffix(":"): int(line[1], 16) for line in lines if "/" not in line[1]}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -28,8 +28,8 @@ import prock
 
 only_linux = set(sys.argv[1:])
 others = {"prock.__main__", "prock._core"}
-if sys.platform == "win32":  # these take Windows to import them, the second as textual does
-    others |= {"prock.accounting.windows_child", "prock.cli.top.app"}
+if sys.platform == "win32":  # two that take Windows to import them, the second as textual does, and one never there
+    others |= {"prock.accounting.windows_child", "prock.cli.top.app", "prock.cli.replacing"}
 for module in pkgutil.walk_packages(prock.__path__, "prock."):
     if module.name not in only_linux | others:
         importlib.import_module(module.name)

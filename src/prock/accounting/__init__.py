@@ -32,6 +32,10 @@ if TYPE_CHECKING:
             """Whether the root's account, and how it ended, went to somebody else."""
 
         @property
+        def holds_root(self) -> bool:
+            """Whether the root's pid is still the root's: nobody has waited for it."""
+
+        @property
         def adopts(self) -> bool:
             """Whether orphans come to this process, and are waited for."""
 
@@ -77,7 +81,7 @@ if TYPE_CHECKING:
             """Of this process: the root while it lives, and orphans that came to it."""
 
         def send(self, number: int, /) -> bool:
-            """A signal to the root, which can't be another process: it has not been waited for. False: not by this."""
+            """A signal to the root, and to nobody else; nothing where it has ended. False: it takes a pidfd."""
 
         def close(self) -> None: ...
 

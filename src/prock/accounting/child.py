@@ -85,8 +85,16 @@ class Child:
     def children(self) -> list[int]:
         return [] if self.root is not None else [self.root_pid]
 
+    @property
+    def holds_root(self) -> bool:
+        """Who waits for it here holds the lock; whether somebody else has, is seen by the next look."""
+        return self.root is None
+
     def send(self, number: int, /) -> bool:
+        """Its pid stays its own until it has been waited for, which the lock keeps off meanwhile."""
         with self._lock:
+            while self.root is None and self._wait():
+                pass
             if self.root is None:
                 os.kill(self.root_pid, number)
         return True

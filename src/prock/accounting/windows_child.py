@@ -13,12 +13,13 @@ from prock.accounting import Reaped
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    import subprocess
     from typing import Any
 
 if sys.platform == "win32":
     import _winapi
     import ctypes
+    import signal
+    import subprocess
     from ctypes import wintypes
 
     FILETIME_NS = 100
@@ -84,9 +85,19 @@ if sys.platform == "win32":
         def children(self) -> list[int]:
             return [] if self.root is not None else [self.root_pid]
 
+        @property
+        def holds_root(self) -> bool:
+            """As long as its handle is open."""
+            return True
+
         def send(self, number: int, /) -> bool:
-            """The standard library ends it by its handle, which is nobody else's."""
-            return False
+            """By its handle, which is nobody else's: it ends at once. Ctrl-C and Ctrl-Break as the standard library."""
+            if self.root is None:
+                if number == signal.SIGTERM:
+                    _winapi.TerminateProcess(self._handle, 1)
+                else:
+                    subprocess.Popen.send_signal(self._process, number)
+            return True
 
         def close(self) -> None:
             """The handle is the standard library's."""

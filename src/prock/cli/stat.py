@@ -147,7 +147,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("parent", _parent(subject, screen)),
         ("children", _unless_refused(subject, "children", _number(children))),
         ("state", f"{info.state} ({_state(info)})"),
-        ("terminal", subject.tty or "none"),
+        ("terminal", screen.clean(subject.tty or "none")),
         ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
         ("threads", f"{info.num_threads:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
