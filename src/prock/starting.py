@@ -80,14 +80,18 @@ def _begin(command: Sequence[str], env: Mapping[bytes, bytes] | None) -> subproc
     import subprocess
 
     if sys.platform == "win32":
-        process = subprocess.Popen(command, close_fds=False)
+        process = subprocess.Popen(command, close_fds=False)  # noqa: S603  # what the user wants to be run
     else:
         try:
-            process = subprocess.Popen(command, close_fds=False, env=env)
+            process = subprocess.Popen(command, close_fds=False, env=env)  # noqa: S603  # as above
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-            process = subprocess.Popen(["/bin/sh", _found(command[0], env), *command[1:]], close_fds=False, env=env)
+            script = _found(command[0], env)
+            if script.startswith(("-", "+")):  # its name is no option of the shell
+                script = f"./{script}"
+            by_shell = ["/bin/sh", script, *command[1:]]
+            process = subprocess.Popen(by_shell, close_fds=False, env=env)  # noqa: S603  # as above
     process.returncode = 0  # the standard library is not to wait for it: who follows it does
     return process
 

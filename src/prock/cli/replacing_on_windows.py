@@ -1,4 +1,4 @@
-"""Replacing a file in one step on Windows, where there are no descriptors of directories and no places for everybody."""
+"""Replacing a file in one step on Windows, where there are neither descriptors of directories nor sticky ones."""
 
 from __future__ import annotations
 
