@@ -28,7 +28,7 @@ if TYPE_CHECKING:
             """This instant, in the unit of `ProcessInfo.start_ticks`."""
 
         def lives(self, info: ProcessInfo, /) -> bool:
-            """Whether the process of that row is still there, as far as that can be told."""
+            """Whether that process has not ended since, as far as that can be told. A zombie has."""
 
         def outline(self, pid: int, /) -> ProcessInfo | None:
             """Stands for a row that is refused: what is known all the same, and zeros. None where it is gone."""

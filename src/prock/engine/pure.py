@@ -143,7 +143,11 @@ class PureEngine(ProcFiles):
         """A sample needs nothing beforehand here."""
 
     def lives(self, info: ProcessInfo, /) -> bool:
-        return not self.live or self.own_ns(info.pid) is not None
+        try:
+            now = self.info(info.pid)
+        except (AccessDenied, MalformedProcFile, NotSupported):
+            return True
+        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
 
     def outline(self, pid: int, /) -> ProcessInfo | None:
         return unreadable(pid)
