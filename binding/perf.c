@@ -6,17 +6,21 @@
 #define EVENT "perf events"
 #define KEEP_FDS 1024 /* reading more of them, a microsecond each, may take a good part of a switch interval */
 
+static PyObject *not_supported(Proc *self, const char *what)
+{
+    PyObject *exception = PyObject_CallFunction(self->not_supported, "s", what);
+    if (exception)
+        PyErr_SetObject(self->not_supported, exception);
+    Py_XDECREF(exception);
+    return NULL;
+}
+
 PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid)
 {
     if (error == -ESRCH || error == -EACCES)
         return prock_py_failed(self, error, tid, EVENT);
-    if (error == -ENOTSUP) {
-        PyObject *exception = PyObject_CallFunction(self->not_supported, "s", EVENT);
-        if (exception)
-            PyErr_SetObject(self->not_supported, exception);
-        Py_XDECREF(exception);
-        return NULL;
-    }
+    if (error == -ENOTSUP)
+        return not_supported(self, EVENT);
     errno = -error;
     return PyErr_SetFromErrno(PyExc_OSError);
 }
@@ -53,6 +57,8 @@ PyObject *Proc_last_pid(Proc *self, PyObject *Py_UNUSED(nothing))
 {
     int32_t pid;
     int error = prock_last_pid(&self->root, &pid);
+    if (error == -ENOTSUP || error == -EBADMSG)
+        return not_supported(self, "the last pid that was given away");
     return error ? prock_py_event_failed(self, error, 0) : PyLong_FromLong(pid);
 }
 
