@@ -4,10 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
+SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run format clean
+.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
+	@echo "make check-fuzz  fuzz the parsers in C, SECONDS=60 each"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -65,6 +66,11 @@ bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
 bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Each fuzz target for so many seconds. FUZZ names some, if not all.
+SECONDS ?= 60
+check-fuzz:
+	@FUZZ="$(FUZZ)" sh tools/check-fuzz.sh $(SECONDS)
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .
