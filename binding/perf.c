@@ -93,11 +93,12 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
         Py_XDECREF(list);
         return n >= 0 ? PyErr_NoMemory() : NULL;
     }
-    for (Py_ssize_t i = 0; i < n; i++)
-        fds[i] = (int)PyLong_AsLong(PyList_GetItem(list, i));
+    bool taken = true;
+    for (Py_ssize_t i = 0; i < n && taken; i++)
+        taken = prock_py_int(prock_py_item(list, i), &fds[i]) == 0;
     Py_DECREF(list);
     int error = 0;
-    if (!PyErr_Occurred()) {
+    if (taken) {
         if (n <= KEEP_FDS) {
             error = prock_perf_read(fds, (size_t)n, &total_ns);
         } else {
@@ -106,7 +107,7 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
         }
     }
     PyMem_Free(fds);
-    if (PyErr_Occurred())
+    if (!taken)
         return NULL;
     return error ? prock_py_event_failed(self, error, 0) : prock_py_u64(total_ns);
 }
