@@ -1,5 +1,5 @@
-"""meson-python, told by itself what an interpreter without the GIL needs: a build without the limited API, which such
-an interpreter doesn't have before Python 3.15. Elsewhere nothing is changed: one abi3 wheel for all Pythons from 3.11."""
+"""meson-python, told what an interpreter without the GIL needs: a build without the limited API, which there is none of
+before Python 3.15. Elsewhere nothing is changed: one abi3 wheel for all Pythons from 3.11."""
 
 from __future__ import annotations
 
