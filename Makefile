@@ -7,7 +7,7 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz format clean
+.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz check-leaks format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
 	@echo "make check-fuzz  fuzz the parsers in C, SECONDS=60 each"
+	@echo "make check-leaks  a million calls of everything leave nothing behind (ten minutes or so)"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -71,6 +72,11 @@ bench-run: $(PACKAGE) $(VENV)/.bench-installed
 SECONDS ?= 60
 check-fuzz:
 	@FUZZ="$(FUZZ)" sh tools/check-fuzz.sh $(SECONDS)
+
+# A million calls of what costs less than ten microseconds, of others as many as this time allows.
+LEAK_SECONDS ?= 5
+check-leaks: $(PACKAGE) $(VENV)/.test-installed
+	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s tests/integration/test_leaks.py
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import prock
@@ -130,7 +131,7 @@ def growth(case: Case, calls: int, seconds: float) -> Growth:
         _call(case, calls)
         held.append(_held())
     took = time.perf_counter() - begin
-    steps = [map(int.__sub__, after, before) for before, after in zip(held, held[1:], strict=False)]
+    steps = [map(int.__sub__, after, before) for before, after in pairwise(held)]
     return Growth(calls, took, Held(*map(min, *steps)), _rss_bytes() - rss_bytes)
 
 
@@ -196,7 +197,7 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
             samples = prock.awatch(pid, interval=0.001)
             async for _ in samples:
                 break
-            await samples.aclose()  # type: ignore[attr-defined]
+            await samples.aclose()
 
         asyncio.run(first())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import struct
 import tempfile
 from collections.abc import Callable
@@ -29,6 +30,9 @@ class Refuses:
         raise LookupError
 
     __index__ = __bool__
+
+    def __repr__(self) -> str:
+        return "an object"
 
 
 class Roots:
@@ -61,21 +65,17 @@ class Roots:
 def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
     """Methods of `Proc`. Each name begins with the method's."""
     native: Any = open_engine("native")
-    core = type(native).__mro__[1]
+    core: Any = type(native).__mro__[1]
     assert core.__name__ == "Proc"
     cases = []
     for name in "cpu_time info memory disk_io comm children families".split():
         ask = getattr(core, name)
         for argument, about in ((None, "itself"), (pid, "a child"), (gone, "gone")):
             cases.append(Case(f"{name}: {about}", lambda ask=ask, argument=argument: ask(native, argument)))  # type: ignore[misc]
-        for argument in (0, -1, 2**31, 2**70, "1", 1.5, Refuses()):
-            cases.append(
-                Case(
-                    f"{name}: {argument if isinstance(argument, int | float | str) else 'an object'}",
-                    lambda ask=ask, argument=argument: ask(native, argument),  # type: ignore[misc]
-                    (ValueError, TypeError, LookupError),
-                )
-            )
+        cases += [
+            Case(f"{name}: {bad}", lambda ask=ask, bad=bad: ask(native, bad), (*BAD_PID, LookupError))  # type: ignore[misc]
+            for bad in (0, -1, 2**31, 2**70, "1", 1.5, Refuses())
+        ]
     for name in "info memory disk_io children families".split():
         ask = getattr(core, name)
         cases += [
@@ -179,8 +179,20 @@ def keep_cases(pid: int, gone: int) -> list[Case]:
     def reported() -> None:
         keep.sample([pid], -1, True)
 
+    def one_ends() -> None:
+        other = os.posix_spawn("/bin/sleep", ["sleep", "100"], {})
+        watching.add(other, 0)
+        watching.sample([], -1, True)
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+        ((_, (ended, _), _, _),) = watching.sample([], -1, False)[3]
+        assert ended == other
+        watching.remove(0)
+
+    watching = native.keep(WANT, 10)
     bad: Any = Refuses()
     return [
+        Case("sample: one ends", one_ends),
         Case("keep", lambda: native.keep(WANT, 10)),
         Case("keep: text", lambda: native.keep("x", 10), TypeError),
         Case("keep: its life", life),

@@ -44,7 +44,7 @@ def hold_flat(cases: list[Case], seconds: float = SECONDS) -> None:
             )
         leaks += [f"{case.name}: {what} in {grown.calls} calls" for what in grown.leaks]
     gc.unfreeze()
-    assert leaks == []
+    assert not leaks, "\n".join(["calls leave something behind", *leaks])
 
 
 @pytest.mark.parametrize("name", ENGINES)
