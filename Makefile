@@ -7,7 +7,7 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz check-leaks format clean
+.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz check-sanitize check-analyze check-leaks format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
@@ -16,6 +16,8 @@ help:
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
 	@echo "make check-fuzz  fuzz the parsers in C, SECONDS=60 each"
+	@echo "make check-sanitize  the tests with the C core under ASan and UBSan"
+	@echo "make check-analyze   gcc -fanalyzer and clang-tidy over the C"
 	@echo "make check-leaks  a million calls of everything leave nothing behind (ten minutes or so)"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
@@ -74,9 +76,16 @@ check-fuzz:
 	@FUZZ="$(FUZZ)" sh tools/check-fuzz.sh $(SECONDS)
 
 # A million calls of what costs less than ten microseconds, of others as many as this time allows.
-LEAK_SECONDS ?= 5
+LEAK_SECONDS ?= 2
 check-leaks: $(PACKAGE) $(VENV)/.test-installed
 	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s tests/integration/test_leaks.py
+
+# The test suite with all C of ours under AddressSanitizer and UBSan; ARGS goes to pytest.
+check-sanitize: $(BIN)/python
+	@sh tools/check-sanitize.sh $(BIN)/python $(ARGS)
+
+check-analyze: $(BIN)/python
+	@sh tools/check-analyze.sh $(BIN)/python
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .

@@ -11,7 +11,9 @@ struct sums {
 static PyObject *sums_of(Frame *self, size_t trees)
 {
     struct sums *sums = calloc(trees + 1, sizeof *sums);
-    PyObject *list = sums ? PyList_New((Py_ssize_t)trees) : PyErr_NoMemory();
+    if (!sums)
+        return PyErr_NoMemory();
+    PyObject *list = PyList_New((Py_ssize_t)trees);
     for (size_t i = 0; list && i < self->table.n; i++) {
         const struct prock_kept *row = &self->table.rows[i];
         struct sums *sum = &sums[row->tree];

@@ -123,7 +123,7 @@ static int hand_over(int control, const char *text, const int *events, size_t n)
     if (n > 0) {
         message.msg_control = extra.bytes;
         message.msg_controllen = CMSG_SPACE(n * sizeof(int));
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *header = &extra.aligned;
         *header =
             (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(n * sizeof(int))};
         memcpy(CMSG_DATA(header), events, n * sizeof(int));
@@ -142,7 +142,6 @@ static void fail(int control, char what, int error)
 /* Names are tried as execvp(3) does: the first error that is not "there is no such file" is the one that is told. */
 static int execute(char **files, int count, char **command, bool with_scripts)
 {
-    extern char **environ;
     int told = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
@@ -236,7 +235,9 @@ int main(int argc, char **argv)
     struct arguments how;
     if (!take_arguments(argc, argv, &how)) {
         static const char why[] = "prock-launcher: a part of prock, not to be called by hand\n";
-        return write(STDERR_FILENO, why, sizeof why - 1) < 0 ? 125 : 125;
+        ssize_t ignored = write(STDERR_FILENO, why, sizeof why - 1);
+        (void)ignored;
+        return 125;
     }
     fcntl(how.control, F_SETFD, FD_CLOEXEC);
     if (how.group >= 0)

@@ -210,7 +210,7 @@ int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_
 int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state)
 {
     char what[32], buf[2048];
-    size_t len;
+    size_t len = 0;
     struct prock_stat stat;
     snprintf(what, sizeof what, "task/%d/stat", tid);
     int error = prock_read(root, pid, what, buf, sizeof buf, &len);
