@@ -7,7 +7,7 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz check-sanitize check-analyze check-leaks format clean
+.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz check-sanitize check-analyze check-threads check-leaks format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
@@ -18,6 +18,7 @@ help:
 	@echo "make check-fuzz  fuzz the parsers in C, SECONDS=60 each"
 	@echo "make check-sanitize  the tests with the C core under ASan and UBSan"
 	@echo "make check-analyze   gcc -fanalyzer and clang-tidy over the C"
+	@echo "make check-threads   threads that ask the C core everything at once, under ThreadSanitizer"
 	@echo "make check-leaks  a million calls of everything leave nothing behind (ten minutes or so)"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
@@ -83,6 +84,9 @@ check-leaks: $(PACKAGE) $(VENV)/.test-installed
 # The test suite with all C of ours under AddressSanitizer and UBSan; ARGS goes to pytest.
 check-sanitize: $(BIN)/python
 	@sh tools/check-sanitize.sh $(BIN)/python $(ARGS)
+
+check-threads:
+	@sh tools/check-threads.sh
 
 check-analyze: $(BIN)/python
 	@sh tools/check-analyze.sh $(BIN)/python
