@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -205,7 +206,19 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
         for _ in prock.watch(pid, interval=0.001):
             break
 
+    of_itself = prock.TreeSampler(accounting="ledger", io=True)
+    closes.append(of_itself.close)
+
+    def members_come_and_go() -> None:
+        child = os.posix_spawn("/bin/sleep", ["sleep", "100"], {})
+        came = of_itself.sample()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        went = of_itself.sample()
+        assert len(came.members) == len(went.members) + 1
+
     cases = [
+        Case("TreeSampler, members come and go", members_come_and_go),
         Case("DeltaTracker", lambda: delta.get_cpu_percent(pid)),
         Case("DeltaTracker, tree", lambda: delta.get_tree_cpu_percent(pid)),
         Case("DeltaTracker, gone", lambda: delta.get_tree_cpu_percent(gone)),
