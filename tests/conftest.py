@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def is_native_built() -> bool:
     return True
 
 
+HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 ENGINES = ["native", "pure"] if is_native_built() else ["pure"]
 
 

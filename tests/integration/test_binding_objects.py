@@ -4,6 +4,7 @@ prock itself never asks so; `make check-sanitize` runs these where each wrong st
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from conftest import ENGINES, HAS_GIL
 from processes import fake_process
 
 from prock.engine import open_engine
@@ -150,11 +151,7 @@ def wide(root: Path, members: int) -> Any:
     return keep
 
 
-def has_gil() -> bool:
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
-@pytest.mark.skipif(not has_gil(), reason="there a pass may end between two questions")
+@pytest.mark.skipif(not HAS_GIL, reason="there a pass may end between two questions")
 def test_whoever_comes_while_another_thread_takes_a_sample_is_told(tmp_path: Path) -> None:
     keep = wide(tmp_path, 1500)
     others: tuple[Callable[[], Any], ...] = (
@@ -229,3 +226,29 @@ def test_many_threads_with_the_same_objects() -> None:
         thread.join()
     keep.close()
     assert failures == []
+
+
+@pytest.mark.skipif(HAS_GIL, reason="for Pythons without it")
+def test_the_core_leaves_an_interpreter_without_the_gil() -> None:
+    assert not sys._is_gil_enabled()  # type: ignore[attr-defined]  # importing the core would have brought it back
+
+
+def test_an_interpreter_of_its_own() -> None:
+    """With a GIL of its own where Pythons have that, from 3.12 on."""
+    code = """
+import prock
+assert prock.engine.active.name == "native"
+assert prock.snapshot_tree(io=True).process_count >= 1
+with prock.TreeSampler(accounting="ledger") as sampler:
+    assert sampler.sample().members
+"""
+    try:
+        interpreters: Any = importlib.import_module("_interpreters")
+    except ImportError:
+        interpreters = importlib.import_module("_xxsubinterpreters")
+    number = interpreters.create()  # isolated, by default
+    try:
+        failure = interpreters.run_string(number, code)  # before 3.13 it raises by itself
+    finally:
+        interpreters.destroy(number)
+    assert failure is None
