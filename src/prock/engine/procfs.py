@@ -19,7 +19,8 @@ CLOCK_PID_LIMIT = 2**28
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-_open_engines: list[ref[ProcFiles]] = []
+_open_engines: set[ref[ProcFiles]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone."""
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -55,8 +56,7 @@ class ProcFiles:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
         self.live = self._is_live()
-        _open_engines[:] = [known for known in _open_engines if known() is not None]
-        _open_engines.append(ref(self))
+        _open_engines.add(ref(self, _open_engines.discard))
 
     def _is_live(self) -> bool:
         """Does `root` number processes as our own system calls do, and do CPU clocks answer?
@@ -153,7 +153,7 @@ class ProcFiles:
 
 def _after_fork() -> None:
     """The child may be in another PID namespace, where the same proc shows other numbers."""
-    for known in _open_engines:
+    for known in tuple(_open_engines):
         engine = known()
         if engine is not None:
             engine.live = engine._is_live()
