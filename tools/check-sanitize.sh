@@ -27,10 +27,11 @@ for name in python python3 "python$("$bin/python" -c 'import sys; print("%d.%d" 
     cp "$directory/python" "$bin/$name"
 done
 "$bin/python" -c 'import prock; assert prock.engine.active.name == "native"; prock.get_all_stats()'
+worker=$("$python" -c 'import sys; print(sys._base_executable)')
 excluded=$(sed -n 's/^\(tests[^ ]*\) .*/--deselect=\1/p' tools/sanitize-excluded.txt)
 status=0
 # shellcheck disable=SC2086
-"$bin/python" -m pytest -q -p no:cacheprovider $excluded "$@" || status=$?
+PROCK_TEST_WORKER=$worker "$bin/python" -m pytest -q -p no:cacheprovider $excluded "$@" || status=$?
 for report in "$directory"/reports/*; do
     test -f "$report" || continue
     status=1
