@@ -4,10 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md
+SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run check-fuzz check-sanitize check-analyze check-threads check-leaks format clean
+.PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
@@ -20,6 +20,7 @@ help:
 	@echo "make check-analyze   gcc -fanalyzer and clang-tidy over the C"
 	@echo "make check-threads   threads that ask the C core everything at once, under ThreadSanitizer"
 	@echo "make check-leaks  a million calls of everything leave nothing behind (ten minutes or so)"
+	@echo "make docs    the manual, into build/docs/html; its examples are run"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -55,12 +56,14 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy --package prock
 	@$(BIN)/mypy $(filter-out tests/cli/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
+	@$(BIN)/mypy --package manual
+	@$(BIN)/mypy $(wildcard docs/examples/*.py)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(PACKAGE) $(VENV)/.bench-installed
-	@$(BIN)/python benchmarks/core.py
+	@$(BIN)/python benchmarks/core.py $(ARGS)
 
 # The other monitors are optional: whichever can't be installed is reported as missing.
 bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
@@ -90,6 +93,12 @@ check-threads:
 
 check-analyze: $(BIN)/python
 	@sh tools/check-analyze.sh $(BIN)/python
+
+# Every example is run while it is built; a warning is an error. The man page is made, too: it is kept in the sources.
+docs: $(PACKAGE) $(VENV)/.docs-installed
+	@PYTHONPATH=docs/_ext $(BIN)/python -m manual.manpage
+	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
+	@echo "the manual: build/docs/html/index.html"
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .
