@@ -214,6 +214,8 @@ class PureEngine(ProcFiles):
             stat = self._parsed(pid, f"task/{tid}/stat", parse.stat)
         except NotSupported:  # the process is there, the thread is not
             return None
+        except (AccessDenied, MalformedProcFile) as error:
+            raise type(error)(pid, "task/TID/stat") from None
         return None if stat is None else stat[2].decode("utf-8", "surrogateescape")
 
     def last_pid(self) -> int:
@@ -222,9 +224,11 @@ class PureEngine(ProcFiles):
             path = f"{self.root}/{name}"
             try:
                 if os.stat(path).st_dev == os.stat(self.root).st_dev:
-                    return int(_read_file(path).split()[-1])
+                    return parse.last_pid(_read_file(path))
             except (FileNotFoundError, PermissionError):
                 continue
+            except ValueError:
+                break
         raise NotSupported("the last pid that was given away")
 
     def open_task_clock(self, tid: int | None, /) -> int | None:

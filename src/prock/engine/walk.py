@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from prock.engine import parse
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import ProcessInfo, ProcessStats
@@ -152,6 +153,6 @@ class TreePass:
         """Threads of the machine, a cheap upper bound for its processes; 0 where it can't be read."""
         try:
             with open(f"{self._engine.root}/loadavg", "rb") as file:
-                return int(file.read().split()[3].partition(b"/")[2])
-        except (OSError, ValueError, IndexError):
+                return parse.thread_count(file.read())
+        except (OSError, ValueError):
             return 0
