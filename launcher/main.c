@@ -58,6 +58,9 @@ enum {
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC 4U
 #endif
+#ifndef SYS_clone3 /* headers before Linux 5.3 */
+#define SYS_clone3 435
+#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
