@@ -15,6 +15,9 @@ help:
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
+	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
+	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
+	@echo "make check-cross   the C for arm64 (emulated) and with musl: its tests and the launcher"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -66,10 +69,20 @@ bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
+.PHONY: dist check-wheel check-cross
+dist: $(VENV)/.package-tools-installed
+	@$(BIN)/python tools/dist.py
+
+check-wheel: $(VENV)/.package-tools-installed $(VENV)/.ci-installed
+	@$(BIN)/python tools/check_wheel.py
+
+check-cross: $(PACKAGE)
+	@sh tools/check-cross.sh $(BIN)/python
+
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(VENV) build .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/crate/target
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/crate/target
