@@ -15,6 +15,7 @@ help:
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
+	@echo "make check   all that follows as check-..., and test and docs; says how each went (an hour; logs in build/check)"
 	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
 	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
 	@echo "make check-cross   the C for arm64 (emulated) and with musl: its tests and the launcher"
@@ -68,6 +69,12 @@ bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
 bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+# In this order: the quick ones first. PARTS names some, if not all.
+PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-wheel check-cross check-fuzz check-chaos
+.PHONY: check
+check:
+	@$(PYTHON) tools/check.py "$(MAKE)" $(PARTS)
 
 .PHONY: dist check-wheel check-cross
 dist: $(VENV)/.package-tools-installed

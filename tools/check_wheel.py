@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dist import SOURCE, Failed, build, run, tool
 
-BESIDE_TESTS = ("tests/", "benchmarks/", "docs/", "README.md", "pyproject.toml")
+BESIDE_TESTS = ("tests/", "benchmarks/", "docs/", "tools/check.py", "README.md", "pyproject.toml")
 """What the tests read, beside themselves."""
 ON_PURE = ("tests/unit", "tests/integration/test_process.py", "tests/integration/test_run_endings.py")
 ON_NATIVE = (
