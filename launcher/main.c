@@ -138,10 +138,10 @@ static int hand_over(int control, const char *text, const int *events, size_t n)
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     if (n > 0) {
         message.msg_control = extra.bytes;
-        message.msg_controllen = CMSG_SPACE(n * sizeof(int));
+        message.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int)); /* musl has it so */
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        *header =
-            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(n * sizeof(int))};
+        *header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = (socklen_t)CMSG_LEN(n * sizeof(int))};
         memcpy(CMSG_DATA(header), events, n * sizeof(int));
     }
     return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
