@@ -25,21 +25,21 @@ ENABLED = ("-Csetup-args=-Dnative=enabled", "-Csetup-args=-Dwerror=true")
 OLDEST_GLIBC = {"x86_64": (2, 17), "aarch64": (2, 17)}
 
 TOP = {
-    "binding", "benchmarks", "docs", "launcher", "native", "src", "tests", "tools", ".clang-format", "CHANGELOG.md",
+    "binding", "benchmarks", "docs", "launcher", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy", "CHANGELOG.md",
     "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md", "meson.build", "meson.options",
     "pyproject.toml",
 }  # fmt: skip
 """What an sdist may hold at the top."""
-NEEDED = TOP - {"SECURITY.md"}
+NEEDED = TOP - {".clang-tidy", "SECURITY.md"}
 SUFFIXES = {
     "binding": {".c", ".h"},
     "benchmarks": {".c", ".lock", ".py", ".rs", ".toml"},
-    "docs": {".css", ".html", ".json", ".md", ".py", ".svg", ".txt"},
+    "docs": {".1", ".css", ".html", ".json", ".md", ".py", ".svg", ".toml", ".txt"},
     "launcher": {".c", ".h"},
     "native": {".c", ".h", ".py"},
     "src": {".py", ".pyi", ".tcss", ".typed"},
     "tests": {".c", ".json", ".py", ".txt"},
-    "tools": {".c", ".py", ".sh", ".supp", ".txt"},
+    "tools": {".c", ".ini", ".py", ".sh", ".supp", ".txt"},
 }
 """And below it. Inputs of fuzz targets have names of any kind."""
 ANY_NAME = ("native/fuzz/corpus/", "native/fuzz/kept/")
