@@ -4,10 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md
+SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run format clean
+.PHONY: help demo test lint bench bench-sampler bench-run docs format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on both engines"
@@ -15,7 +15,8 @@ help:
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
-	@echo "make check   all that follows as check-..., and test and docs; says how each went (an hour; logs in build/check)"
+	@echo "make docs    the manual, into build/docs/html; its examples are run"
+	@echo "make check   test, docs and all that begin with check-; says how each went (an hour; logs in build/check)"
 	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
 	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
 	@echo "make check-cross   the C for arm64 (emulated) and with musl: its tests and the launcher"
@@ -54,12 +55,14 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy --package prock
 	@$(BIN)/mypy $(filter-out tests/cli/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
+	@$(BIN)/mypy --package manual
+	@$(BIN)/mypy $(wildcard docs/examples/*.py)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(PACKAGE) $(VENV)/.bench-installed
-	@$(BIN)/python benchmarks/core.py
+	@$(BIN)/python benchmarks/core.py $(ARGS)
 
 # The other monitors are optional: whichever can't be installed is reported as missing.
 bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
@@ -69,6 +72,12 @@ bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
 bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Every example is run while it is built; a warning is an error. The man page is made, too: it is kept in the sources.
+docs: $(PACKAGE) $(VENV)/.docs-installed
+	@PYTHONPATH=docs/_ext $(BIN)/python -m manual.manpage
+	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
+	@echo "the manual: build/docs/html/index.html"
 
 # In this order: the quick ones first. PARTS names some, if not all.
 PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-wheel check-cross check-fuzz check-chaos
