@@ -1,6 +1,12 @@
-"""The functions of `signal` without its enums, which take 5 ms to import: what stands in front of short commands."""
+"""The functions of `signal` without its enums, which take 5 ms to import: what stands in front of short commands.
+
+And what makes sure that a signal goes to whom it is meant for, where that is a child of this process.
+"""
 
 from __future__ import annotations
+
+import errno
+import os
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
@@ -11,7 +17,32 @@ else:
     except ImportError:  # another Python than CPython may keep them elsewhere
         import signal as kernel
 
-__all__ = ["kernel", "name"]
+__all__ = ["is_child", "kernel", "name", "pidfd_of_child"]
+
+
+def is_child(kind: int, who: int) -> bool:
+    """Whether that is a child of this process, dead or alive, that nobody has waited for yet."""
+    try:
+        os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def pidfd_of_child(pid: int) -> int:
+    """A descriptor of that child, which is never another process's.
+
+    `ChildProcessError` or `ProcessLookupError` where it is no child (any more), as where SIGCHLD is ignored or another
+    thread waits for all of them: then the pid may be a stranger's. `OSError` without pidfds (before Linux 5.4).
+    """
+    descriptor = os.pidfd_open(pid)
+    try:
+        if not is_child(os.P_PIDFD, descriptor):
+            raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def name(number: int) -> str:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 
+from prock._signals import pidfd_of_child
 from prock.account import finish
 from prock.endings import end_tree
 
@@ -36,7 +37,7 @@ class Follower:
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._pidfd_lock = threading.Lock()
         try:
-            self._pidfd = os.pidfd_open(running.pid)
+            self._pidfd = pidfd_of_child(running.pid)
         except OSError:
             self._pidfd = -1
         self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
@@ -96,16 +97,19 @@ class Follower:
             if pidfd >= 0:
                 os.close(pidfd)
 
-    def send_signal(self, number: int) -> bool:
-        """To the root. False where that takes its pid: it has been waited for, or the kernel has no pidfd."""
+    def send_signal(self, number: int) -> None:
+        """To the root, and to nobody else; nothing where it has ended."""
         with self._pidfd_lock:
-            if self._pidfd < 0:
-                return False
-            try:
-                signal.pidfd_send_signal(self._pidfd, number)
-            except ProcessLookupError:
-                pass
-        return True
+            if self._pidfd >= 0:
+                try:
+                    signal.pidfd_send_signal(self._pidfd, number)
+                except ProcessLookupError:
+                    pass
+                return
+        with self._lock:  # who waits for it holds this: its pid stays its own meanwhile
+            waited = self._running.waited
+            if not self.is_closed.is_set() and waited is not None and waited.holds_root:
+                os.kill(self._running.pid, number)
 
     def release(self) -> None:
         """The account need not stay open any longer."""

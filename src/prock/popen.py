@@ -136,8 +136,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
 
     def send_signal(self, sig: int) -> None:
         """To the command alone, and to no other process that got its pid meanwhile."""
-        if self._follower is None or self._follower.is_elsewhere or not self._follower.send_signal(sig):
-            super().send_signal(sig)
+        if self._follower is not None and self.poll() is None:
+            self._follower.send_signal(sig)
 
     def send_tree_signal(self, number: int) -> int:
         """Send a signal to every process of the tree, once; answers to how many. Through pidfds: to nobody else."""

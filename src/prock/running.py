@@ -287,27 +287,34 @@ class Running:
                     forest.adopt(self.pid, pid)
 
     def members(self) -> list[ProcessInfo]:
-        """Who belongs to the tree at this moment, zombies too."""
-        pids: dict[int, None] = {}
+        """Who belongs to the tree at this moment, zombies too; nobody who was given a member's pid."""
+        seen: dict[int, int | None] = {}
+        """Pids, and when each began as it was found: unknown of those that a group lists."""
         if self.waited is not None:
             roots = self.waited.children() if self.waited.adopts else () if self._root_gone else (self.pid,)
             for root in roots:
                 found = self.engine.tree(root, 0)
-                pids.update((row.pid, None) for row in (found[0] if found else ()))
-        if self.sources.group is not None:
-            pids.update((pid, None) for pid in self.sources.group.pids())
+                # Asked afterwards: then it was the root's pid all along.
+                if found is not None and (root != self.pid or self.waited.holds_root):
+                    seen.update((row.pid, row.identity and row.identity[1]) for row in found[0])
+        group = self.sources.group
+        if group is not None:
+            seen = {**dict.fromkeys(group.pids()), **seen}
         if self.forest is not None and not (self.waited is not None and self.waited.adopts):
             sample = self.forest.sample()[self.pid]
-            pids.update((row.pid, None) for row in sample.members)
+            seen.update((row.pid, row.start_ticks) for row in sample.members)
         rows = []
-        for pid in pids:
+        for pid, start_ticks in seen.items():
             try:
                 info = self.engine.info(pid)
             except ProckError:
                 continue
-            if info is not None:
+            if info is not None and start_ticks in (info.start_ticks, None):
                 rows.append(info)
-        return rows
+        if group is None:
+            return rows
+        listed = set(group.pids())  # still: then whom we have looked at was in it, or has ended
+        return [row for row in rows if seen[row.pid] is not None or row.pid in listed]
 
     def signal_tree(self, number: int) -> int:
         """Send a signal to every member once; answers to how many it went."""
@@ -372,8 +379,9 @@ class Running:
 
 def _files(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
     """Where a command may be, as execvp(3) looks for it."""
+    here = b"./" + name if name.startswith(b"-") else name  # a script's name is no option of the shell that runs it
     if b"/" in name:
-        return [name]
+        return [here]
     path = env.get(b"PATH")
     directories = os.fsencode(os.defpath).split(b":") if path is None else path.split(b":")
-    return [os.path.join(directory, name) if directory else name for directory in directories]
+    return [os.path.join(directory, name) if directory else here for directory in directories]

@@ -1,4 +1,4 @@
-"""Signals to a process that was seen, and to no other that got its pid meanwhile."""
+"""Signals to a process that was seen, and to no other that got its pid meanwhile, or has it in another namespace."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 
+from prock import engine
 from prock._signals import name
 from prock.process import get_liveness_info
 
@@ -42,6 +43,9 @@ def send(identity: Identity, number: int) -> None:
         raise NotSent(f"{name(number)} not sent to {pid}: {reason}") from None
     try:
         # The descriptor holds on to whoever had the pid; only then to ask who it was leaves no gap.
+        called = _pid_in_proc(descriptor)
+        if called not in (pid, -1):
+            raise NotSent(f"{name(number)} not sent to {pid}: the mounted proc numbers processes in another way")
         liveness = get_liveness_info(pid)
         if liveness is None or liveness.identity != identity:
             raise NotSent(f"process {pid} has ended")
@@ -56,3 +60,16 @@ def send(identity: Identity, number: int) -> None:
         raise NotSent(f"{name(number)} not sent to {pid}: {error.strerror}") from None
     finally:
         os.close(descriptor)
+
+
+def _pid_in_proc(descriptor: int) -> int | None:
+    """What the proc that we read calls the process behind a pidfd; -1 where it has ended, 0 where it is not seen there.
+
+    That proc can be another PID namespace's: then the pid that was seen in it is somebody else's to `pidfd_open`.
+    """
+    try:
+        with open(f"{engine.active.root}/self/fdinfo/{descriptor}", "rb", buffering=0) as file:
+            fields = dict(line.split(b":", 1) for line in file.readall().splitlines() if b":" in line)
+            return int(fields[b"Pid"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return None

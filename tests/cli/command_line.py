@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 from typing import Any
 
 NOBODY = 65534
@@ -104,6 +105,12 @@ class Watch:
         """Exit code, output, errors."""
         out, errors = self.popen.communicate("go on\n", TIMEOUT_S)
         return self.popen.returncode, out, errors
+
+
+def is_followed_by(pid: int) -> None:
+    """Waits until prock waits for signals: it has begun then."""
+    while "SigBlk:\t0000000000000000" in Path(f"/proc/{pid}/status").read_text():
+        pass
 
 
 def is_one_line(text: str, start: str) -> bool:

@@ -75,6 +75,17 @@ def test_a_script_without_an_interpreter_is_the_shells(by_path: bool, tmp_path: 
     assert (done.returncode, done.stdout) == (0, f"{script} a b\n")
 
 
+@pytest.mark.parametrize("name", ["-c", "-c/x"])
+@pytest.mark.parametrize("launcher", ["", "pure"])
+def test_the_name_of_a_script_is_no_option_of_the_shell(launcher: str, name: str, tmp_path: Path) -> None:
+    script = tmp_path / name
+    script.parent.mkdir(exist_ok=True)
+    script.write_text('echo script "$@"\n')
+    script.chmod(0o755)
+    done = prock("run", "--", name, "echo option", cwd=tmp_path, env=environment(PATH="", PROCK_ENGINE=launcher))
+    assert (done.returncode, done.stdout) == (0, "script echo option\n")
+
+
 def test_arguments_are_passed_on_as_they_are() -> None:
     words = [b"printf", b"%s|", b"-q", b"--json", b"a b", b"", b"\xff\xe9", "€".encode(), b"\x1b[31m"]
     done = subprocess.run(

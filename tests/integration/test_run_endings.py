@@ -289,7 +289,8 @@ def test_rubbish_beside_the_groups() -> None:
     home = cgroup2_home("/proc")
     assert home is not None
     namespace = f"{os.stat('/proc/self/ns/pid').st_ino:x}"
-    rubbish = [f"{home[1]}/prock-run-{namespace}-{name}" for name in (f"{10**30}-1-0", "x-1-0", "1", "\u0663-1-0")]
+    names = (f"{10**30}-1-0", "x-1-0", "1", "\u0663-1-0", f"{os.getpid()}-\xb2-0")
+    rubbish = [f"{home[1]}/prock-run-{namespace}-{name}" for name in names]
     try:
         for path in rubbish:
             os.mkdir(path)

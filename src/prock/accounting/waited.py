@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from prock._records import NamedTuple
+from prock._signals import is_child, pidfd_of_child
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -54,6 +55,7 @@ class Waited:
         self.adopts = adopt and self._become_subreaper()
         self._others = frozenset(engine.children(None) or ()) if self.adopts else frozenset()
         self.root_pid = 0
+        self._root_handle = os.P_PID, 0
         self.user_ns = self.system_ns = 0
         self.minor_faults = self.major_faults = self.voluntary_switches = self.involuntary_switches = 0
         self.largest_bytes = 0
@@ -75,6 +77,10 @@ class Waited:
     def begins(self, pid: int, used_ns: int, io: DiskIo | None) -> None:
         """The root's pid, and what its process had used and read before it executed the command."""
         self.root_pid = pid
+        try:
+            self._root_handle = os.P_PIDFD, pidfd_of_child(pid)
+        except OSError:  # no pidfds: its pid is its own as long as nobody else waits for it
+            self._root_handle = os.P_PID, pid
         _roots.add(pid)
         try:
             self._io_file = os.open(f"{self._engine.root}/{pid}/io", os.O_RDONLY)
@@ -97,7 +103,7 @@ class Waited:
     def _next(self) -> int | None:
         """Somebody who has ended and is not reaped yet."""
         if not self.adopts:
-            return None if self.root is not None else self.root_pid if _has_ended(os.P_PID, self.root_pid) else None
+            return None if self.root is not None else self.root_pid if _has_ended(*self._root_handle) else None
         pid = _has_ended(os.P_ALL, 0)
         if pid is None or not self._is_strange(pid):
             return pid
@@ -110,11 +116,16 @@ class Waited:
     def _notice_loss(self) -> None:
         """Whether somebody else has waited for the root, or nobody as SIGCHLD is ignored: its account is gone then."""
         try:  # without WEXITED the answer is the same for one that is a zombie since a moment ago
-            os.waitid(os.P_PID, self.root_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            os.waitid(*self._root_handle, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             _roots.discard(self.root_pid)
             self.root = Reaped(self.root_pid, 0, None)
             self.lost_root = True
+
+    @property
+    def holds_root(self) -> bool:
+        """Whether the root's pid is still the root's: nobody has waited for it."""
+        return self.root is None and is_child(*self._root_handle)
 
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
@@ -176,7 +187,7 @@ class Waited:
             self.root_state = None
             return
         try:
-            found = os.waitid(os.P_PID, self.root_pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+            found = os.waitid(*self._root_handle, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
         except ChildProcessError:
             self._notice_loss()
             return
@@ -202,6 +213,10 @@ class Waited:
         if self._io_file >= 0:
             os.close(self._io_file)
             self._io_file = -1
+        kind, descriptor = self._root_handle
+        if kind == os.P_PIDFD:
+            os.close(descriptor)
+            self._root_handle = os.P_PID, self.root_pid
         if self.adopts:
             _left_behind.update(self.children())
             self.adopts = False

@@ -17,6 +17,8 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from prock.cli.replacing import Replacement
+
 TROUBLE = 125
 """Exit code where prock itself fails: what timeout(1), env(1) and GNU time use."""
 _OPEN = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -46,6 +48,7 @@ class Place:
         self._is_shared = False
         """Whether others write into it, too."""
         self._descriptor: int | None = None
+        self._replacement: Replacement | None = None
         try:
             self._prepare()
         except (OSError, ValueError) as error:  # ValueError: a NUL in it
@@ -76,27 +79,37 @@ class Place:
             mode = None
         if mode is not None and stat.S_ISFIFO(mode):  # to open it waits for a reader: later
             _check(self.path, os.W_OK)
-        elif self._whole and (mode is None or stat.S_ISREG(mode)):
-            real = os.path.realpath(self.path)
-            os.stat(os.path.dirname(real))
-            _check(os.path.dirname(real), os.W_OK | os.X_OK)
+        elif mode is not None and not stat.S_ISREG(mode):
+            self._open()
         else:
-            flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._append else 0)
-            self._descriptor = os.open(self.path, flags, 0o666)
+            from prock.cli import replacing
+
+            if self._whole:
+                self._replacement = replacing.Replacement(self.path)
+            else:
+                replacing.check_links(self.path)
+                self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOCTTY | (os.O_APPEND if self._append else 0)
+        self._descriptor = os.open(self.path, flags, 0o666)
 
     def write(self, text: str) -> None:
         """All of it, or `Failure`."""
         data = text.encode("utf-8", "backslashreplace")
         try:
-            if self._descriptor is None and self._whole and not _is_fifo(self.path):
-                self._replace(data)
+            if self._replacement is not None:
+                self._replacement.write(data)
                 return
             if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # fails where nobody reads it
+                # Fails where nobody reads it.
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+                if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):  # nor is anything else written over
+                    raise OSError(errno.EEXIST, "something else has taken its place")
                 os.set_blocking(self._descriptor, True)
             elif not self._is_shared and not self._append and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.ftruncate(self._descriptor, 0)
-            _write_all(self._descriptor, data)
+            write_all(self._descriptor, data)
         except OSError as error:
             self._fail(error)
 
@@ -104,25 +117,9 @@ class Place:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    def _replace(self, data: bytes) -> None:
-        real = os.path.realpath(self.path)
-        beside = os.path.join(os.path.dirname(real), f".prock-{os.getpid()}.tmp")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            try:
-                os.fchmod(descriptor, stat.S_IMODE(os.stat(real).st_mode))
-            except OSError:  # there is none yet, or a file system without modes
-                pass
-            _write_all(descriptor, data)
-            os.close(descriptor)
-            descriptor = -1
-            os.replace(beside, real)
-        except BaseException:
-            if descriptor >= 0:
-                os.close(descriptor)
-            os.unlink(beside)
-            raise
+        if self._replacement is not None:
+            self._replacement.close()
+            self._replacement = None
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = getattr(error, "strerror", None) or str(error)
@@ -137,13 +134,6 @@ def _check(path: str, mode: int) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _is_fifo(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]

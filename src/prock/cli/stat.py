@@ -142,7 +142,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("parent", _parent(subject, screen)),
         ("children", _unless_refused(subject, "children", _number(subject.children))),
         ("state", f"{info.state} ({_state(info)})"),
-        ("terminal", ttys.device_name(info.tty_nr) or "none"),
+        ("terminal", screen.clean(ttys.device_name(info.tty_nr) or "none")),
         ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
         ("threads", f"{info.num_threads:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),

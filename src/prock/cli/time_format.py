@@ -1,11 +1,14 @@
-"""``--format``: the fields of GNU time, for all of the tree, and every figure of the account by its name."""
+"""``--format``: the fields of GNU time, for all of the tree, and every figure of the account by its name.
+
+The user's own words go out as they are; what replaces a field, the command's arguments too, is escaped.
+"""
 
 from __future__ import annotations
 
 import os
 
 from prock.cli.output import Failure
-from prock.cli.text import decode_bytes, escape
+from prock.cli.text import escape
 from prock.units import format_bytes
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -51,7 +54,7 @@ def _percent(result: RunResult) -> str:
 
 
 GNU: dict[str, Callable[[RunResult], str]] = {
-    "C": lambda result: decode_bytes(" ".join(result.args)),
+    "C": lambda result: escape(" ".join(result.args)),
     "E": lambda result: _elapsed(result.wall_ns),
     "F": lambda result: _number(result.major_faults),
     "I": lambda result: _number(_blocks(result.disk_io and result.disk_io.read_bytes)),

@@ -6,10 +6,12 @@ import os
 import time
 from _weakref import ref  # the module weakref around it costs a millisecond to import
 
-from prock.errors import AccessDenied, NotSupported
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from io import FileIO
+
     from prock.model import ProcessInfo, Scan
 
 PID_MAX = 2**31 - 1
@@ -18,6 +20,10 @@ CLOCK_PID_LIMIT = 2**28
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+LONGEST_ENVIRON = 8 * 1024**2
+"""Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
+its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
 
 _open_engines: list[ref[ProcFiles]] = []
 
@@ -139,7 +145,7 @@ class ProcFiles:
             return None
         try:
             with open(f"{self.root}/{pid or 'self'}/environ", "rb", buffering=0) as file:
-                return file.readall()
+                block = _read_at_most(file, LONGEST_ENVIRON)
         except PermissionError:
             if self._has_no_memory(pid):
                 return b""
@@ -149,6 +155,20 @@ class ProcFiles:
             return None
         except ProcessLookupError:  # from Linux 6.16 on also for kernel threads and zombies, which read as empty before
             return b"" if os.path.exists(f"{self.root}/{pid or 'self'}") else None
+        if block is None:
+            raise MalformedProcFile(pid or os.getpid(), "environ")
+        return block
+
+
+def _read_at_most(file: FileIO, limit: int) -> bytes | None:
+    """All of it, or None where that is more."""
+    parts, size = [], 0
+    while part := file.read(65_536):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            return None
+    return b"".join(parts)
 
 
 def _after_fork() -> None:

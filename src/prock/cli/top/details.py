@@ -25,7 +25,7 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
     words = [
         ("command", _asked(lambda: screen.clean(command_line(pid)) or "none (kernel thread or zombie)")),
         ("directory", _asked(lambda: screen.clean(os.readlink(f"/proc/{pid}/cwd")))),
-        ("user", _asked(lambda: _user(pid))),
+        ("user", _asked(lambda: screen.clean(_user(pid)))),
         ("open files", _asked(lambda: _open_files(pid))),
     ]
     of_sample = [
@@ -78,7 +78,8 @@ def _user_name(uid: int) -> str:
 
 
 def _open_files(pid: int) -> str:
-    number = len(os.listdir(f"/proc/{pid}/fd"))
+    with os.scandir(f"/proc/{pid}/fd") as files:
+        number = sum(1 for _ in files)  # there may be a million: no list of them
     with open(f"/proc/{pid}/limits", "rb") as file:
         limit = next((line.split()[3].decode() for line in file if line.startswith(b"Max open files")), "-")
     return f"{number:,} of at most {limit}"
