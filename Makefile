@@ -21,6 +21,10 @@ help:
 	@echo "make check-threads   threads that ask the C core everything at once, under ThreadSanitizer"
 	@echo "make check-leaks  a million calls of everything leave nothing behind (ten minutes or so)"
 	@echo "make docs    the manual, into build/docs/html; its examples are run"
+	@echo "make check   test, docs and all that begin with check-; says how each went (an hour; logs in build/check)"
+	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
+	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
+	@echo "make check-cross   the C for arm64 (emulated) and with musl: its tests and the launcher"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -102,10 +106,26 @@ docs: $(PACKAGE) $(VENV)/.docs-installed
 	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
 	@echo "the manual: build/docs/html/index.html"
 
+# In this order: the quick ones first. PARTS names some, if not all.
+PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-wheel check-cross check-fuzz check-chaos
+.PHONY: check
+check:
+	@$(PYTHON) tools/check.py "$(MAKE)" $(PARTS)
+
+.PHONY: dist check-wheel check-cross
+dist: $(VENV)/.package-tools-installed
+	@$(BIN)/python tools/dist.py
+
+check-wheel: $(VENV)/.package-tools-installed $(VENV)/.ci-installed
+	@$(BIN)/python tools/check_wheel.py
+
+check-cross: $(PACKAGE)
+	@sh tools/check-cross.sh $(BIN)/python
+
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(VENV) build .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/crate/target
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/crate/target

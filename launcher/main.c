@@ -47,6 +47,9 @@ enum { MOST_EVENTS = 253 /* SCM_MAX_FD */ };
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC 4U
 #endif
+#ifndef SYS_clone3 /* headers before Linux 5.3 */
+#define SYS_clone3 435
+#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -122,10 +125,10 @@ static int hand_over(int control, const char *text, const int *events, size_t n)
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     if (n > 0) {
         message.msg_control = extra.bytes;
-        message.msg_controllen = CMSG_SPACE(n * sizeof(int));
+        message.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int)); /* musl has it so */
         struct cmsghdr *header = &extra.aligned;
-        *header =
-            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(n * sizeof(int))};
+        *header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = (socklen_t)CMSG_LEN(n * sizeof(int))};
         memcpy(CMSG_DATA(header), events, n * sizeof(int));
     }
     return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;

@@ -28,6 +28,17 @@ int prock_errno(int error)
     }
 }
 
+/* By its number where the kernel's structure is the C library's. In glibc 2.33 its functions became symbols of that
+ * version: they alone would keep a module that is built there from every older system, back to 2.17. */
+int prock_stat(int at, const char *path, struct stat *out)
+{
+#if defined __LP64__ && (defined __x86_64__ || defined __aarch64__)
+    return (int)syscall(SYS_newfstatat, at, path, out, AT_EMPTY_PATH);
+#else
+    return fstatat(at, path, out, AT_EMPTY_PATH);
+#endif
+}
+
 static char *put(char *at, const char *text, size_t len)
 {
     memcpy(at, text, len);
@@ -259,7 +270,7 @@ int prock_open_last_pid(const struct prock_root *root)
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -ENOTSUP : prock_errno(errno);
-    if (fstat(fd, &file) == 0 && stat(root->path, &proc) == 0 && file.st_dev == proc.st_dev)
+    if (prock_stat(fd, "", &file) == 0 && prock_stat(AT_FDCWD, root->path, &proc) == 0 && file.st_dev == proc.st_dev)
         return fd;
     close(fd);
     return -ENOTSUP;

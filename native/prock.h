@@ -104,6 +104,9 @@ uint64_t prock_multiply(uint64_t a, uint64_t b); /* saturates */
 int prock_errno(int error);
 /* A file was not there: -ESRCH, -EACCES or -ENOTSUP? */
 int prock_why_missing(const struct prock_root *root, int32_t pid);
+/* stat(2) of a path below a directory, or of a descriptor itself with "" for the path: 0, or -1 and errno. */
+struct stat;
+int prock_stat(int at, const char *path, struct stat *out);
 /* A descriptor, or why there is none. */
 int prock_open(const struct prock_root *root, int32_t pid, const char *what);
 int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len);
