@@ -66,7 +66,6 @@ def in_cell(function: Callable[[], Any], *, hangs_s: float = HANGS_S, flags: int
 def _guard(function: Callable[[], Any], writer: int, dump: IO[bytes], flags: int) -> None:
     os.setsid()
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(5)
     unshare(flags)
     first = os.fork()
     if first == 0:

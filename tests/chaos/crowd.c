@@ -1,6 +1,6 @@
 /* Trees that are large, deep, dead or never at rest; in C, so that thousands of processes cost little.
  *
- * crowd wide N | deep N | zombies N | bomb | storm LINES ROUNDS | burn
+ * crowd wide N | deep N | stage REAPS | zombies N | bomb | storm LINES ROUNDS
  * Joins the control groups that CROWD_GROUPS names (separated by colons), says "ready", and does the rest when a line
  * comes in. It ends when its standard input does, and what it started with the namespace that it is in.
  */
@@ -100,6 +100,35 @@ static void deep(int n)
     if (write(ready[1], "x", 1) != 1)
         exit(4);
     sleep_for_ever();
+}
+
+/* A root with two children, the first of which has one; all have used some time, and rest. Children that end are waited
+ * for at once, or never. */
+static void stage(int reaps)
+{
+    int ready[2];
+    char byte;
+    if (reaps)
+        signal(SIGCHLD, SIG_IGN);
+    if (pipe(ready) != 0)
+        exit(4);
+    burn(300000);
+    for (int i = 0; i < 2; i++)
+        if (fork() == 0) {
+            if (i == 0 && fork() != 0) {
+                burn(300000);
+                sleep_for_ever();
+            }
+            burn(300000);
+            if (write(ready[1], "x", 1) != 1)
+                exit(4);
+            sleep_for_ever();
+        }
+    for (int i = 0; i < 2; i++)
+        if (read(ready[0], &byte, 1) != 1)
+            exit(4);
+    say("ready", 3);
+    hears();
 }
 
 /* A line has them waited for; the answer is what they used, by their rusage. */
@@ -219,6 +248,8 @@ int main(int argc, char **argv)
         deep(n);
     else if (strcmp(what, "zombies") == 0)
         zombies(n);
+    else if (strcmp(what, "stage") == 0)
+        stage(n);
     else if (strcmp(what, "bomb") == 0)
         bomb();
     else if (strcmp(what, "storm") == 0 && argc > 3)
