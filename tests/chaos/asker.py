@@ -46,6 +46,7 @@ class Asked(NamedTuple):
     holds: Callable[[Any, Stage], object]
     of_one: bool = False
     """Only about the one in the middle."""
+    knows_identities: bool = False
 
 
 class Asker:
@@ -63,10 +64,15 @@ class Asker:
         else:
             self.action = -ord({"kill": KILLS, "zombie": KILLS, "replace": REPLACES}[kind][what])
         self.questions = 0
+        self.identities: set[Any] = set()
+        """Of those on the stage."""
 
     def new_stage(self) -> Stage:
         os.write(self.tells, NEW_STAGE)
-        return Stage(*struct.unpack("4i", os.read(self.listens, 16)))
+        stage = Stage(*struct.unpack("4i", os.read(self.listens, 16)))
+        infos = [prock.get_liveness_info(pid) for pid in stage]
+        self.identities = {info.identity for info in infos if info is not None}
+        return stage
 
     def ask(self, asked: Asked) -> None:
         stage = self.new_stage()
@@ -122,7 +128,11 @@ class Asker:
                 assert pids == set(stage) or answer.denied or answer.vanished, "less than all, and nobody says so"
         else:
             assert pids >= self.must_stay(stage)
-        self.check_no_stranger(answer.members)
+        strangers = stage.root if self.what == "root" else 0  # who has the pid now is whom it was asked for
+        self.check_no_stranger([member for member in answer.members if member.pid != strangers or not struck])
+        for member in answer.members:
+            if member.identity in self.identities:
+                self.check_no_stranger([member])
 
     def must_stay(self, stage: Stage) -> set[int]:
         """Of a snapshot: who still is a descendant, or the root."""
@@ -134,6 +144,7 @@ class Asker:
 
     def check_no_stranger(self, members: Any) -> None:
         for member in members:
+            assert self.kind != "replace" or member.identity is None or member.identity in self.identities, member
             cpu_ns = member.cpu_ns if hasattr(member, "cpu_ns") else member.cpu_time and member.cpu_time.total_ns
             assert cpu_ns is None or cpu_ns < STRANGER_NS, f"a stranger's time: {member}"
 
@@ -166,7 +177,7 @@ class Sampling:
             sample = self.following.take(self.sampler.sample())
         asker.check_no_stranger(sample.members)
         pids = {member.pid for member in sample.members}
-        must_hold.not_above(sample.cpu_ns, 0, 8_000_000)
+        must_hold.not_above(sample.cpu_ns, 0, STRANGER_NS // 2)
         if asker.kind == "error":
             if asker.what not in LIES:
                 assert pids == set(stage), pids
@@ -274,18 +285,18 @@ ASKED = [
     simply("list_all_pids", lambda _: prock.list_all_pids()),
     simply("build_parent_map", lambda _: prock.build_parent_map()),
     Asked("snapshot_process", lambda stage: lambda: prock.snapshot_process(stage.middle, io=True),
-          lambda answer, stage: must_hold.process(answer, asked=("stat", "io"))),
+          lambda answer, stage: must_hold.process(answer, asked=("stat", "io")), knows_identities=True),
     Asked("scan_all_processes", lambda stage: prock.scan_all_processes, lambda answer, stage: must_hold.scan(answer)),
     Asked("snapshot_tree_from_scan", lambda stage: lambda: prock.snapshot_tree_from_scan(stage.root),
           lambda answer, stage: must_hold.tree(answer, stage.root, from_scan=True)),
     Asked("snapshot_tree", lambda stage: lambda: prock.snapshot_tree(stage.root, io=True),
-          lambda answer, stage: must_hold.tree(answer, stage.root)),
+          lambda answer, stage: must_hold.tree(answer, stage.root), knows_identities=True),
     Asked("begin", begin, a_sample),
-    Asked("sample", lambda stage: Sampling(stage, 1, io=True, accounting="ledger"), a_sample),
-    Asked("sample with kept files", lambda stage: Sampling(stage, 4, io=True, pss=True, accounting="ledger"), a_sample),
-    Asked("sample with a scan", lambda stage: LaterSampling(stage, 2, io=True, accounting="ledger"), a_sample),
+    Asked("sample", lambda stage: Sampling(stage, 1, io=True, accounting="ledger"), a_sample, knows_identities=True),
+    Asked("sample with kept files", lambda stage: Sampling(stage, 4, io=True, pss=True, accounting="ledger"), a_sample, knows_identities=True),
+    Asked("sample with a scan", lambda stage: LaterSampling(stage, 2, io=True, accounting="ledger"), a_sample, knows_identities=True),
     Asked("sample with perf", lambda stage: Sampling(stage, 2, accounting="auto"), a_sample),
-    Asked("trackers", Tracking, lambda answer, stage: must_hold.non_negative(answer)),
+    Asked("trackers", Tracking, lambda answer, stage: must_hold.non_negative(answer), knows_identities=True),
     Asked("monitor", monitor, lambda answer, stage: must_hold.monitored(answer)),
     Asked("prock stat", command("stat", "{middle}", "--json"), a_command),
     Asked("prock tree", command("tree", "{root}"), a_command),
@@ -299,6 +310,8 @@ def ask_all(tells: str, listens: str, engine: str, scenario: str, *names: str) -
     with using(open_engine(engine)):
         for asked in ASKED:
             if asked.of_one and asker.what in ("root", "leaf"):
+                continue
+            if asker.kind == "replace" and not asked.knows_identities:
                 continue
             if not names or asked.name in names:
                 try:

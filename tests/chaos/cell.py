@@ -177,7 +177,9 @@ class Crowd:
 
 
 @contextmanager
-def crowd(*arguments: object, groups: tuple[Path, ...] = (), before: Callable[[], None] | None = None) -> Iterator[Crowd]:
+def crowd(
+    *arguments: object, groups: tuple[Path, ...] = (), before: Callable[[], None] | None = None
+) -> Iterator[Crowd]:
     made = Crowd(*arguments, groups=groups, before=before)
     try:
         yield made

@@ -18,9 +18,9 @@ from runs import children_of, state_of
 KILLS = {"root": b"1", "middle": b"2", "leaf": b"3", "all": b"4"}
 REPLACES = {"root": b"5", "middle": b"6", "leaf": b"7"}
 NEW_STAGE = b"s"
-STRANGER_NS = 40_000_000
+STRANGER_NS = 6_000_000
 """What one who takes over a pid has used: more than all on the stage together."""
-TWO_TICKS_S = 0.025
+TWO_TICKS_NS = 20_000_000
 """Who is born within the same tick of 10 ms has the same identity."""
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
 
@@ -28,10 +28,8 @@ LAST_PID = "/proc/sys/kernel/ns_last_pid"
 class Director:
     """Of one asker, a program that has the shim. Within a cell."""
 
-    def __init__(self, *, reaps: bool, waits: bool) -> None:
+    def __init__(self, *, reaps: bool) -> None:
         self._reaps = reaps
-        self._waits = waits
-        """Whether some time is to pass after the stage is set."""
         self._stage: Crowd | None = None
         self._strangers: list[int] = []
 
@@ -64,8 +62,7 @@ class Director:
         middle, other = children_of(stage.pid)
         (leaf,) = children_of(middle)
         self._pids = [stage.pid, middle, leaf, other]
-        if self._waits:
-            time.sleep(TWO_TICKS_S)
+        self._set_ns = time.monotonic_ns()
         return self._pids
 
     def _clear_stage(self) -> None:
@@ -104,16 +101,22 @@ class Director:
 
     def _replace(self, pid: int) -> None:
         """By a stranger that has used much; the machine has given away other pids meanwhile."""
-        Path(LAST_PID).write_text(str(pid - 1))
-        stranger = os.fork()
-        if stranger == 0:
-            until = time.process_time_ns() + STRANGER_NS
-            while time.process_time_ns() < until:
-                pass
-            os.kill(os.getpid(), signal.SIGSTOP)
-            os._exit(0)
+        while time.monotonic_ns() < self._set_ns + TWO_TICKS_NS:
+            time.sleep(0.001)
+        stranger = 0
+        while stranger != pid:  # it is not there any more a moment before its pid is free
+            if stranger:
+                os.kill(stranger, signal.SIGKILL)
+                os.waitpid(stranger, 0)
+            Path(LAST_PID).write_text(str(pid - 1))
+            stranger = os.fork()
+            if stranger == 0:
+                until = time.process_time_ns() + STRANGER_NS
+                while time.process_time_ns() < until:
+                    pass
+                os.kill(os.getpid(), signal.SIGSTOP)
+                os._exit(0)
         self._strangers.append(stranger)
-        assert stranger == pid, (stranger, pid)
         os.waitid(os.P_PID, stranger, os.WSTOPPED | os.WNOWAIT)
         another = os.fork()
         if another == 0:

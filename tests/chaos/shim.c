@@ -1,8 +1,9 @@
 /* Preloaded into a program that asks about processes: its n-th question goes wrong.
  *
- * A question is a call about a file below /proc or /sys/fs/cgroup, or about the CPU clock of a process. shim_arm(n, what)
- * counts from now on; the n-th one fails with the error `what`, or for 0 returns less than there is; or, below 0, what
- * comes first is done: the byte -what is written to a descriptor, and the question goes on when an answer has come.
+ * A question is a call about a file below /proc or /sys/fs/cgroup, or about the CPU clock of a process. shim_arm(n,
+ * what) counts from now on; the n-th one fails with the error `what`, or for 0 returns less than there is; or, below 0,
+ * what comes first is done: the byte -what is written to a descriptor, and the question goes on when an answer has
+ * come.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -75,7 +76,8 @@ EXPORT void shim_set_clock(long offset_ns)
 
 static bool is_asked_for(const char *path)
 {
-    return path && (strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/proc") == 0 || strncmp(path, "/sys/fs/cgroup", 14) == 0);
+    return path &&
+           (strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/proc") == 0 || strncmp(path, "/sys/fs/cgroup", 14) == 0);
 }
 
 /* Of one process: only that can be gone. */
@@ -148,13 +150,13 @@ static int opens(const char *name, int dir, const char *path, int flags, mode_t 
     return fd;
 }
 
-#define MODE(flags) \
-    mode_t mode = 0; \
-    if ((flags) & (O_CREAT | O_TMPFILE)) { \
-        va_list rest; \
-        va_start(rest, flags); \
-        mode = va_arg(rest, mode_t); \
-        va_end(rest); \
+#define MODE(flags)                                                                                                    \
+    mode_t mode = 0;                                                                                                   \
+    if ((flags) & (O_CREAT | O_TMPFILE)) {                                                                             \
+        va_list rest;                                                                                                  \
+        va_start(rest, flags);                                                                                         \
+        mode = va_arg(rest, mode_t);                                                                                   \
+        va_end(rest);                                                                                                  \
     }
 
 EXPORT int open(const char *path, int flags, ...)
@@ -277,11 +279,11 @@ EXPORT struct dirent *readdir(DIR *dir)
     return (struct dirent *)readdir64(dir);
 }
 
-#define ASK(call, path, counts) \
-    int error = (counts) ? question(ASKS, call, path) : -1; \
-    if (error > 0) { \
-        errno = error; \
-        return -1; \
+#define ASK(call, path, counts)                                                                                        \
+    int error = (counts) ? question(ASKS, call, path) : -1;                                                            \
+    if (error > 0) {                                                                                                   \
+        errno = error;                                                                                                 \
+        return -1;                                                                                                     \
     }
 
 EXPORT int access(const char *path, int mode)

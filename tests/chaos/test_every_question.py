@@ -10,8 +10,8 @@ from director import KILLS, REPLACES, Director
 pytestmark = pytest.mark.usefixtures("programs")
 
 
-def ask(engine_name: str, scenario: str, *, reaps: bool = True, waits: bool = False) -> None:
-    in_cell(lambda: Director(reaps=reaps, waits=waits).direct(engine_name, scenario))
+def ask(engine_name: str, scenario: str, *, reaps: bool = True) -> None:
+    in_cell(lambda: Director(reaps=reaps).direct(engine_name, scenario))
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -34,4 +34,4 @@ def test_somebody_is_a_zombie_right_before_it(engine_name: str, who: str) -> Non
 @pytest.mark.parametrize("who", REPLACES)
 def test_somebody_else_has_the_pid_right_before_it(engine_name: str, who: str) -> None:
     """Whoever takes over a pid is nobody's member, and nothing of what he used counts."""
-    ask(engine_name, f"replace-{who}", waits=True)
+    ask(engine_name, f"replace-{who}")
