@@ -1,6 +1,6 @@
 /* Trees that are large, deep, dead or never at rest; in C, so that thousands of processes cost little.
  *
- * crowd wide N | deep N | stage REAPS | zombies N | bomb | storm LINES ROUNDS
+ * crowd wide N | deep N | stage REAPS | zombies N | bomb | churn NAME MICROSECONDS | storm LINES ROUNDS
  * Joins the control groups that CROWD_GROUPS names (separated by colons), says "ready", and does the rest when a line
  * comes in. It ends when its standard input does, and what it started with the namespace that it is in.
  */
@@ -183,6 +183,22 @@ static void bomb(void)
     }
 }
 
+/* Children that come and go for ever, of that name, each with so many microseconds of work. */
+static void churn(const char *name, long us)
+{
+    say("ready", 0);
+    for (int n = 0;; n++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_NAME, name);
+            burn(us * 1000);
+            _exit(0);
+        }
+        if (n >= 4)
+            wait(NULL);
+    }
+}
+
 /* One that adopts, with grandchildren whose parents end at once; it ends before some of them do. */
 static void subreaper(void)
 {
@@ -252,6 +268,8 @@ int main(int argc, char **argv)
         stage(n);
     else if (strcmp(what, "bomb") == 0)
         bomb();
+    else if (strcmp(what, "churn") == 0 && argc > 3)
+        churn(argv[2], atol(argv[3]));
     else if (strcmp(what, "storm") == 0 && argc > 3)
         storm(n, atoi(argv[3]));
     else
