@@ -7,11 +7,12 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks format clean
+.PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-chaos format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
 	@echo "make test    all checks and tests, on all engines"
 	@echo "make lint    the checks alone: types, style, the floors of the house"
+	@echo "make check-chaos   fork bombs, reused pids, processes that die in the middle of every read (root; some minutes)"
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
@@ -67,6 +68,11 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
+
+# Real processes under the worst conditions; each test in namespaces of its own, so that nothing stays behind.
+check-chaos: $(PACKAGE) $(VENV)/.test-installed
+	@echo "chaos: hostile trees, limits, namespaces, clocks and threads" >&2
+	@$(BIN)/python -m pytest tests/chaos
 
 bench: $(PACKAGE) $(VENV)/.bench-installed
 	@$(BIN)/python benchmarks/core.py $(ARGS)

@@ -101,6 +101,7 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
     keep->number++;
     keep->tree = tree;
     keep->everything = everything;
+    keep->verifies = false;
     keep->next = 0;
     for (size_t i = 0; i < keep->table->n; i++) {
         struct prock_kept *row = prock_kept_at(keep, i);
@@ -112,6 +113,7 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
         }
         row->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
         row->before_ns = row->own_ns;
+        row->io_before = row->io;
     }
     return 0;
 }
@@ -133,18 +135,34 @@ void prock_keep_failed(struct prock_keep *keep)
             prock_kept_at(keep, i)->flags |= PROCK_UNTOLD;
 }
 
+/* Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else, whose
+ * clock answered, and it is to be made sure of. */
+static bool is_in_doubt(struct prock_keep *keep)
+{
+    if (keep->last_pid < 0 || keep->verifies)
+        return false;
+    keep->verifies = read_last_pid(keep) != keep->last_pid;
+    keep->next = 0;
+    return keep->verifies;
+}
+
 int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 {
-    while (keep->next < keep->table->n) {
-        size_t place = keep->next++;
-        int error = is_wanted(keep, prock_kept_at(keep, place)) ? prock_kept_look(keep, place) : 0;
-        if (error) {
-            prock_keep_failed(keep);
-            return error;
+    do {
+        while (keep->next < keep->table->n) {
+            size_t place = keep->next++;
+            int error = 0;
+            if (is_wanted(keep, prock_kept_at(keep, place)))
+                error = keep->verifies ? prock_kept_verify(keep, place) : prock_kept_look(keep, place);
+            if (error) {
+                prock_keep_failed(keep);
+                return error;
+            }
+            bool look = deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0;
+            if (look && prock_monotonic_ns() > deadline_ns)
+                return 1;
         }
-        if (deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0 && prock_monotonic_ns() > deadline_ns)
-            return 1;
-    }
+    } while (is_in_doubt(keep));
     finish(keep);
     return 0;
 }

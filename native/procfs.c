@@ -95,11 +95,9 @@ int prock_open(const struct prock_root *root, int32_t pid, const char *what)
     return fd;
 }
 
-int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+/* To its end; closes the descriptor. */
+static int read_and_close(int fd, char *buf, size_t cap, size_t *len)
 {
-    int fd = prock_open(root, pid, what);
-    if (fd < 0)
-        return fd;
     size_t n = 0;
     for (ssize_t got; n < cap; n += (size_t)got) {
         got = read(fd, buf + n, cap - n);
@@ -123,6 +121,12 @@ int prock_read(const struct prock_root *root, int32_t pid, const char *what, cha
     return 0;
 }
 
+int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    int fd = prock_open(root, pid, what);
+    return fd < 0 ? fd : read_and_close(fd, buf, cap, len);
+}
+
 /* The CPU clock comes first where it is to tell processes from mere threads; reading it costs a twentieth of a file. */
 static int read_of_process(
     const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
@@ -131,24 +135,31 @@ static int read_of_process(
     return error ? error : prock_read(root, pid, what, buf, cap, len);
 }
 
+/* The clock is asked while the file is open and before it is read: reading it fails once the process was waited for, so
+ * when that succeeds the pid was nobody else's meanwhile, and both are of one process. */
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out)
 {
     char buf[2048];
     size_t len;
-    uint64_t total;
-    int error = prock_read(root, pid, "stat", buf, sizeof buf, &len);
-    if (error || (error = prock_parse_stat(buf, len, out)))
+    uint64_t total = 0;
+    int fd = prock_open(root, pid, "stat");
+    if (fd < 0)
+        return fd;
+    int error = root->live ? prock_cpu_total(pid, &total) : 0;
+    if (error) { /* waited for since, or a thread's id */
+        close(fd);
+        return error;
+    }
+    if ((error = read_and_close(fd, buf, sizeof buf, &len)) || (error = prock_parse_stat(buf, len, out)))
         return error;
     if (pid != 0)
         out->pid = pid;
-    if (!root->live) {
+    if (root->live) {
+        out->cpu = prock_split(total, out->utime, out->stime);
+    } else {
         out->cpu.user_ns = prock_multiply(out->utime, root->tick_ns);
         out->cpu.system_ns = prock_multiply(out->stime, root->tick_ns);
-        return 0;
     }
-    if ((error = prock_cpu_total(pid, &total))) /* reaped since, or a thread's id */
-        return error;
-    out->cpu = prock_split(total, out->utime, out->stime);
     return 0;
 }
 

@@ -83,8 +83,10 @@ class TreePass:
         engine, cpu, disk_io = self._engine, None, None
         refused: tuple[str, ...] = ()
         try:
-            if row is None and self._want & WANT_STAT and (row := engine.info(pid)) is None:
-                return None
+            if row is None and self._want & WANT_STAT:
+                row = engine.info(pid)
+                if row is None or self._is_another(row, parent):
+                    return None
         except (AccessDenied, MalformedProcFile, NotSupported):
             if pid == self._root:
                 raise
@@ -102,6 +104,12 @@ class TreePass:
                 refused += ("io",)
         ppid = parent if row is None else row.ppid
         return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused)
+
+    def _is_another(self, row: ProcessInfo, parent: int | None) -> bool:
+        """Whether its pid was given away again since it was found: who is not its parent's child, though that lives."""
+        if parent is None or row.ppid in (parent, 0) or not self._engine.live:
+            return False
+        return self._engine.own_ns(parent) is not None
 
     def _scan(self, unread: list[int]) -> None:
         """Let a scan read the rest. Where processes refuse it, walk after all: only that finds those among them."""
