@@ -40,7 +40,8 @@ VERIFY_SHARE = 500
 """Scans of the machine take at most one 500th of the time, however large it is."""
 
 _forests: set[ref[Forest]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone."""
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied, in
+one step: any other can set off a garbage collection, and so takes out of it."""
 
 
 class Forest:
@@ -355,7 +356,7 @@ def _slept_ns() -> int | None:
 
 
 def _open_forests() -> list[Forest]:
-    return [forest for known in tuple(_forests) if (forest := known()) is not None and forest.is_open]
+    return [forest for known in _forests.copy() if (forest := known()) is not None and forest.is_open]
 
 
 def _all_descriptors() -> int:
@@ -378,7 +379,7 @@ def _left_for_events() -> int:
 
 
 def _after_fork() -> None:
-    for known in tuple(_forests):
+    for known in _forests.copy():
         forest = known()
         if forest is not None:
             forest._after_fork()
