@@ -344,7 +344,7 @@ class Running:
     def _signal_child(self, row: ProcessInfo, number: int) -> bool:
         """Where there are no pidfds (before Linux 5.3): a child's pid is nobody else's until this process waits for it.
 
-        Orphans come to this process, so a tree that is killed again and again ends generation by generation.
+        Where orphans come to this process, a tree that is killed again and again ends generation by generation.
         """
         if sys.platform == "win32" or row.ppid != os.getpid() or not self.engine.live:
             return False

@@ -92,7 +92,7 @@ def test_a_tree_ends_without_pidfds(hinder: Callable[[], None]) -> None:
 
     def check() -> None:
         hinder()
-        with opened(GENERATIONS, accounting="waited") as process:
+        with opened(GENERATIONS, accounting="waited", reap_orphans=True) as process:
             until(lambda: size(process.pid) == 5)
             assert process.kill_tree(0)
             assert process.finish().survivors == () and process.wait() == -signal.SIGKILL
@@ -106,7 +106,7 @@ def test_a_terminated_tree_ends_without_pidfds() -> None:
 
     def check() -> None:
         without_pidfds()
-        with opened(GENERATIONS, accounting="waited") as process:
+        with opened(GENERATIONS, accounting="waited", reap_orphans=True) as process:
             until(lambda: size(process.pid) == 5)
             assert process.kill_tree(0.05) and process.wait() == -signal.SIGTERM
 
