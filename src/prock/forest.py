@@ -220,7 +220,8 @@ class Forest:
 
         Cost a member: one `clock_gettime`; one that has run since, and where they are asked for, one read each for its
         memory and I/O, and where the machine has given away new pids, one each for its row and its children. With perf
-        accounting one read an event, in all at most a 100th of the time.
+        accounting one read an event, in all at most a 100th of the time. On other systems one look at all processes for
+        who belongs to whom, and a row a member.
         """
         with self._lock:
             self._check_open()
