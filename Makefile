@@ -49,8 +49,9 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	@$(BIN)/mypy --package prock
-	@$(BIN)/mypy $(filter-out tests/cli/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
+	@$(BIN)/mypy $(filter-out tests/cli/% tests/chaos/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
+	@$(BIN)/mypy $(wildcard tests/chaos/*.py)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache

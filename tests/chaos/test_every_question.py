@@ -1,4 +1,4 @@
-"""Every single question to the kernel goes wrong once: the n-th fails, or somebody dies right before it, for every n."""
+"""Every single question to the kernel goes wrong once: it fails, or somebody dies or is replaced right before it."""
 
 from __future__ import annotations
 

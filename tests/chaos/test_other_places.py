@@ -1,4 +1,4 @@
-"""Where processes are hidden, numbered otherwise or somebody else's: hidepid, namespaces, other users, other cgroups."""
+"""Where processes are hidden, numbered otherwise or another user's: hidepid, namespaces, cgroups, no proc at all."""
 
 from __future__ import annotations
 
