@@ -57,7 +57,7 @@ class Chapter:
     """Every single measurement."""
 
 
-def told(chapter: Chapter, *, markdown: bool) -> Iterator[str]:
+def told(chapter: Chapter, markdown: bool) -> Iterator[str]:
     """Paragraphs and tables, in order."""
     yield f"{'## ' if markdown else ''}{chapter.name}\n"
     if chapter.notes:

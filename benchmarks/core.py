@@ -1,6 +1,6 @@
 """How quick prock is beside bare system calls, psutil and the Rust crate, all measured in this very run.
 
-python benchmarks/core.py [--quick] [--markdown] [--json FILE]
+python benchmarks/core.py [--quick] [--markdown] [--save] [--json FILE]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import _paper
 import _report
 import _rounds
 import psutil
@@ -57,8 +58,10 @@ def main() -> None:
         "Linux": f"{platform.release()} on {os.cpu_count()} {platform.machine()} CPUs",
         "processes": f"{processes} on the machine before the first tree was made, load average {load:.1f}",
     }
-    print(_header(conditions, markdown=options.markdown))
-    print(*_report.tables(rounds, markdown=options.markdown), sep="\n")
+    paper = _paper.Paper("core", options)
+    paper.tell(_paper.conditions(conditions, NOTES))
+    paper.tell(lambda markdown: _report.tables(rounds, markdown=markdown))
+    paper.save()
     if options.json is not None:
         options.json.write_text(json.dumps(_raw(conditions, rounds), indent=1, ensure_ascii=False) + "\n")
 
@@ -66,15 +69,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer passes: under a minute instead of about four")
-    parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    _paper.add_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement to FILE")
     return parser.parse_args()
-
-
-def _header(conditions: dict[str, str], *, markdown: bool) -> str:
-    lines = [f"{name}: {value}" for name, value in conditions.items()]
-    bullet = "- " if markdown else ""
-    return "\n".join(f"{bullet}{line}" for line in (*lines, *NOTES)) + "\n"
 
 
 def _raw(conditions: dict[str, str], rounds: _rounds.Rounds) -> dict[str, object]:

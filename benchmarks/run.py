@@ -1,6 +1,6 @@
 """Running a command to know what its tree cost: how true, how dear and how well-behaved `prock run` and others are.
 
-python benchmarks/run.py [--quick] [--markdown] [--json FILE] [--only CHAPTER...] [--tools WORD...]
+python benchmarks/run.py [--quick] [--markdown] [--save] [--json FILE] [--only CHAPTER...] [--tools WORD...]
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import _paper
 import _run_accuracy
 import _run_behaviour
 import _run_io
@@ -45,8 +47,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that files, processes and groups go
     tools, about = _tools(options.tools, quick=options.quick)
     conditions = {**_conditions(), **about}
-    bullet = "- " if options.markdown else ""
-    print(*(f"{bullet}{name}: {value}" for name, value in conditions.items()), "", sep="\n", flush=True)
+    paper = _paper.Paper("run", options)
+    paper.tell(_paper.conditions(conditions))
     measured: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="prock-bench-") as home:
         os.chmod(home, 0o755)  # one of the tools is run by another user
@@ -59,8 +61,9 @@ def main() -> None:
                 chapter = CHAPTERS[name](setting)
             finally:
                 progress.clear()
-            print(*told(chapter, markdown=options.markdown), sep="\n", flush=True)
+            paper.tell(partial(told, chapter))
             measured[name] = {**raw(chapter), "notes": chapter.notes, "took_s": time.monotonic() - begin}
+    paper.save()
     if options.json is not None:
         options.json.write_text(json.dumps({"conditions": conditions, **measured}, indent=1, ensure_ascii=False) + "\n")
 
@@ -100,7 +103,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="smaller and fewer: three minutes instead of a quarter hour"
     )
-    parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    _paper.add_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement to FILE")
     parser.add_argument("--tools", nargs="+", metavar="WORD", help="only those with such a word in their names")
     parser.add_argument(

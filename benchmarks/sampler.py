@@ -1,6 +1,6 @@
 """What following a process tree costs, and how true it is: prock beside psutil and other monitors, in this very run.
 
-python benchmarks/sampler.py [--quick] [--markdown] [--json FILE] [--only CHAPTER...]
+python benchmarks/sampler.py [--quick] [--markdown] [--save] [--json FILE] [--only CHAPTER...]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import _accuracy
@@ -20,6 +21,7 @@ import _cost
 import _cost_report
 import _leaks
 import _monitors
+import _paper
 import _price
 import psutil
 from _chapter import Chapter, progress, raw, told
@@ -49,8 +51,8 @@ def main() -> None:
         "Linux": f"{platform.release()} on {os.cpu_count()} {platform.machine()} CPUs",
         "processes": f"{processes_here()} on the machine before, load average {os.getloadavg()[0]:.1f}",
     }
-    bullet = "- " if options.markdown else ""
-    print(*(f"{bullet}{name}: {value}" for name, value in conditions.items()), "", sep="\n", flush=True)
+    paper = _paper.Paper("sampler", options)
+    paper.tell(_paper.conditions(conditions))
     measured = {}
     with tempfile.TemporaryDirectory(prefix="prock-bench-") as home:
         for name in CHAPTERS:
@@ -62,8 +64,9 @@ def main() -> None:
                 chapter = CHAPTERS[name](own, options.quick)
             finally:
                 progress.clear()
-            print(*told(chapter, markdown=options.markdown), sep="\n", flush=True)
+            paper.tell(partial(told, chapter))
             measured[name] = raw(chapter)
+    paper.save()
     if options.json is not None:
         options.json.write_text(json.dumps({"conditions": conditions, **measured}, indent=1, ensure_ascii=False) + "\n")
 
@@ -71,7 +74,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer passes: two minutes instead of about twelve")
-    parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+    _paper.add_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement to FILE")
     parser.add_argument(
         "--only",

@@ -104,7 +104,7 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_
         char task[NAME_CAP];
         struct stat st;
         snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
-        if (stat(task, &st) != 0)
+        if (prock_stat(AT_FDCWD, task, &st) != 0)
             return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
         num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
     }

@@ -27,19 +27,27 @@ void prock_keep_init(
     *keep = (struct prock_keep){.root = *root, .want = want, .budget = budget, .table = table, .last_pid_fd = -1};
 }
 
+static int have_tree(struct prock_keep *keep, uint32_t tree)
+{
+    if (tree < keep->trees)
+        return 0;
+    size_t trees = (size_t)tree + 1;
+    uint64_t *ticks = realloc(keep->looked_ticks, trees * sizeof *ticks);
+    if (!ticks)
+        return -ENOMEM;
+    memset(ticks + keep->trees, 0, (trees - keep->trees) * sizeof *ticks);
+    keep->looked_ticks = ticks;
+    keep->trees = trees;
+    return 0;
+}
+
 int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree)
 {
     int error = prock_kept_drop_gone(keep);
     if (error || prock_kept_knows(keep, pid))
         return error;
-    if (tree >= keep->trees) {
-        uint64_t *ticks = realloc(keep->looked_ticks, (tree + 1) * sizeof *ticks);
-        if (!ticks)
-            return -ENOMEM;
-        memset(ticks + keep->trees, 0, (tree + 1 - keep->trees) * sizeof *ticks);
-        keep->looked_ticks = ticks;
-        keep->trees = tree + 1;
-    }
+    if ((error = have_tree(keep, tree)))
+        return error;
     keep->looked_ticks[tree] = 0;
     return prock_kept_append(keep, pid, tree, 0, PROCK_ROOT);
 }
@@ -48,7 +56,9 @@ int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, u
 {
     if (prock_kept_knows(keep, pid))
         return 0;
-    int error = prock_kept_append(keep, pid, tree, 0, 0);
+    int error = have_tree(keep, tree);
+    if (!error)
+        error = prock_kept_append(keep, pid, tree, 0, 0);
     if (!error) {
         prock_kept_at(keep, keep->table->n - 1)->stat.starttime = starttime;
         keep->files[keep->table->n - 1].expects_start = true;

@@ -16,7 +16,7 @@
 uint64_t prock_file_number(int fd)
 {
     struct stat st;
-    return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 48 : 0;
+    return prock_stat(fd, "", &st) == 0 ? (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 48 : 0;
 }
 
 /* A program that turns itself into a daemon closes every descriptor, and the number may be another file's by now. */

@@ -29,10 +29,14 @@ static void stamp(const struct prock_keep *keep, size_t place, int kind)
     stamp->last_pid = keep->last_pid;
 }
 
+static bool can_run(const struct prock_stat *stat)
+{
+    return (stat->state != 'Z' && stat->state != 'X' && stat->state != 'x') || stat->num_threads > 1;
+}
+
 static bool is_alive(const struct prock_kept *row)
 {
-    char state = row->stat.state;
-    return (state != 'Z' && state != 'X' && state != 'x') || row->stat.num_threads > 1;
+    return can_run(&row->stat);
 }
 
 static bool has_ended(const struct prock_kept *row)
@@ -71,7 +75,12 @@ static bool is_another(const struct prock_keep *keep, size_t place, const struct
     const struct prock_kept *parent = prock_kept_at(keep, row->parent - 1);
     if (stat->ppid == parent->pid || stat->ppid == 0 || has_ended(parent))
         return false;
-    return prock_is_process(&keep->root, parent->pid) == 0;
+    /* A parent that has ended since its own turn, though nobody has waited for it yet, has handed its children on. */
+    struct prock_stat now;
+    int error = prock_read_stat(&keep->root, parent->pid, &now);
+    if (error)
+        return error != -ESRCH;
+    return now.starttime == parent->stat.starttime && can_run(&now);
 }
 
 static bool tells_something(const struct prock_stat *known, const struct prock_stat *now, bool was_alive, bool lives)

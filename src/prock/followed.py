@@ -31,12 +31,14 @@ NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 class Followed:
     """One tree."""
 
-    def __init__(self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool) -> None:
+    def __init__(
+        self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool, io_handed_on: bool = True
+    ) -> None:
         self.root = root.identity
         self.number = number
         """The engine's for it."""
         self.ledger = Ledger()
-        self.io = IoLedger() if io else None
+        self.io = IoLedger(handed_on=io_handed_on) if io else None
         self.knows_io = False
         """Whether anybody ever told of it."""
         self.memory = memory
@@ -46,7 +48,8 @@ class Followed:
         self.sessions: set[int] = set()
         """Those that a member leads or led: who is in one, and was born since, descends from a member."""
         self.began_ticks = 0
-        self.began_ns = self.taken_ns = self.slept_ns = 0
+        self.began_ns = self.taken_ns = 0
+        self.slept_ns: int | None = None
         self.root_lives = True
         self.sums: Sums = NO_SUMS
         self.ended: list[End] = []
@@ -112,7 +115,7 @@ class Followed:
                     self.io.rename(row.pid, row.identity)
 
     def _note_sessions(self, changed: list[Change]) -> None:
-        self.sessions.update(row.session for row, _, _ in changed if row.session == row.pid)
+        self.sessions.update(row.pid for row, _, _ in changed if row.session == row.pid)
 
     def _by_events(self, now_ns: int) -> int:
         """CPU since the baseline as perf counts it; 0 where it is not asked.

@@ -255,4 +255,4 @@ def _own_ns(row: ProcessInfo) -> int:
 
 
 def _waited_ns(row: ProcessInfo) -> int:
-    return row.children_user_ns + row.children_system_ns
+    return row.waited_ns

@@ -25,21 +25,31 @@ class MonitorResult(NamedTuple):
     """What a block cost. Peaks are those of samples: lower bounds."""
 
     elapsed_ns: int
+    """How long the block took, from the baseline to the last sample."""
     cpu_ns: int
     """CPU time of the tree within the block; see `TreeTotals.cpu_ns`."""
     cpu_percent: CpuPercent | None
     """The mean over the block."""
     accounting: str
+    """Where `cpu_ns` comes from, as `TreeTotals.accounting`."""
     ended_cpu_ns: int
+    """Of `cpu_ns`: what processes used that have ended, as last seen."""
     unseen_cpu_ns: int
+    """Of `cpu_ns`: what no sample saw in a process."""
     disk_io: DiskIo | None
+    """What the tree has read and written within the block; None where it was not asked for. Lower bound."""
     peak_cpu_percent: CpuPercent | None
     """The highest of one interval, the last, shorter one left out."""
     peak_rss_bytes: int | None
+    """The largest sum of resident sets: shared pages count in each process."""
     peak_pss_bytes: int | None
+    """The largest sum of proportional shares; None where they were not asked for."""
     peak_processes: int
+    """The most at once."""
     peak_threads: int
+    """The most at once, the first of each process included."""
     samples: int
+    """How many were taken, the one at the end included."""
     skipped: int
     """Samples left out, as their time had passed."""
     late_ns: int
@@ -62,7 +72,7 @@ class Monitor:
     does nothing.
 
     >>> with Monitor(interval=0.01) as monitor:
-    ...     total = sum(i * i for i in range(100_000))
+    ...     total = sum(i * i for i in range(1_000_000))
     >>> monitor.result.cpu_ns > 0 and monitor.result.peak_rss_bytes > 2**20
     True
     """

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from prock import engine, ttys
-from prock.engine.procfs import TICK_NS
+from prock import engine
 from prock.errors import AccessDenied, NotSupported
 from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats
 
@@ -40,7 +39,12 @@ def get_cpu_time_with_children(pid: int | None = None) -> CpuTime | None:
     True
     """
     info = engine.active.info(pid)
-    return None if info is None else info.cpu_time_with_children
+    if info is None:
+        return None
+    times = info.cpu_time_with_children
+    if times is None:
+        raise NotSupported("CPU time of children that were waited for: this system keeps no account of it")
+    return times
 
 
 def get_memory(pid: int | None = None) -> int | None:
@@ -105,8 +109,7 @@ def get_ppid(pid: int | None = None) -> int | None:
     >>> get_ppid() == os.getppid()
     True
     """
-    info = engine.active.info(pid)
-    return None if info is None else info.ppid
+    return engine.active.ppid(pid)
 
 
 def get_start_time(pid: int | None = None) -> float | None:
@@ -120,8 +123,8 @@ def get_start_time(pid: int | None = None) -> float | None:
     >>> 0 < time.time() - get_start_time() < 86400
     True
     """
-    info = engine.active.info(pid)
-    return None if info is None else _epoch_seconds(info.start_ticks)
+    row = engine.active.liveness(pid)
+    return None if row is None else row.start_time
 
 
 def get_tty(pid: int | None = None) -> str | None:
@@ -133,8 +136,8 @@ def get_tty(pid: int | None = None) -> str | None:
     >>> tty is None or "/dev/" not in tty
     True
     """
-    info = engine.active.info(pid)
-    return None if info is None else ttys.device_name(info.tty_nr)
+    row = engine.active.liveness(pid)
+    return None if row is None else row.tty
 
 
 def get_process_comm(pid: int | None = None) -> str | None:
@@ -166,7 +169,9 @@ def get_process_environ(pid: int | None = None) -> dict[str, str] | None:
     """The environment that the process was started with. What it changed since is not in it.
 
     ``environ``; empty for kernel threads and zombies. Other users' processes refuse it (`AccessDenied`). Of a name that
-    stands twice the first counts, as for `getenv`. Cost: one read, which can wait for the target's memory lock.
+    stands twice the first counts, as for `getenv`. One of more than 8 MiB, which no process is ever given, but
+    which one can pretend to have, is a `MalformedProcFile`. Cost: a read for each 64 KiB and one more, which can wait
+    for the target's memory lock.
 
     >>> isinstance(get_process_environ(), dict)
     True
@@ -188,21 +193,7 @@ def get_liveness_info(pid: int | None = None) -> LivenessInfo | None:
     >>> get_liveness_info().is_alive
     True
     """
-    info = engine.active.info(pid)
-    if info is None:
-        return None
-    return LivenessInfo(
-        pid=info.pid,
-        ppid=info.ppid,
-        pgrp=info.pgrp,
-        session=info.session,
-        tty=ttys.device_name(info.tty_nr),
-        state=info.state,
-        comm=info.comm,
-        num_threads=info.num_threads,
-        start_ticks=info.start_ticks,
-        start_time=_epoch_seconds(info.start_ticks),
-    )
+    return engine.active.liveness(pid)
 
 
 def get_children(pid: int | None = None) -> list[int] | None:
@@ -255,9 +246,3 @@ def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStat
             refused += ("io",)
     own_pid = info.pid if info is not None else (os.getpid() if pid is None else pid)
     return ProcessStats(taken_ns, own_pid, None if info is None else info.ppid, cpu, info, disk_io, refused)
-
-
-def _epoch_seconds(start_ticks: int) -> float:
-    boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    centiseconds = round((boot_ns + start_ticks * TICK_NS) / 10_000_000)
-    return centiseconds / 100

@@ -28,6 +28,7 @@ class CommandUsage(NamedTuple):
     processes: int
     """How many were seen."""
     cpu_ns: int
+    """Their own, together."""
     peak_rss_bytes: int | None
     """The most that one of them was seen with; None where none lived long enough for a sample. Lower bound."""
 
@@ -42,6 +43,7 @@ class ProcessUsage(NamedTuple):
     cpu_ns: int
     """Its own."""
     peak_rss_bytes: int | None
+    """The most that it was seen with; None where it did not live long enough for a sample. Lower bound."""
     started_ns: int | None
     """Nanoseconds after the beginning of the run."""
     ended_ns: int | None
@@ -56,6 +58,7 @@ class Survivor(NamedTuple):
     cpu_ns: int
     """Its own so far; part of the total."""
     rss_bytes: int | None
+    """Its resident set; None where it was refused, or it ended after all."""
 
 
 class RunResult(NamedTuple):
@@ -74,6 +77,7 @@ class RunResult(NamedTuple):
     timed_out: bool
     """Whether it was ended because its time was over."""
     labels: tuple[tuple[str, str], ...]
+    """What the caller gave it, as pairs."""
     started_at: float
     """Seconds since the epoch."""
     wall_ns: int
@@ -83,6 +87,7 @@ class RunResult(NamedTuple):
     user_ns: int | None
     """Of it, in user mode; an estimate, as `CpuTime`'s."""
     system_ns: int | None
+    """Of it, in the kernel; as `user_ns`."""
     root_cpu_ns: int | None
     """CPU time of the root process alone."""
     accounting: str
@@ -100,16 +105,23 @@ class RunResult(NamedTuple):
     cgroup_peak_bytes: int | None
     """``memory.peak`` of the command's cgroup, page cache included; None where there is none."""
     disk_io: DiskIo | None
+    """Of the whole tree, each process once."""
     minor_faults: int | None
+    """Page faults that were served from memory."""
     major_faults: int | None
+    """Those that had to wait for storage."""
     voluntary_switches: int | None
+    """How often somebody of the tree gave up the CPU, to wait for something."""
     involuntary_switches: int | None
+    """How often it was taken away."""
     processes_started: int | None
     """How many processes there ever were, the root included."""
     peak_processes: int | None
     """The most at once."""
     threads_started: int | None
+    """Beside the first of each process."""
     peak_threads: int | None
+    """The most at once, the first of each process included."""
     commands: tuple[CommandUsage, ...]
     """The most CPU first."""
     processes: tuple[ProcessUsage, ...]
@@ -123,11 +135,13 @@ class RunResult(NamedTuple):
     cost_ns: int
     """CPU time that all this took of the calling process; of the command ``prock`` all of it, its start included."""
     sources: tuple[Source, ...]
+    """One for each figure that is known: see `source`."""
     missing: tuple[str, ...]
     """What these figures may lack, and why, in sentences."""
     stdout: Any = None
     """What was captured, as by `subprocess.run`."""
     stderr: Any = None
+    """As `stdout`."""
 
     @property
     def cpu_time(self) -> CpuTime | None:

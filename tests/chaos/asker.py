@@ -257,7 +257,7 @@ def command(*words: str) -> Callable[[Stage], Callable[[], Any]]:
                 try:
                     code = main(arguments)
                 except SystemExit as end:
-                    code = end.code
+                    code = int(end.code or 0)
             return code, out.getvalue(), err.getvalue()
 
         return call

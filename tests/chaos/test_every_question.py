@@ -9,6 +9,8 @@ from director import KILLS, REPLACES, Director
 
 pytestmark = pytest.mark.usefixtures("programs")
 
+LINUX_ENGINES_ONLY = "the shim is in between the engines of Linux and the kernel; psutil asks in ways of its own"
+
 
 def ask(engine_name: str, scenario: str, *, reaps: bool = True) -> None:
     in_cell(lambda: Director(reaps=reaps).direct(engine_name, scenario))

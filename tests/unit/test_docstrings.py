@@ -1,4 +1,4 @@
-"""Every public name is documented, and every example in a docstring is true, on both engines."""
+"""Every public name is documented, and every example in a docstring is true, on each engine."""
 
 from __future__ import annotations
 

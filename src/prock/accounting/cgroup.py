@@ -15,7 +15,7 @@ import time
 
 from prock.engine.launch import ABOVE_STANDARD
 from prock.engine.mounts import cgroup2_home
-from prock.engine.procfs import check_pid
+from prock.engine.pids import check_pid
 from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
 
@@ -209,10 +209,10 @@ def _sweep(engine: Engine, parent: str, namespace: str) -> None:
         if not (pid.isdigit() and start.isdigit()):
             continue
         try:
-            owner = engine.info(check_pid(int(pid)))
-        except (ProckError, ValueError):  # hidden from this user, or no pid that there can be
+            owner, began = engine.info(check_pid(int(pid))), int(start)
+        except (ProckError, ValueError):  # hidden from this user, or no numbers that there can be
             continue
-        if owner is None or owner.start_ticks != int(start):
+        if owner is None or owner.start_ticks != began:
             _remove(f"{parent}/{name}", parent)
 
 

@@ -7,8 +7,9 @@ import sys
 import time
 
 from prock.engine import parse
-from prock.engine.keep import PureKeep
-from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, PID_MAX, TICK_NS, ProcFiles, check_pid, clock_id
+from prock.engine.keep import PureKeep, unreadable
+from prock.engine.pids import PID_MAX, check_pid
+from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
 from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.engine.walk import TreePass
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
@@ -141,7 +142,20 @@ class PureEngine(ProcFiles):
         return TreePass(self, root, want).run()
 
     def keep(self, want: int, descriptors: int, /) -> PureKeep:
-        return PureKeep(self, want, TICK_NS)
+        return PureKeep(self, want)
+
+    def begin(self) -> None:
+        """A sample needs nothing beforehand here."""
+
+    def lives(self, info: ProcessInfo, /) -> bool:
+        try:
+            now = self.info(info.pid)
+        except (AccessDenied, MalformedProcFile, NotSupported):
+            return True
+        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
+
+    def outline(self, pid: int, /) -> ProcessInfo | None:
+        return unreadable(pid)
 
     def own_ns(self, pid: int, /) -> int | None:
         try:
@@ -205,6 +219,8 @@ class PureEngine(ProcFiles):
             stat = self._parsed(pid, f"task/{tid}/stat", parse.stat)
         except NotSupported:  # the process is there, the thread is not
             return None
+        except (AccessDenied, MalformedProcFile) as error:
+            raise type(error)(pid, "task/TID/stat") from None
         return None if stat is None else stat[2].decode("utf-8", "surrogateescape")
 
     def last_pid(self) -> int:
@@ -213,9 +229,11 @@ class PureEngine(ProcFiles):
             path = f"{self.root}/{name}"
             try:
                 if os.stat(path).st_dev == os.stat(self.root).st_dev:
-                    return int(_read_file(path).split()[-1])
+                    return parse.last_pid(_read_file(path))
             except (FileNotFoundError, PermissionError):
                 continue
+            except ValueError:
+                break
         raise NotSupported("the last pid that was given away")
 
     def open_task_clock(self, tid: int | None, /) -> int | None:

@@ -1,0 +1,28 @@
+"""Fixtures for pytest, for your ``conftest.py``: what a test and all it starts cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import prock
+
+
+@pytest.fixture
+def cost(record_property: object) -> Iterator[prock.Monitor]:
+    """Around the test; its figures go into the report (``--junit-xml``), too."""
+    with prock.Monitor(interval=0.02) as monitor:
+        yield monitor
+    assert monitor.result is not None and callable(record_property)
+    record_property("cpu_ns", monitor.result.cpu_ns)
+    record_property("peak_rss_bytes", monitor.result.peak_rss_bytes)
+
+
+@pytest.fixture
+def at_most_64_processes() -> Iterator[None]:
+    """Else the test fails. A peak between two samples can be missed."""
+    with prock.Monitor(interval=0.02) as monitor:
+        yield
+    assert monitor.result is not None
+    assert monitor.result.peak_processes <= 64
