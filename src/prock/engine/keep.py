@@ -66,8 +66,8 @@ class _Stamp:
 class _Member:
     __slots__ = (
         "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_before",
-        "io_read", "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
-        "stat_read", "tree", "untold",
+        "io_read", "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report",
+        "reread", "stat_read", "tree", "untold",
     )  # fmt: skip
 
     def __init__(self, pid: int, tree: int, parent: _Member | None) -> None:
