@@ -8,6 +8,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+from engines import on_linux_engines
 
 import prock
 
@@ -26,6 +27,7 @@ def test_examples(name: str) -> None:
     assert result.failed == 0
 
 
+@on_linux_engines
 @pytest.mark.usefixtures("engine")
 def test_examples_of_the_readme() -> None:
     readme = Path(__file__).parents[2] / "README.md"
