@@ -122,9 +122,8 @@ class LivenessInfo(NamedTuple):
     ppid: int
     """Parent; 0 where there is none in this PID namespace."""
     pgrp: int | None
-    """Process group; None where the system has none (Windows)."""
     session: int | None
-    """None where the system has none, or does not tell of others'."""
+    """As the process group None where the system has none (Windows), or does not tell of others'."""
     tty: str | None
     """Controlling terminal as ``ps -o tty=`` prints it (``pts/3``), None without one."""
     state: str
@@ -134,8 +133,7 @@ class LivenessInfo(NamedTuple):
     num_threads: int | None
     """None where it is refused (macOS: of other users' processes)."""
     start_ticks: int
-    """Start, in clock ticks since boot (Linux) or in microseconds since the epoch (elsewhere). With the pid it
-    identifies the process: it never moves."""
+    """Start, in clock ticks since boot, or but on Linux in microseconds since the epoch. With the pid: its identity."""
     start_time: float
     """Start, in seconds since the epoch. On Linux to the tick (10 ms), and it moves when the wall clock is set; macOS
     and Windows tell what that clock showed. For show."""
@@ -162,7 +160,6 @@ class ProcessInfo(NamedTuple):
     """Parent; 0 where there is none in this PID namespace."""
     pgrp: int | None
     session: int | None
-    """As in `LivenessInfo`."""
     tty_nr: int | None
     """Device number of the controlling terminal, 0 without one. None by psutil: see `LivenessInfo.tty`."""
     state: str

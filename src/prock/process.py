@@ -1,8 +1,10 @@
 """One call, one answer about one process.
 
 Everywhere: ``pid=None`` is the calling process. ``None`` as an answer means that there is no such process (any more).
-`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. Costs are told
-in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading ``statm`` 4 to 5, ``io`` 5, ``stat`` 8.
+`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. Sources, biases
+and costs are Linux's; on other systems psutil is asked, and `NotSupported` says what can't be known there. Costs are
+told in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading ``statm`` 4 to 5, ``io`` 5,
+``stat`` 8.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ def get_cpu_time(pid: int | None = None) -> CpuTime | None:
 
     Total: exact, from the process's CPU clock (a thread running at this instant lags by at most a scheduler tick).
     Split into user and system: estimate. Works for every user's processes and for zombies, until they are reaped.
-    Cost: three `clock_gettime`, no file.
+    Cost: three `clock_gettime`, no file. Elsewhere as the system counts it; macOS refuses it of others' processes.
 
     >>> spent = get_cpu_time()
     >>> spent.total_ns > 0 and spent.total_ns == spent.user_ns + spent.system_ns
@@ -32,7 +34,8 @@ def get_cpu_time(pid: int | None = None) -> CpuTime | None:
 def get_cpu_time_with_children(pid: int | None = None) -> CpuTime | None:
     """CPU time of a process and of the children that it waited for, and theirs (``cutime``, ``cstime``).
 
-    The children's part is a lower bound, by less than two ticks of 10 ms; running children are not in it.
+    The children's part is a lower bound, by less than two ticks of 10 ms; running children are not in it. macOS and
+    Windows keep no account of it: `NotSupported`.
     Cost: one read of ``stat``, one `clock_gettime`.
 
     >>> get_cpu_time_with_children() - get_cpu_time() >= CpuTime(0, 0)
@@ -63,6 +66,8 @@ def get_memory(pid: int | None = None) -> int | None:
 def get_memory_virtual(pid: int | None = None) -> int | None:
     """Address space of the process in bytes, used or not. ``statm``; exact. Cost: as `get_memory`.
 
+    On Windows what is committed to the process alone.
+
     >>> get_memory_virtual() > get_memory()
     True
     """
@@ -74,7 +79,8 @@ def get_disk_io(pid: int | None = None) -> DiskIo | None:
     """I/O counters of the process **and of all children that it waited for**, which the kernel adds up in one place.
 
     ``/proc/PID/io``; other users' processes refuse it (`AccessDenied`). `NotSupported` on a kernel without task I/O
-    accounting. Cost: one read of ``io``.
+    accounting, and on macOS and BSD, which count no bytes. Windows counts what goes through calls, children's apart.
+    Cost: one read of ``io``.
 
     >>> get_disk_io().read_count > 0
     True

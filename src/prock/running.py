@@ -335,11 +335,26 @@ class Running:
                 try:
                     send(row.identity, number)
                     sent += 1
-                except NotSent:  # it has ended, or is another user's
-                    continue
+                except NotSent:  # it has ended, is another user's, or the kernel has no pidfd
+                    sent += self._signal_child(row, number)
         if number == KILL and self.sources.group is not None:
             self.sources.group.kill()
         return sent
+
+    def _signal_child(self, row: ProcessInfo, number: int) -> bool:
+        """Where there are no pidfds (before Linux 5.3): a child's pid is nobody else's until this process waits for it.
+
+        Where orphans come to this process, a tree that is killed again and again ends generation by generation.
+        """
+        if sys.platform == "win32" or row.ppid != os.getpid() or not self.engine.live:
+            return False
+        try:
+            if os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return False
+            os.kill(row.pid, number)
+        except OSError:  # it is no child any more, or another user's
+            return False
+        return True
 
     def status(self) -> Status:
         """As of the latest sample."""

@@ -66,7 +66,8 @@ def snapshot_tree(root_pid: int | None = None, *, memory: bool = True, io: bool 
 
     Cost a member: one small read to find its children, two system calls for its CPU time, one read of ``stat`` (not
     with ``memory=False``: then `ProcessStats.info` is None), with `io` one read of ``io``. Nothing for strangers,
-    except where the tree is most of the machine: then one scan is cheaper, and is what is done.
+    except where the tree is most of the machine: then one scan is cheaper, and is what is done. (On other systems one
+    look at all processes finds the tree.)
     One member that refuses does not sink the tree; a root that does raises `AccessDenied`. While the tree forks heavily
     the kernel's lists of children may leave one out.
 

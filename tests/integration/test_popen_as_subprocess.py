@@ -54,8 +54,9 @@ def outcome(call: Callable[[], Any]) -> Any:
     try:
         answer = call()
     except Exception as error:
-        name = getattr(error, "filename", None)
-        return type(error), getattr(error, "errno", None), None if name is None else os.fspath(name), str(error)
+        name, why = getattr(error, "filename", None), getattr(error, "strerror", None)
+        # A path stays one in the error up to Python 3.12, and is a string from 3.13 on.
+        return type(error), getattr(error, "errno", None), why, str(error) if name is None else os.fspath(name)
     if isinstance(answer, (subprocess.CompletedProcess, prock.RunResult)):
         return answer.returncode, answer.stdout, answer.stderr
     return answer

@@ -218,3 +218,29 @@ def test_two_thousand_members(puppet: Program, portable: PortableEngine) -> None
         puppet.hears()
         after = sampler.sample()
         assert (after.process_count, after.ended) == (1999, 2) and after.cpu_ns >= sample.cpu_ns
+
+
+def test_a_member_that_refuses_its_figures_is_known_and_its_end_is_seen(
+    puppet: Program, portable: PortableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secret,) = puppet.does("one = child(lambda: (tells(child()), stay())); told(); say(one)")
+    layer = by_psutil._layer.Process
+    ask = layer.cpu_times
+
+    def refusing(self: psutil.Process) -> object:
+        if self.pid == secret:
+            raise psutil.AccessDenied(self.pid)
+        return ask(self)
+
+    monkeypatch.setattr(layer, "cpu_times", refusing)
+    start = portable.start_of(secret)
+    with prock.TreeSampler(puppet.pid) as sampler:
+        for _ in range(2):
+            sample = sampler.sample()
+            root, row, below = sample.members
+            assert (row.pid, row.ppid, row.start_ticks, row.refused) == (secret, puppet.pid, start, ("stat",))
+            assert row.comm == root.comm and row.state == "S" and row.rss_bytes is None and below.ppid == secret
+            assert sample.denied == 1 and sample.process_count == 3
+        puppet.does("os.kill(one, 9); os.wait()")
+        after = sampler.sample()
+        assert (after.process_count, after.ended, after.denied) == (2, 1, 0) and after.cpu_ns >= sample.cpu_ns

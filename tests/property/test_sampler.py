@@ -49,7 +49,9 @@ class SimulatedEngine:
         return self.kernel.now + 1  # whoever is forked next starts at that instant
 
     def lives(self, info: ProcessInfo) -> bool:
-        return self.own_ns(info.pid) is not None
+        self.go_on()
+        task = self.kernel.tasks.get(info.pid)
+        return task is not None and task.start == info.start_ticks and not task.zombie
 
     def outline(self, pid: int) -> ProcessInfo | None:
         raise AssertionError("nothing is refused here")
@@ -98,10 +100,6 @@ class MappingEngine(SimulatedEngine):
     def begin(self) -> None:
         self.go_on()
         self.parents = {task.pid: task.parent for task in self.kernel.tasks.values()}
-
-    def lives(self, info: ProcessInfo) -> bool:
-        task = self.kernel.tasks.get(info.pid)
-        return task is not None and task.start == info.start_ticks
 
     def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
         return [child for child, parent in self.parents.items() if parent == pid]
@@ -251,6 +249,32 @@ def test_a_pid_that_is_given_away_again_is_a_stranger(engine_type: type[Simulate
 
 
 @both_ways
+def test_a_pid_that_is_given_away_while_a_sample_is_taken(engine_type: type[SimulatedEngine]) -> None:
+    """After it was asked which was the last: nothing but the row tells, and nothing else makes it read."""
+    world = World([], engine_type)
+    kernel = world.kernel
+    kernel.tasks[kernel.root].ignores_sigchld = True
+    child = kernel.fork(kernel.root)
+    world.check()
+    world.check()
+    questions = 0
+
+    def go_on() -> None:
+        nonlocal questions
+        questions += 1
+        if questions == 2:
+            kernel.exit(child)
+            kernel.last_pid = child - 1
+            assert kernel.fork(INIT) == child
+            kernel.fork(INIT)
+            kernel.tasks[child].own = kernel.tasks[child].io = 50  # of a stranger
+
+    world.engine.go_on = go_on
+    now = world.check()
+    assert now.process_count == 1 and now.ended == 1
+
+
+@both_ways
 def test_a_subreaper_in_the_tree_is_found_to_adopt_whom_nobody_saw(engine_type: type[SimulatedEngine]) -> None:
     world = World([], engine_type)
     kernel = world.kernel
@@ -290,3 +314,44 @@ def test_roots_do_not_overlap() -> None:
         world.forest.add(child)
     with pytest.raises(NoSuchProcess):
         world.forest.add(59)
+
+
+@both_ways
+def test_a_child_whose_parent_ends_before_its_own_turn(engine_type: type[SimulatedEngine]) -> None:
+    """Who named it as a child is a zombie by then: it is no stranger that has got the pid."""
+    first = 2 if engine_type is MappingEngine else 8  # by then it was named
+    for turn in range(first, 12):
+        world = World([], engine_type)
+        kernel = world.kernel
+        middle = kernel.fork(kernel.root)
+        world.check()
+        child = kernel.fork(middle)
+        questions = iter(range(1, 100))
+
+        def go_on(
+            turn: int = turn, middle: int = middle, kernel: LiveKernel = kernel, questions: Any = questions
+        ) -> None:
+            if next(questions) == turn:
+                kernel.exit(middle)
+
+        world.engine.go_on = go_on
+        world.check()
+        world.engine.go_on = lambda: None
+        assert child in {member.pid for member in world.check().members}
+
+
+def test_where_children_hand_no_io_on_every_byte_of_the_parent_is_its_own() -> None:
+    class HandsNothingOn(MappingEngine):
+        io_includes_children = False
+
+    world = World([], HandsNothingOn)
+    kernel = world.kernel
+    child = kernel.fork(kernel.root)
+    kernel.burn(child, 100)
+    world.check()
+    finish(kernel, child)
+    kernel.tasks[kernel.root].io -= 100  # what this kernel has added
+    kernel.burn(kernel.root, 60)
+    world.check()
+    now = world.check()
+    assert now.disk_io is not None and now.disk_io.read_bytes == kernel.burnt - world.used_before

@@ -40,7 +40,9 @@ def the_engine() -> Check:
     try:
         from prock.engine import native  # noqa: F401  # is it there?
     except ImportError as error:
-        remedy = "install a wheel, or a C compiler and Python's headers, and install prock again"
+        # pip keeps the wheel that it built without a compiler, and would take it again
+        again = "pip install --no-cache-dir --force-reinstall prock"
+        remedy = f"a C compiler and the headers of Python and Linux, then: {again}"
         return Check("engine", LIMITED, f"{finding}, as the compiled core is not there ({error})", remedy)
     return Check("engine", LIMITED, finding, "unset PROCK_ENGINE")
 

@@ -6,6 +6,7 @@ import time
 
 from prock.engine import by_psutil
 from prock.engine.by_psutil import IS_WINDOWS
+from prock.errors import AccessDenied, NotSupported
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ class Pass:
         return self._engine.outline(pid)
 
     def lives(self, info: ProcessInfo, /) -> bool:
-        return self._engine.start_of(info.pid) == info.start_ticks
+        try:
+            now = self._engine.info(info.pid)
+        except (AccessDenied, NotSupported):
+            return True
+        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
 
     def now_ticks(self) -> int:
         return self._engine.now_ticks()

@@ -27,7 +27,9 @@ LONGEST_ENVIRON = 8 * 1024**2
 """Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
 its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
 
-_open_engines: list[ref[ProcFiles]] = []
+_open_engines: set[ref[ProcFiles]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied, in
+one step: any other can set off a garbage collection, and so takes out of it."""
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -52,8 +54,7 @@ class ProcFiles:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
         self.live = self._is_live()
-        _open_engines[:] = [known for known in _open_engines if known() is not None]
-        _open_engines.append(ref(self))
+        _open_engines.add(ref(self, _open_engines.discard))
 
     def _is_live(self) -> bool:
         """Does `root` number processes as our own system calls do, and do CPU clocks answer?
@@ -196,7 +197,7 @@ def _read_at_most(file: FileIO, limit: int) -> bytes | None:
 
 def _after_fork() -> None:
     """The child may be in another PID namespace, where the same proc shows other numbers."""
-    for known in _open_engines:
+    for known in _open_engines.copy():
         engine = known()
         if engine is not None:
             engine.live = engine._is_live()
