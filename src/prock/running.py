@@ -18,7 +18,7 @@ from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescrip
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prock.accounting import Waiting
     from prock.accounting.waited import Waited
