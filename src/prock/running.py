@@ -122,7 +122,7 @@ class Running:
             name = os.fsencode(executable) if executable is not None else command[0]
             launched = launch(
                 command,
-                _files(name, setup.env),
+                files_of(name, setup.env),
                 setup,
                 name=name,
                 group=sources.directory,
@@ -385,7 +385,7 @@ class Running:
             self.waited.close()
 
 
-def _files(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
+def files_of(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
     """Where a command may be, as execvp(3) looks for it."""
     here = b"./" + name if name.startswith(b"-") else name  # a script's name is no option of the shell that runs it
     if b"/" in name:
