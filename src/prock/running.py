@@ -351,6 +351,9 @@ class Running:
         try:
             if os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return False
+            info = self.engine.info(row.pid)
+            if info is None or info.identity != row.identity:  # by now another child of this process has its pid
+                return False
             os.kill(row.pid, number)
         except OSError:  # it is no child any more, or another user's
             return False
