@@ -201,7 +201,7 @@ import psutil, sys
 import prock
 pid = int(sys.argv[1])
 told = psutil._ppid_map
-older = min(psutil.pids(), key=lambda one: psutil.Process(one).create_time())
+older = min(psutil.process_iter(["create_time"]), key=lambda one: one.info["create_time"]).pid
 
 
 def stale():
