@@ -81,6 +81,7 @@ def test_signals_by_pid_go_to_ourselves_and_to_children_that_are_not_waited_for(
         ("cli/supervise.py", "os.kill"): 2,  # itself, to stop; the command, which is not waited for
         ("engine/launch.py", "os.kill"): 1,  # without pidfds: a child that is not waited for
         ("follower.py", "os.kill"): 1,  # the same, under the lock of who waits
+        ("running.py", "os.kill"): 1,  # without pidfds: a child that is not waited for
         ("signals.py", "os.kill"): 1,  # on other systems than Linux, just after a look at who has the pid
     }
     assert {file for file, what in found if what.endswith("pidfd_send_signal")} == {
@@ -104,7 +105,8 @@ def test_the_environment_is_read_for_what_it_says_to_prock_alone() -> None:
     whole = {file for file, number in read.items() if number > sum(name_file == file for name_file, _ in named)}
     assert whole <= {"cli/run.py", "commands.py", "engine/launcher.py", "cli/top/__init__.py", "cli/top/app.py"}
     asks = {file for file, what, _ in calls() if what.endswith(("get_process_environ", ".environ"))}
-    assert asks == {"process.py", "cli/run.py"}  # the function for it; the own one, for the command
+    # The function for it, psutil where that is asked; and the own one, for the command.
+    assert asks == {"process.py", "engine/portable.py", "cli/run.py"}
 
 
 def test_where_processes_have_links_they_are_read_and_never_followed() -> None:
