@@ -67,11 +67,13 @@ int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_
     DIR *dir = opendir(task);
     if (!dir)
         return prock_errno(errno);
-    while (!error && (entry = readdir(dir))) {
+    while (!error && (errno = 0, entry = readdir(dir))) {
         int32_t tid;
         if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
             error = prock_pids_add(tids, tid);
     }
+    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it has ended, and those are its last threads */
+        error = prock_errno(errno);
     closedir(dir);
     return error;
 }
@@ -102,7 +104,7 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_
         char task[NAME_CAP];
         struct stat st;
         snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
-        if (stat(task, &st) != 0)
+        if (prock_stat(AT_FDCWD, task, &st) != 0)
             return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
         num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
     }

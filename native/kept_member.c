@@ -294,3 +294,24 @@ int prock_kept_look(struct prock_keep *keep, size_t place)
     row->flags &= ~(unsigned)(PROCK_UNREAD | PROCK_REREAD);
     return 0;
 }
+
+/* Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
+ * waited for meanwhile. */
+int prock_kept_verify(struct prock_keep *keep, size_t place)
+{
+    struct prock_kept *row = prock_kept_at(keep, place);
+    struct prock_stat stat;
+    char buf[2048];
+    size_t len;
+    if (row->flags & PROCK_GONE || keep->files[place].stamps[PROCK_KEPT_STAT].own_ns == row->own_ns)
+        return 0;
+    int error = prock_read(&keep->root, row->pid, "stat", buf, sizeof buf, &len);
+    if (error)
+        return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
+    if (prock_parse_stat(buf, len, &stat) == 0 && stat.starttime != row->stat.starttime && row->stat.starttime != 0) {
+        row->own_ns = row->before_ns;
+        row->io = row->io_before;
+        has_gone(row);
+    }
+    return 0;
+}

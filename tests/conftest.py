@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import processes
 import pytest
+import run_engines
 from engines import ENGINES, KNOWS, Knows
 
 import prock
@@ -67,3 +68,18 @@ def dead_pid() -> int:
         os._exit(0)
     os.waitpid(pid, 0)
     return pid
+
+
+@pytest.fixture(params=[run_engines.BEST, run_engines.PORTABLE])
+def command_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The engine of commands that are run and of ``prock`` as it is called, in this process and in others."""
+    name = str(request.param)
+    if name == run_engines.BEST:
+        yield name
+        return
+    reason = run_engines.reason_against(request.node.name.replace(f"{name}-", "", 1), request.node.originalname)
+    if reason is not None:
+        pytest.skip(reason)
+    monkeypatch.setenv("PROCK_ENGINE", name)
+    with using(open_engine(name)):
+        yield name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import signal
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,37 @@ def become_nobody() -> None:
 def unshare(flags: int) -> None:
     if libc.unshare(flags) != 0:
         pytest.skip(f"unshare: {os.strerror(ctypes.get_errno())}")
+
+
+def as_first_of_a_namespace(function: Callable[[], Any], *, with_proc: bool) -> Any:
+    """What the function returns in process 1 of a fresh PID namespace, with its own proc or (not) the one around it."""
+
+    def first() -> Any:
+        if with_proc:
+            mount_proc("/proc", "")
+        return function()
+
+    def outside() -> Any:
+        unshare(CLONE_NEWPID | CLONE_NEWNS)
+        libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        return in_child(first)
+
+    return in_child(outside)
+
+
+def fork_with_pid(pid: int) -> None:
+    """A child that sleeps and has that pid in this namespace: wrapping its pid space by force."""
+    while True:
+        with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as last:
+            last.write(str(pid - 1))
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(0)
+        if child == pid:
+            return
+        os.kill(child, signal.SIGKILL)  # who had it is not quite gone yet
+        os.waitpid(child, 0)
 
 
 def mount_proc(directory: str, options: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import pytest
@@ -47,6 +48,7 @@ def _is_built(name: str) -> bool:
 
 LINUX_ENGINES = ["native", "pure"] if _is_built("native") else ["pure"]
 ENGINES = [*LINUX_ENGINES, "portable"]
+HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 on_linux_engines = pytest.mark.parametrize("engine_name", LINUX_ENGINES, indirect=True)
 """For tests of what has Linux's own files, clocks or calls as its source."""

@@ -135,8 +135,9 @@ def become(system: str, *, as_nobody: bool = False) -> None:
     setresuid, setresgid, setgroups = os.setresuid, os.setresgid, os.setgroups
     for name in MISSING[system].split():
         module, _, attribute = name.rpartition(".")
-        if hasattr(sys.modules[module], attribute):
-            delattr(sys.modules[module], attribute)
+        for place in (module, f"_{module}"):  # `signal` has its names from `_signal`, and prock takes them from there
+            if hasattr(sys.modules.get(place), attribute):
+                delattr(sys.modules[place], attribute)
     for name in MISSING_MODULES[system]:
         sys.modules[name] = None  # type: ignore[assignment]  # as import does it itself for what is not to be found
     _hide_linux()
@@ -214,6 +215,8 @@ def _limit_psutil(system: str) -> None:
         process.status = lambda self: psutil.STATUS_RUNNING
         for name in ("terminal", "uids", "gids"):
             delattr(process, name)
+        vars(psutil)["POSIX"] = False
+        process.username = lambda self: "HOST\\me"
 
 
 def _without_waited(process: Any) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import re
 import shutil
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from accounts import Account, stolen_ns
 from elsewhere import libc
-from processes import PRELUDE
+from processes import PRELUDE, WORKER
 
 import prock
 from prock.engine.mounts import cgroup2_home
@@ -28,7 +28,7 @@ START_NS = 4 * MS
 """What a command uses before it has joined an account, at most: the start of a small shell."""
 TICK_NS = 10 * MS
 SH = shutil.which("sh") or "/bin/sh"
-PYTHON = (sys.executable, "-I", "-S", "-c")
+PYTHON = (WORKER, "-I", "-S", "-c")
 
 TREES = (
     PRELUDE
@@ -189,16 +189,29 @@ SYSCALLS = {
     "clone3": {"x86_64": 435, "aarch64": 435},
     "perf_event_open": {"x86_64": 298, "aarch64": 241},
     "pidfd_open": {"x86_64": 434, "aarch64": 434},
+    "pidfd_send_signal": {"x86_64": 424, "aarch64": 424},
+    "close_range": {"x86_64": 436, "aarch64": 436},
 }
+OLDEST_OF_5_1 = 424
+"""Linux 5.1 gave its new system calls one number on all machines; each later one has a larger."""
 
 
 def refuse(call: str, error: int) -> None:
     """In this process and all that it starts from now on, for good: for a forked child."""
     number = SYSCALLS[call].get(platform.machine())
     assert number is not None, "needs_known_calls was forgotten"
+    _filter(0x15, number, error)  # equal
+
+
+def be_linux_4_18() -> None:
+    """Like `refuse`, of all system calls that are newer."""
+    _filter(0x35, OLDEST_OF_5_1, errno.ENOSYS)  # greater or equal
+
+
+def _filter(comparison: int, number: int, error: int) -> None:
     filters = (_Filter * 4)(
         _Filter(0x20, 0, 0, 0),  # load the number of the call
-        _Filter(0x15, 0, 1, number),  # another one: the next but one
+        _Filter(comparison, 0, 1, number),  # not so: the next but one
         _Filter(0x06, 0, 0, 0x00050000 | error),  # SECCOMP_RET_ERRNO
         _Filter(0x06, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
     )

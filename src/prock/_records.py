@@ -63,7 +63,8 @@ else:
             defaults = {field: body.pop(field) for field in fields if field in body}
             arguments = ", ".join(fields)
             # Compiled for each, as by namedtuple: the only way to names, defaults and errors of a function.
-            new = eval(f"lambda _cls, {arguments}: _new(_cls, ({arguments},))", {"_new": tuple.__new__})
+            # S307: the names are those of the class, which no one else writes.
+            new = eval(f"lambda _cls, {arguments}: _new(_cls, ({arguments},))", {"_new": tuple.__new__})  # noqa: S307
             new.__defaults__ = tuple(defaults.values())
             new.__name__, new.__qualname__ = "__new__", f"{name}.__new__"
             new.__doc__ = f"Create new instance of {name}({arguments})"

@@ -66,6 +66,7 @@ class Followed:
 
     def begin_again(self, changed: list[Change], ended: list[End]) -> None:
         """Take the second: see `Ledger.rebase`. Who ended meanwhile is told with the first sample."""
+        self._identify(changed)
         if self.io is not None:
             for row, io, _ in changed:
                 if io is not None:
@@ -86,6 +87,7 @@ class Followed:
     def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         self.sums = sums
         self.ended = ended
+        self._identify(changed)
         if self.io is not None:
             for row, io, _ in changed:
                 if io is not None and row.identity not in self.ledger:
@@ -103,6 +105,14 @@ class Followed:
         if self.shares is not None:
             self.shares.forget([identity[0] for identity, _, _ in ended])
             self.shares.forget([row.pid for row in rows if not row.is_alive])
+
+    def _identify(self, changed: list[Change]) -> None:
+        """Those whose row was refused until now, as by ``hidepid`` before they became this user's."""
+        for row, _, _ in changed:
+            if row.start_ticks and (row.pid, 0) in self.ledger:
+                self.ledger.rename(row.pid, row.identity)
+                if self.io is not None:
+                    self.io.rename(row.pid, row.identity)
 
     def _note_sessions(self, changed: list[Change]) -> None:
         self.sessions.update(row.pid for row, _, _ in changed if row.session == row.pid)

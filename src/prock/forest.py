@@ -39,7 +39,9 @@ VERIFY_AFTER_CHURN_NS = 1_000_000_000
 VERIFY_SHARE = 500
 """Scans of the machine take at most one 500th of the time, however large it is."""
 
-_forests: list[ref[Forest]] = []
+_forests: set[ref[Forest]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied, in
+one step: any other can set off a garbage collection, and so takes out of it."""
 
 
 class Forest:
@@ -84,7 +86,7 @@ class Forest:
         self._lock = allocate_lock()
         self._pid = os.getpid()
         self._closed = False
-        _forests[:] = [*(known for known in _forests if known() is not None), ref(self)]
+        _forests.add(ref(self, _forests.discard))
         self._keep.limit(_limit_of_kept_files())
         try:
             for root in roots:
@@ -355,7 +357,7 @@ def _slept_ns() -> int | None:
 
 
 def _open_forests() -> list[Forest]:
-    return [forest for known in _forests if (forest := known()) is not None and forest.is_open]
+    return [forest for known in _forests.copy() if (forest := known()) is not None and forest.is_open]
 
 
 def _all_descriptors() -> int:
@@ -378,7 +380,7 @@ def _left_for_events() -> int:
 
 
 def _after_fork() -> None:
-    for known in _forests:
+    for known in _forests.copy():
         forest = known()
         if forest is not None:
             forest._after_fork()

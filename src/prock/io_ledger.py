@@ -74,6 +74,14 @@ class IoLedger:
             self._bases[identity] = io
             self._leaves_base += io
 
+    def rename(self, pid: int, now: Identity) -> None:
+        """As `prock.ledger.Ledger.rename`."""
+        before = (pid, 0)
+        if before in self._bases:
+            self._bases[now] = self._bases.pop(before)
+        if before in self._parents:
+            self._parents[now] = self._parents.pop(before)
+
     def advance(
         self,
         changed: Iterable[tuple[ProcessInfo, DiskIo]],

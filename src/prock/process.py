@@ -175,7 +175,9 @@ def get_process_environ(pid: int | None = None) -> dict[str, str] | None:
     """The environment that the process was started with. What it changed since is not in it.
 
     ``environ``; empty for kernel threads and zombies. Other users' processes refuse it (`AccessDenied`). Of a name that
-    stands twice the first counts, as for `getenv`. Cost: one read, which can wait for the target's memory lock.
+    stands twice the first counts, as for `getenv`. One of more than 8 MiB, which no process is ever given, but
+    which one can pretend to have, is a `MalformedProcFile`. Cost: a read for each 64 KiB and one more, which can wait
+    for the target's memory lock.
 
     >>> isinstance(get_process_environ(), dict)
     True

@@ -6,18 +6,14 @@ import json
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import processes
 import pytest
-from command_line import NO_PID, TIMEOUT_S, command, environment, is_one_line, prock
+from command_line import NO_PID, TIMEOUT_S, command, environment, is_followed_by, is_one_line, prock
+from run_engines import on_both
 from terminal import CTRL_C, Session
 
-
-def is_followed_by(pid: int) -> None:
-    """Waits until prock waits for signals: it has begun then."""
-    while "SigBlk:\t0000000000000000" in Path(f"/proc/{pid}/status").read_text():
-        pass
+pytestmark = on_both
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -5,20 +5,59 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hostile import is_harmless
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from prock.cli.output import describe
-from prock.cli.text import count, cut, decode_bytes, escape, format_age, table, width
+from prock.cli.text import COLOURS, MOST_MARKS, count, cut, decode_bytes, escape, format_age, harmless, table, width
 
-NAMES = st.binary(max_size=15).map(lambda name: name.decode("utf-8", "surrogateescape"))
+ODD = "\x00\t\n\r\x1b[1;31m\x7f\x85\x9b\xa0\u0300\u0301\u0489\u061c\u115f\u200d\u202e\u2028\u2066\u3164\ufe0f\ufeff"
+ODD += "\udcff\\\ud800"
+NAMES = st.one_of(
+    st.binary(max_size=15).map(lambda name: name.decode("utf-8", "surrogateescape")),
+    st.text(st.sampled_from(ODD + "ab\u6f22\u00e9\u05d0"), max_size=15),
+    st.text(st.characters(exclude_categories=()), max_size=15),
+)
 
 
 def test_no_character_reaches_the_terminal_that_could_move_it() -> None:
-    every = [
-        chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xDC80 and not 0xDCFF < code < 0xE000
-    ]
+    every = list(map(chr, range(sys.maxunicode + 1)))
     assert all(escape(character).isprintable() for character in every)
+    is_harmless("\n".join(escape(f"a{character}") for character in every).encode())
+
+
+@settings(deadline=None)
+@given(NAMES)
+def test_what_is_escaped_is_harmless_and_stays_as_it_is(name: str) -> None:
+    shown = escape(name)
+    assert is_harmless(shown.encode()) == shown
+    assert escape(shown) == shown == harmless(shown)
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from(ODD + "ab \u6f22\uff46\u00e9\u05d0\u03bb\u20ac\u2026\U0001f600"), max_size=15))
+def test_as_wide_as_a_terminal_draws_it(name: str) -> None:
+    assert width(escape(name)) == cell_len(escape(name))
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(NAMES, st.sampled_from([f"\x1b[{code}m" for code in COLOURS.values()]))))
+def test_the_last_look_lets_nothing_through_but_colours(parts: list[str]) -> None:
+    line = harmless("".join(parts))
+    assert harmless(line) == line
+    for code in COLOURS.values():
+        line = line.replace(f"\x1b[{code}m", "")
+    assert line.isprintable()
+
+
+def test_accents_pile_up_only_so_far() -> None:
+    for marks in range(9):
+        kept, written_out = min(marks, MOST_MARKS), max(0, marks - MOST_MARKS)
+        assert escape("e" + "\u0301" * marks) == "e" + "\u0301" * kept + r"\u0301" * written_out
+    assert escape("\u0301e") == r"\u0301e"
+    assert escape("\n\u0301e") == r"\n\u0301e"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +72,8 @@ def test_no_character_reaches_the_terminal_that_could_move_it() -> None:
         ("a\u200bb\u00a0c", r"a\u200bb\xa0c"),
         ("caf\udce9", r"caf\xe9"),
         ("漢字", "漢字"),
+        ("\ufe0f\u3164x\u034f", r"\ufe0f\u3164x\u034f"),
+        ("\ud800", r"\ud800"),
     ],
 )
 def test_escape(text: str, shown: str) -> None:

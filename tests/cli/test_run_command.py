@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 from command_line import TIMEOUT_S, command, environment, is_one_line, prock
 from made_up_runs import result
+from run_engines import on_both
+from runs import has_ended
 
 from prock.cli.repeat import as_document
 from prock.result import RunResult
+
+pytestmark = on_both
 
 NO_ROOM = "/dev/full"
 
@@ -73,6 +77,17 @@ def test_a_script_without_an_interpreter_is_the_shells(by_path: bool, tmp_path: 
     env = environment(PATH=f"{tmp_path}:{os.environ['PATH']}")
     done = prock("run", "-q", "tested-script" if by_path else script, "a b", env=env)
     assert (done.returncode, done.stdout) == (0, f"{script} a b\n")
+
+
+@pytest.mark.parametrize("name", ["-c", "-c/x"])
+@pytest.mark.parametrize("launcher", ["", "pure"])
+def test_the_name_of_a_script_is_no_option_of_the_shell(launcher: str, name: str, tmp_path: Path) -> None:
+    script = tmp_path / name
+    script.parent.mkdir(exist_ok=True)
+    script.write_text('echo script "$@"\n')
+    script.chmod(0o755)
+    done = prock("run", "--", name, "echo option", cwd=tmp_path, env=environment(PATH="", PROCK_ENGINE=launcher))
+    assert (done.returncode, done.stdout) == (0, "script echo option\n")
 
 
 def test_arguments_are_passed_on_as_they_are() -> None:
@@ -267,8 +282,7 @@ def test_a_time_limit_ends_orphans_too(tmp_path: Path) -> None:
     done = prock("run", "-t", "0.3", "-k", "0.1", "sh", "-c", program)
     assert done.returncode == 124
     assert "left" not in done.stderr
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pids.read_text()), 0)
+    assert has_ended(int(pids.read_text()))
 
 
 def test_what_is_left_is_named_and_lives(tmp_path: Path) -> None:

@@ -88,6 +88,15 @@ def test_who_is_stopped_hears_of_it() -> None:
     assert process.returncode == -signal.SIGTERM
 
 
+def test_what_was_ended_can_be_ended_again() -> None:
+    """Also just when its account is being closed: there is nobody left then to be told."""
+    for _ in range(50):
+        with prock.Popen(["sleep", "60"]) as process:
+            assert process.kill_tree(0)
+            assert process.kill_tree(0)
+            assert process.send_tree_signal(signal.SIGTERM) == 0
+
+
 def test_one_that_stops_itself_goes_on_when_it_is_told_to() -> None:
     running = launch("os.kill(os.getpid(), signal.SIGSTOP)\nuse(0.03)", adopt=False)
     try:
@@ -289,7 +298,8 @@ def test_rubbish_beside_the_groups() -> None:
     home = cgroup2_home("/proc")
     assert home is not None
     namespace = f"{os.stat('/proc/self/ns/pid').st_ino:x}"
-    rubbish = [f"{home[1]}/prock-run-{namespace}-{name}" for name in (f"{10**30}-1-0", "x-1-0", "1", "\u0663-1-0")]
+    names = (f"{10**30}-1-0", "x-1-0", "1", "\u0663-1-0", f"{os.getpid()}-\xb2-0")
+    rubbish = [f"{home[1]}/prock-run-{namespace}-{name}" for name in names]
     try:
         for path in rubbish:
             os.mkdir(path)
@@ -325,13 +335,13 @@ def test_a_tree_that_was_attached_to(accounting: str) -> None:
 
 
 @needs_filters
-def test_without_pidfds_no_signal_goes_to_a_tree() -> None:
-    """A pid alone could be somebody else's by then. The root can still be told, as it is a child."""
+def test_without_pidfds_signals_go_to_children_of_this_process_alone() -> None:
+    """Another's pid alone could be somebody else's by then."""
 
     def check() -> None:
         refuse("pidfd_open", 38)
-        with opened(["sleep", "60"]) as process:
-            assert process.send_tree_signal(signal.SIGTERM) == 0 and process.poll() is None
-            process.kill()
+        with opened(["sh", "-c", "sleep 60 & sleep 60; :"]) as process:
+            until(lambda: len(children_of(process.pid)) == 2)
+            assert process.send_tree_signal(signal.SIGTERM) == 1
 
     in_child(check)

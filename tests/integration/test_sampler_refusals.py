@@ -8,6 +8,7 @@ import resource
 import signal
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -284,6 +285,63 @@ def test_hidepid(puppet: Program, engine: Engine, tmp_path: Path, hidepid: int) 
             prock.TreeSampler(pid, engine=open_engine(engine.name, str(tmp_path)))
 
     in_child(check)
+
+
+@needs_root
+@on_linux_engines
+def test_one_that_is_hidden_and_then_tells(puppet: Program, engine: Engine, tmp_path: Path) -> None:
+    """It is no other, and what it had used before is taken off once."""
+    (root, pid, younger) = puppet.does("""
+def becomes():
+    def drop(*_): os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); libc.prctl(4, 1); tells(1)
+    signal.signal(signal.SIGUSR1, drop)
+    def work(*_): burn(time.process_time() + 0.05); tells(1)
+    signal.signal(signal.SIGUSR2, work)
+    burn(0.1)
+    tells(os.getpid())
+    while True: signal.pause()
+def be_root():
+    one = child(becomes)
+    os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); libc.prctl(4, 1)
+    time.sleep(0.03)
+    tells(os.getpid())
+    tells(child())
+    stay()
+child(be_root)
+say(*sorted(told(3)))""")
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        parent.chmod(0o755)
+    (behind, before), (told, done) = os.pipe(), os.pipe()
+
+    def check() -> None:
+        unshare(CLONE_NEWNS)
+        mount_proc(str(tmp_path), "hidepid=2")
+        become_nobody()
+        with prock.TreeSampler(root, accounting="ledger", engine=open_engine(engine.name, str(tmp_path))) as sampler:
+            assert [row.refused for row in sampler.sample().members] == [(), ("stat", "children"), ()]
+            for _ in range(2):
+                os.write(done, b"x")
+                os.read(behind, 1)
+                in_child(bool)  # where no pid was given away only time makes it read again
+                sample = sampler.sample()
+            assert set(members(sample)) == {root, pid, younger} and sample.denied == 0 and sample.appeared == 0
+            assert 50 * MS <= sample.cpu_ns < 90 * MS and sample.unseen_cpu_ns == 0
+
+    def act() -> None:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            os.read(told, 1)
+            os.kill(pid, number)
+            puppet.does("say(told()[0])")
+            os.write(before, b"x")
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        in_child(check)
+    finally:
+        os.write(done, b"xx")
+        thread.join()
 
 
 @needs_root

@@ -249,6 +249,32 @@ def test_a_pid_that_is_given_away_again_is_a_stranger(engine_type: type[Simulate
 
 
 @both_ways
+def test_a_pid_that_is_given_away_while_a_sample_is_taken(engine_type: type[SimulatedEngine]) -> None:
+    """After it was asked which was the last: nothing but the row tells, and nothing else makes it read."""
+    world = World([], engine_type)
+    kernel = world.kernel
+    kernel.tasks[kernel.root].ignores_sigchld = True
+    child = kernel.fork(kernel.root)
+    world.check()
+    world.check()
+    questions = 0
+
+    def go_on() -> None:
+        nonlocal questions
+        questions += 1
+        if questions == 2:
+            kernel.exit(child)
+            kernel.last_pid = child - 1
+            assert kernel.fork(INIT) == child
+            kernel.fork(INIT)
+            kernel.tasks[child].own = kernel.tasks[child].io = 50  # of a stranger
+
+    world.engine.go_on = go_on
+    now = world.check()
+    assert now.process_count == 1 and now.ended == 1
+
+
+@both_ways
 def test_a_subreaper_in_the_tree_is_found_to_adopt_whom_nobody_saw(engine_type: type[SimulatedEngine]) -> None:
     world = World([], engine_type)
     kernel = world.kernel

@@ -209,10 +209,10 @@ def _sweep(engine: Engine, parent: str, namespace: str) -> None:
         if not (pid.isdigit() and start.isdigit()):
             continue
         try:
-            owner = engine.info(check_pid(int(pid)))
-        except (ProckError, ValueError):  # hidden from this user, or no pid that there can be
+            owner, began = engine.info(check_pid(int(pid))), int(start)
+        except (ProckError, ValueError):  # hidden from this user, or no numbers that there can be
             continue
-        if owner is None or owner.start_ticks != int(start):
+        if owner is None or owner.start_ticks != began:
             _remove(f"{parent}/{name}", parent)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 
-from prock._records import NamedTuple
+from prock._signals import is_child, pidfd_of_child
+from prock.accounting import Reaped
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -26,16 +27,6 @@ _roots: set[int] = set()
 """Of all runs of this process: none waits for another's."""
 _left_behind: set[int] = set()
 """Orphans of runs that are over. They stay children of this process, and zombies until it waits for them."""
-
-
-class Reaped(NamedTuple):
-    """A child of this process that has ended."""
-
-    pid: int
-    returncode: int
-    """As `subprocess.Popen.returncode`."""
-    own_ns: int | None
-    """Its own CPU time; None where it is not the root, or its clock did not answer."""
 
 
 class Waited:
@@ -54,6 +45,7 @@ class Waited:
         self.adopts = adopt and self._become_subreaper()
         self._others = frozenset(engine.children(None) or ()) if self.adopts else frozenset()
         self.root_pid = 0
+        self._root_handle = os.P_PID, 0
         self.user_ns = self.system_ns = 0
         self.minor_faults = self.major_faults = self.voluntary_switches = self.involuntary_switches = 0
         self.largest_bytes = 0
@@ -75,6 +67,10 @@ class Waited:
     def begins(self, pid: int, used_ns: int, io: DiskIo | None) -> None:
         """The root's pid, and what its process had used and read before it executed the command."""
         self.root_pid = pid
+        try:
+            self._root_handle = os.P_PIDFD, pidfd_of_child(pid)
+        except OSError:  # no pidfds: its pid is its own as long as nobody else waits for it
+            self._root_handle = os.P_PID, pid
         _roots.add(pid)
         try:
             self._io_file = os.open(f"{self._engine.root}/{pid}/io", os.O_RDONLY)
@@ -97,7 +93,7 @@ class Waited:
     def _next(self) -> int | None:
         """Somebody who has ended and is not reaped yet."""
         if not self.adopts:
-            return None if self.root is not None else self.root_pid if _has_ended(os.P_PID, self.root_pid) else None
+            return None if self.root is not None else self.root_pid if _has_ended(*self._root_handle) else None
         pid = _has_ended(os.P_ALL, 0)
         if pid is None or not self._is_strange(pid):
             return pid
@@ -110,12 +106,18 @@ class Waited:
     def _notice_loss(self) -> None:
         """Whether somebody else has waited for the root, or nobody as SIGCHLD is ignored: its account is gone then."""
         try:  # without WEXITED the answer is the same for one that is a zombie since a moment ago
-            os.waitid(os.P_PID, self.root_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            os.waitid(*self._root_handle, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             _roots.discard(self.root_pid)
             self.root = Reaped(self.root_pid, 0, None)
             self.lost_root = True
 
+    @property
+    def holds_root(self) -> bool:
+        """Whether the root's pid is still the root's: nobody has waited for it."""
+        return self.root is None and is_child(*self._root_handle)
+
+    holds_children = True
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
 
@@ -176,7 +178,7 @@ class Waited:
             self.root_state = None
             return
         try:
-            found = os.waitid(os.P_PID, self.root_pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+            found = os.waitid(*self._root_handle, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
         except ChildProcessError:
             self._notice_loss()
             return
@@ -194,6 +196,10 @@ class Waited:
         """Of this process: the root while it lives, and orphans that came to it."""
         return [pid for pid in self._engine.children(None) or () if not self._is_strange(pid)]
 
+    def send(self, number: int, /) -> bool:
+        """It goes through a pidfd, where there is one."""
+        return False
+
     def close(self) -> None:
         """Be no subreaper any more, if this process was none before. Who is orphaned from now on goes to init."""
         if self._was_subreaper is False:
@@ -202,6 +208,10 @@ class Waited:
         if self._io_file >= 0:
             os.close(self._io_file)
             self._io_file = -1
+        kind, descriptor = self._root_handle
+        if kind == os.P_PIDFD:
+            os.close(descriptor)
+            self._root_handle = os.P_PID, self.root_pid
         if self.adopts:
             _left_behind.update(self.children())
             self.adopts = False

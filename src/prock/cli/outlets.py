@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from prock.cli.output import Failure
 from prock.cli.text import escape
@@ -16,6 +17,11 @@ from prock.cli.text import escape
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    if sys.platform == "win32":
+        from prock.cli.replacing_on_windows import Replacement
+    else:
+        from prock.cli.replacing import Replacement
 
 TROUBLE = 125
 """Exit code where prock itself fails: what timeout(1), env(1) and GNU time use."""
@@ -46,6 +52,7 @@ class Place:
         self._is_shared = False
         """Whether others write into it, too."""
         self._descriptor: int | None = None
+        self._replacement: Replacement | None = None
         try:
             self._prepare()
         except (OSError, ValueError) as error:  # ValueError: a NUL in it
@@ -60,13 +67,11 @@ class Place:
         if number is None and self.path.startswith("/dev/fd/") and self.path[8:].isdigit():
             number = int(self.path[8:])
         if number is not None:
-            import fcntl
-
             self._is_shared = True
             if not os.get_inheritable(number):  # one of `keep_low_descriptors_free`, or prock's own
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             # Not opened anew: then it would have a position of its own, and overwrite what the command writes.
-            self._descriptor = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+            self._descriptor = _copy(number)
             return
         if not self.path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -76,27 +81,31 @@ class Place:
             mode = None
         if mode is not None and stat.S_ISFIFO(mode):  # to open it waits for a reader: later
             _check(self.path, os.W_OK)
-        elif self._whole and (mode is None or stat.S_ISREG(mode)):
-            real = os.path.realpath(self.path)
-            os.stat(os.path.dirname(real))
-            _check(os.path.dirname(real), os.W_OK | os.X_OK)
+        elif mode is not None and not stat.S_ISREG(mode):
+            self._open()
         else:
-            flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._append else 0)
-            self._descriptor = os.open(self.path, flags, 0o666)
+            if self._whole:
+                self._replacement = _replacement(self.path)
+            else:
+                _check_links(self.path)
+                self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOCTTY", 0) | (os.O_APPEND if self._append else 0)
+        self._descriptor = os.open(self.path, flags, 0o666)
 
     def write(self, text: str) -> None:
         """All of it, or `Failure`."""
         data = text.encode("utf-8", "backslashreplace")
         try:
-            if self._descriptor is None and self._whole and not _is_fifo(self.path):
-                self._replace(data)
+            if self._replacement is not None:
+                self._replacement.write(data)
                 return
             if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # fails where nobody reads it
-                os.set_blocking(self._descriptor, True)
+                self._descriptor = _open_fifo(self.path)
             elif not self._is_shared and not self._append and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.ftruncate(self._descriptor, 0)
-            _write_all(self._descriptor, data)
+            write_all(self._descriptor, data)
         except OSError as error:
             self._fail(error)
 
@@ -104,30 +113,50 @@ class Place:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    def _replace(self, data: bytes) -> None:
-        real = os.path.realpath(self.path)
-        beside = os.path.join(os.path.dirname(real), f".prock-{os.getpid()}.tmp")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            try:
-                os.fchmod(descriptor, stat.S_IMODE(os.stat(real).st_mode))
-            except OSError:  # there is none yet, or a file system without modes
-                pass
-            _write_all(descriptor, data)
-            os.close(descriptor)
-            descriptor = -1
-            os.replace(beside, real)
-        except BaseException:
-            if descriptor >= 0:
-                os.close(descriptor)
-            os.unlink(beside)
-            raise
+        if self._replacement is not None:
+            self._replacement.close()
+            self._replacement = None
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = getattr(error, "strerror", None) or str(error)
         where = "standard output" if self.path == "-" else escape(self.path)
         raise Failure(f"cannot write {where}: {reason}", TROUBLE) from None
+
+
+def _replacement(path: str) -> Replacement:
+    if sys.platform == "win32":
+        from prock.cli.replacing_on_windows import Replacement
+    else:
+        from prock.cli.replacing import Replacement
+    return Replacement(path)
+
+
+def _check_links(path: str) -> None:
+    if sys.platform != "win32":
+        from prock.cli.replacing import check_links
+
+        check_links(path)
+
+
+def _copy(number: int) -> int:
+    """Above the standard descriptors, also where these are closed."""
+    if sys.platform == "win32":
+        return os.dup(number)
+    import fcntl
+
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _open_fifo(path: str) -> int:
+    """Fails where nobody reads it."""
+    if sys.platform == "win32":  # which has none in its file systems
+        return os.open(path, os.O_WRONLY)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):  # nor is anything else written over
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "something else has taken its place")
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _check(path: str, mode: int) -> None:
@@ -137,13 +166,6 @@ def _check(path: str, mode: int) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _is_fifo(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]

@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
-from prock.cli.text import escape
+from prock.cli.text import COLOURS, escape, harmless
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TextIO
-
-STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
 class Failure(Exception):
@@ -50,7 +48,7 @@ class Screen:
         return escape(text, self.encoding)
 
     def paint(self, text: str, style: str) -> str:
-        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.colour else text
+        return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if self.colour else text
 
 
 def terminal_width() -> int | None:
@@ -63,11 +61,14 @@ def terminal_width() -> int | None:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Write lines to standard output, all of them, or raise `Failure`; `BrokenPipeError` where nobody reads on."""
+    """Write lines to standard output, all of them, or raise `Failure`; `BrokenPipeError` where nobody reads on.
+
+    Here and in `write_error` everything that goes out passes `harmless`.
+    """
     stream = sys.stdout
     if stream is None:
         raise Failure("cannot write the output: standard output is closed")
-    text = "".join(f"{line}\n" for line in lines)
+    text = "".join(f"{harmless(line)}\n" for line in lines)
     try:
         stream.write(text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii"))
         stream.flush()
@@ -91,13 +92,16 @@ def write_json(document: Mapping[str, object], *, one_line: bool = False) -> Non
 
 def complain(called: str, message: str, exit_code: int = 1) -> int:
     """One line on standard error."""
-    write_error(f"{called}: {message}\n")
+    write_error(escape(f"{called}: {message}") + "\n")
     return exit_code
 
 
-def write_error(text: str) -> None:
+def write_error(text: str, *, as_it_is: bool = False) -> None:
+    """Lines to standard error. `as_it_is`: the user's own words, who may speak to the own terminal."""
     if sys.stderr is None:
         return
+    if not as_it_is:
+        text = "\n".join(map(harmless, text.split("\n")))
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -8,6 +8,7 @@ import sys
 from prock.cli import output
 from prock.cli.options import Settings
 from prock.cli.outlets import Place
+from prock.cli.text import harmless
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Publisher:
                 lines += filter(None, [time_format.ending(result)])
                 lines.append(time_format.fill(time_format.POSIX if template is None else template, result))
         else:
-            lines = self._lines(results, wanted)
+            lines = list(map(harmless, self._lines(results, wanted)))
         return "".join(f"{line}\n" for line in lines)
 
     def _lines(self, results: Sequence[RunResult], wanted: int) -> list[str]:
@@ -86,7 +87,8 @@ class Publisher:
     def _write_report(self, text: str) -> bool:
         if self._report is not None:
             return self._write(self._report, text)
-        output.write_error(text)  # where there is no standard error nobody can be told, as by every command
+        # The words of --format are the user's own. Where there is no standard error nobody can be told.
+        output.write_error(text, as_it_is=True)
         return True
 
     def _write(self, place: Place, text: str) -> bool:

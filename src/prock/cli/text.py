@@ -6,9 +6,16 @@ from prock.units import format_bytes
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+COLOURS = {"end": "0", "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+"""By their names, as terminals are told of them: all that prock ever tells one."""
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+MOST_MARKS = 4
+"""Accents on one letter: more than any language has, and few enough to stay near the line."""
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
+"""What Python calls printable, and nobody sees; variation selectors (`_is_blank`) are more of it."""
+_FIRST_MARK = "\u0300"
 
 
 def decode_bytes(text: str) -> str:
@@ -19,26 +26,84 @@ def decode_bytes(text: str) -> str:
     """
     if text.isascii():
         return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that no byte becomes, from who calls us
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def escape(text: str, encoding: str = "utf-8") -> str:
     r"""Text that can neither break a line nor speak to a terminal: what is not printable is written as an escape.
 
-    Control characters, marks that turn the direction of writing, exotic spaces, bytes that are not UTF-8, and what
-    the encoding has no letter for.
+    Control characters, marks that turn the direction of writing, exotic spaces, characters that nobody sees, accents
+    without a letter or by the dozen, bytes that are not UTF-8, and what the encoding has no letter for. What comes out
+    stays the same when it is escaped once more.
 
     >>> print(escape("a) b\n\x1b[31m\u202e\udcff"))
     a) b\n\x1b[31m\u202e\xff
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_escape_unprintable, decode_bytes(text))).encode(encoding, "backslashreplace").decode(encoding)
+    return "".join(_escaped(decode_bytes(text))).encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _escape_unprintable(character: str) -> str:
-    if character.isprintable():
-        return character
+def harmless(line: str) -> str:
+    r"""A line of prock's own, with its colours, of which nothing else speaks to a terminal: the last look at it.
+
+    Texts of strangers have been through `escape`; this is for those that somebody has forgotten.
+
+    >>> print(repr(harmless("\x1b[1mPID\x1b[0m \x1b[5m\u202e")))
+    '\x1b[1mPID\x1b[0m \\x1b[5m\\u202e'
+    """
+    if line.isprintable():
+        return line
+    first, *others = line.split("\x1b[")
+    parts = [printable(first)]
+    for part in others:
+        code, end, rest = part.partition("m")
+        is_ours = end and code in COLOURS.values()
+        parts.append(f"\x1b[{code}m{printable(rest)}" if is_ours else printable(f"\x1b[{part}"))
+    return "".join(parts)
+
+
+def printable(text: str) -> str:
+    """The last look at a text that has no colours."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _written_out(letter) for letter in decode_bytes(text))
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Character by character."""
+    marks = MOST_MARKS  # the first would stand on what is before the text
+    for character in text:
+        if not character.isprintable() or _is_blank(character):
+            marks = MOST_MARKS
+            yield _written_out(character)
+        elif not _is_mark(character):
+            marks = 0
+            yield character
+        elif marks < MOST_MARKS:
+            marks += 1
+            yield character
+        else:
+            yield _written_out(character)
+
+
+def _is_blank(character: str) -> bool:
+    return character in _BLANK or "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it stands on the letter before it."""
+    if character < _FIRST_MARK:
+        return False
+    import unicodedata  # half a millisecond that plain names need not pay
+
+    return unicodedata.category(character) in ("Mn", "Me")
+
+
+def _written_out(character: str) -> str:
     if character in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[character]
     if character.isascii():
@@ -58,9 +123,9 @@ def width(text: str) -> int:
 
 
 def _character_width(character: str) -> int:
-    import unicodedata  # half a millisecond that plain names need not pay
+    import unicodedata
 
-    if unicodedata.category(character) in ("Mn", "Me"):
+    if _is_mark(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 

@@ -1,11 +1,12 @@
-"""``--format``: the fields of GNU time, for all of the tree, and every figure of the account by its name."""
+"""``--format``: the fields of GNU time, for all of the tree, and every figure of the account by its name.
+
+The user's own words go out as they are; what replaces a field, the command's arguments too, is escaped.
+"""
 
 from __future__ import annotations
 
-import os
-
 from prock.cli.output import Failure
-from prock.cli.text import decode_bytes, escape
+from prock.cli.text import escape
 from prock.units import format_bytes
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -50,8 +51,14 @@ def _percent(result: RunResult) -> str:
     return f"{UNKNOWN if result.cpu_percent is None else int(result.cpu_percent)}%"
 
 
+def _page_size() -> str:
+    import mmap
+
+    return str(mmap.PAGESIZE)
+
+
 GNU: dict[str, Callable[[RunResult], str]] = {
-    "C": lambda result: decode_bytes(" ".join(result.args)),
+    "C": lambda result: escape(" ".join(result.args)),
     "E": lambda result: _elapsed(result.wall_ns),
     "F": lambda result: _number(result.major_faults),
     "I": lambda result: _number(_blocks(result.disk_io and result.disk_io.read_bytes)),
@@ -61,7 +68,7 @@ GNU: dict[str, Callable[[RunResult], str]] = {
     "R": lambda result: _number(result.minor_faults),
     "S": lambda result: _seconds(result.system_ns),
     "U": lambda result: _seconds(result.user_ns),
-    "Z": lambda result: str(os.sysconf("SC_PAGE_SIZE")),
+    "Z": lambda _: _page_size(),
     "c": lambda result: _number(result.involuntary_switches),
     "e": lambda result: _seconds(result.wall_ns),
     "w": lambda result: _number(result.voluntary_switches),

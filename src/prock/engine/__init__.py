@@ -55,9 +55,12 @@ def __getattr__(name: str) -> Engine:
     if name != "active":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     global active
+    asked = os.environ.get("PROCK_ENGINE") or None
     try:
-        active = open_engine(os.environ.get("PROCK_ENGINE") or None)
+        active = open_engine(asked)
     except NotSupported as error:
+        if asked is None:
+            raise
         raise NotSupported(f"{error.what} (asked for by PROCK_ENGINE)") from error
     return active
 

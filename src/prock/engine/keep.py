@@ -65,8 +65,8 @@ class _Stamp:
 
 class _Member:
     __slots__ = (
-        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_read",
-        "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
+        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_before",
+        "io_read", "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
         "stat_read", "tree", "untold",
     )  # fmt: skip
 
@@ -84,6 +84,7 @@ class _Member:
         self.info = unreadable(pid)
         self.memory = (0, 0)
         self.io: DiskIo | None = None
+        self.io_before: DiskIo | None = None
         self.refused: frozenset[str] = frozenset()
         self.stat_read, self.children_read, self.memory_read, self.io_read = _Stamp(), _Stamp(), _Stamp(), _Stamp()
 
@@ -159,18 +160,22 @@ class PureKeep:
                 if not member.untold:
                     member.report = member.is_new
                     member.before_ns = member.own_ns
+                    member.io_before = member.io
                 member.untold = False
-        for member in self._members:  # it grows on the way
-            if tree not in (-1, member.tree):
-                continue
-            looked_at.append(member)
-            member.reread = member.reread or everything
-            try:
-                self._look(member)
-            except BaseException:
-                for known in self._members:
-                    known.untold = known.untold or tree in (-1, known.tree)
-                raise
+        try:
+            for member in self._members:  # it grows on the way
+                if tree in (-1, member.tree):
+                    looked_at.append(member)
+                    member.reread = member.reread or everything
+                    self._look(member)
+            if self._is_in_doubt():
+                for member in looked_at:
+                    self._verify(member)
+        except BaseException:
+            for known in self._members:
+                known.untold = known.untold or tree in (-1, known.tree)
+            raise
+        for member in looked_at:
             if member.gone and member.is_new:
                 vanished[member.tree] = vanished.get(member.tree, 0) + 1
         rows = [self._row(member) for member in looked_at if not member.gone]
@@ -234,6 +239,26 @@ class PureKeep:
         self._read_memory(member)
         self._read_io(member)
         self._read_children(member)
+
+    def _is_in_doubt(self) -> bool:
+        """Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else,
+        whose clock answered, and it is to be made sure of."""
+        return self._last_pid is not None and self._read_last_pid() != self._last_pid
+
+    def _verify(self, member: _Member) -> None:
+        """The member whose clock has moved and whose row was not read for that: is it still the one that it was?
+
+        Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
+        waited for meanwhile."""
+        if member.gone or member.stat_read.own_ns == member.own_ns:
+            return
+        try:
+            info = self._ask.info(member.pid)
+        except REFUSALS:
+            return
+        if info is not None and info.start_ticks != member.info.start_ticks != 0:
+            member.own_ns, member.io = member.before_ns, member.io_before
+            member.gone = True
 
     def _is_stale(self, member: _Member, own_ns: int) -> bool:
         """Whether its row may have changed in a way that matters."""

@@ -15,7 +15,7 @@ import sys
 import time
 
 from prock._records import NamedTuple
-from prock._signals import kernel
+from prock._signals import is_child, kernel, pidfd_of_child
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ class Setup(NamedTuple):
     """Signals that are blocked for it."""
     defaults: Iterable[int] = ()
     """Signals that get their default meaning back."""
+
+    def __repr__(self) -> str:
+        """Without the values of variables: a repr ends up in logs."""
+        return (
+            f"Setup(env=<{len(self.env)} variables>, cwd={self.cwd!r}, stdio={self.stdio!r}, keep={self.keep!r}, ...)"
+        )
 
 
 def has_native_launcher() -> bool:
@@ -198,10 +204,7 @@ def _converse(
             _raise(text, name, setup)
     except BaseException:
         ours.close()  # without the byte it ends; with it, it may have executed the command when Ctrl-C comes
-        try:
-            os.kill(ready.pid, kernel.SIGKILL)
-        except ProcessLookupError:
-            pass
+        _kill(ready.pid)
         _reap(ready.pid)
         raise
     return Launched(ready.pid, started_at, started_ns)
@@ -221,6 +224,24 @@ def _raise(text: bytes, name: bytes, setup: Setup) -> None:
     if kind == b"s":
         raise OSError(error, f"no session or process group could be made: {os.strerror(error)}")
     raise OSError(error, os.strerror(error), os.fsdecode(setup.cwd if kind == b"d" else name))
+
+
+def _kill(pid: int) -> None:
+    """The process that was to become the command. Where others wait for all children, its pid may be a stranger's."""
+    try:
+        descriptor = pidfd_of_child(pid)
+    except (ProcessLookupError, ChildProcessError):
+        return
+    except OSError:  # no pidfds: a child that is not reaped keeps its pid
+        if is_child(os.P_PID, pid):
+            os.kill(pid, kernel.SIGKILL)
+        return
+    try:
+        kernel.pidfd_send_signal(descriptor, kernel.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def _reap(pid: int) -> None:

@@ -46,8 +46,9 @@ def cgroup2_home(proc: str) -> tuple[Mount, str] | None:
 
 def lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
+        # Only a newline ends one: names of directories may hold all else that Python takes for the end of a line.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return file.read().removesuffix("\n").split("\n")
     except OSError:
         return []
 

@@ -8,11 +8,13 @@ from _weakref import ref  # the module weakref around it costs a millisecond to 
 
 from prock import ttys
 from prock.engine.pids import check_pid
-from prock.errors import AccessDenied, NotSupported
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import LivenessInfo
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from io import FileIO
+
     from prock.model import ProcessInfo, Scan
 
 CLOCK_PID_LIMIT = 2**28
@@ -21,7 +23,13 @@ CLOCK_PID_LIMIT = 2**28
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-_open_engines: list[ref[ProcFiles]] = []
+LONGEST_ENVIRON = 8 * 1024**2
+"""Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
+its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
+
+_open_engines: set[ref[ProcFiles]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied, in
+one step: any other can set off a garbage collection, and so takes out of it."""
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -46,8 +54,7 @@ class ProcFiles:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
         self.live = self._is_live()
-        _open_engines[:] = [known for known in _open_engines if known() is not None]
-        _open_engines.append(ref(self))
+        _open_engines.add(ref(self, _open_engines.discard))
 
     def _is_live(self) -> bool:
         """Does `root` number processes as our own system calls do, and do CPU clocks answer?
@@ -162,7 +169,7 @@ class ProcFiles:
             return None
         try:
             with open(f"{self.root}/{pid or 'self'}/environ", "rb", buffering=0) as file:
-                return file.readall()
+                block = _read_at_most(file, LONGEST_ENVIRON)
         except PermissionError:
             if self._has_no_memory(pid):
                 return b""
@@ -172,11 +179,25 @@ class ProcFiles:
             return None
         except ProcessLookupError:  # from Linux 6.16 on also for kernel threads and zombies, which read as empty before
             return b"" if os.path.exists(f"{self.root}/{pid or 'self'}") else None
+        if block is None:
+            raise MalformedProcFile(pid or os.getpid(), "environ")
+        return block
+
+
+def _read_at_most(file: FileIO, limit: int) -> bytes | None:
+    """All of it, or None where that is more."""
+    parts, size = [], 0
+    while part := file.read(65_536):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            return None
+    return b"".join(parts)
 
 
 def _after_fork() -> None:
     """The child may be in another PID namespace, where the same proc shows other numbers."""
-    for known in _open_engines:
+    for known in _open_engines.copy():
         engine = known()
         if engine is not None:
             engine.live = engine._is_live()

@@ -7,6 +7,7 @@ import re
 import time
 
 import prock
+from prock import engine
 from prock.cli import output
 from prock.cli.text import escape
 from prock.cli.top.rows import NOTHING, Picture
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from prock.model import ProcessInfo
 
 
+LONGEST_COMMAND_LINE = 131_072
+"""Bytes: as long as the kernel lets one argument be."""
 NEWCOMERS_S = 5.0
 """How often trees that are told by a name are looked for: a scan of the machine each time."""
 
@@ -116,10 +119,17 @@ def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: boo
 
 
 def command_line(pid: int) -> str:
-    """Its arguments with spaces between them; empty for a kernel thread, a zombie, and for one that has ended."""
+    """Its arguments with spaces between them; empty for a kernel thread, a zombie, and for one that has ended.
+
+    No more than `LONGEST_COMMAND_LINE` of them: a process can declare all of its memory to be its arguments.
+    """
+    if engine.active.name == "portable":
+        from prock.cli.top import words
+
+        return words.command_line(pid)[:LONGEST_COMMAND_LINE]
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return os.fsdecode(file.read().rstrip(b"\0").replace(b"\0", b" "))
+            return os.fsdecode(file.read(LONGEST_COMMAND_LINE).rstrip(b"\0").replace(b"\0", b" "))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from prock import signals
-from prock.cli.text import format_percent, width
+from prock.cli.text import format_percent, printable, width
 from prock.cli.top import panes
 from prock.cli.top.draw import Pen, counts, lost, trust, widest_fitting
 from prock.cli.top.rows import SORTS, Line, Picture, all_nodes, lines
@@ -370,7 +370,7 @@ class State:
     def _fitted(self, line: Drawn, columns: int) -> Drawn:
         fitted: Drawn = []
         for text, style in line:
-            part = self._pen.cut(text, columns)
+            part = printable(self._pen.cut(text, columns))
             columns -= width(part)
             if part:
                 fitted.append((part, style))

@@ -1,0 +1,184 @@
+"""Build the sdist and the wheel of what is committed, hold them to what they have to be, and put them into a directory.
+
+    python tools/dist.py [DIRECTORY]     (dist)
+
+The wheel is built from the sdist, with the engine in C, for all CPython from 3.11 on and every glibc from 2.17 on. Two
+builds of one commit are the same to the byte: all times in them are the commit's, or ``SOURCE_DATE_EPOCH``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1]
+ENABLED = ("-Csetup-args=-Dnative=enabled", "-Csetup-args=-Dwerror=true")
+OLDEST_GLIBC = {"x86_64": (2, 17), "aarch64": (2, 17)}
+
+TOP = {
+    "binding", "benchmarks", "docs", "launcher", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy", "CHANGELOG.md",
+    "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md", "meson.build", "meson.options",
+    "pyproject.toml",
+}  # fmt: skip
+"""What an sdist may hold at the top."""
+NEEDED = TOP - {".clang-tidy", "SECURITY.md"}
+SUFFIXES = {
+    "binding": {".c", ".h"},
+    "benchmarks": {".c", ".lock", ".py", ".rs", ".toml"},
+    "docs": {".1", ".css", ".html", ".json", ".md", ".py", ".svg", ".toml", ".txt"},
+    "launcher": {".c", ".h"},
+    "native": {".c", ".h", ".py"},
+    "src": {".py", ".pyi", ".tcss", ".typed"},
+    "tests": {".c", ".json", ".py", ".txt"},
+    "tools": {".c", ".ini", ".py", ".sh", ".supp", ".txt"},
+}
+"""And below it. Inputs of fuzz targets have names of any kind."""
+ANY_NAME = ("native/fuzz/corpus/", "native/fuzz/kept/")
+
+
+class Failed(Exception):
+    """What is wrong, for people."""
+
+
+def main(arguments: list[str]) -> int:
+    directory = Path(arguments[0] if arguments else SOURCE / "dist").resolve()
+    try:
+        sdist, wheel = build(directory)
+    except Failed as failure:
+        print(f"dist: {failure}", file=sys.stderr)
+        return 1
+    for file in (sdist, wheel):
+        print(f"dist: {file.name}, {file.stat().st_size // 1000} kB")
+    return 0
+
+
+def build(directory: Path) -> tuple[Path, Path]:
+    """The sdist and the wheel, which nothing was found to be wrong with. Raises `Failed`."""
+    changed = run("git", "status", "--porcelain", cwd=SOURCE).splitlines()
+    if changed:
+        print(f"dist: what is committed is built; {len(changed)} changed files are not", file=sys.stderr)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH") or run("git", "log", "-1", "--format=%ct", cwd=SOURCE).strip()
+    times = {"SOURCE_DATE_EPOCH": epoch}
+    with tempfile.TemporaryDirectory(prefix="prock-dist-") as name:
+        place = Path(name)
+        run(sys.executable, "-m", "build", "--outdir", place / "built", *ENABLED, SOURCE, variables=times)
+        sdist, built = only(place / "built", "*.tar.gz"), only(place / "built", "*.whl")
+        run(tool("auditwheel"), "repair", "--wheel-dir", place / "repaired", built, variables=times)
+        wheel = only(place / "repaired", "*.whl")
+        check_sdist(sdist)
+        check_wheel(wheel, sdist)
+        run(tool("abi3audit"), "--strict", wheel)
+        run(tool("twine"), "check", "--strict", sdist, wheel)
+        run(tool("check-wheel-contents"), wheel)
+        directory.mkdir(parents=True, exist_ok=True)
+        for old in directory.glob("prock-*"):
+            old.unlink()
+        return Path(shutil.copy(sdist, directory)), Path(shutil.copy(wheel, directory))
+
+
+def run(*command: str | Path, cwd: Path | None = None, variables: Mapping[str, str | None] | None = None) -> str:
+    """What it wrote, errors and all, where it succeeded. `variables` of its environment: None for not set."""
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": None, **(variables or {})}
+    try:
+        result = subprocess.run(
+            command,
+            cwd=cwd,
+            env={name: value for name, value in environment.items() if value is not None},
+            umask=0o022,  # modes in the archives come from those of the files that are made
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except FileNotFoundError as error:
+        raise Failed(f"{error.filename} is missing") from None
+    if result.returncode != 0:
+        raise Failed(f"{Path(command[0]).name} failed ({' '.join(map(str, command))}):\n{result.stdout}")
+    return result.stdout
+
+
+def tool(name: str) -> Path:
+    """Of the environment of this Python."""
+    return Path(sys.executable).parent / name
+
+
+def only(directory: Path, pattern: str) -> Path:
+    found = list(directory.glob(pattern))
+    if len(found) != 1:
+        raise Failed(f"one {pattern} was expected, not {[file.name for file in found]}")
+    return found[0]
+
+
+def files_of(sdist: Path) -> dict[str, tarfile.TarInfo]:
+    """By their paths below the top directory."""
+    with tarfile.open(sdist) as archive:
+        members = [member for member in archive.getmembers() if not member.isdir()]
+    return {member.name.partition("/")[2]: member for member in members}
+
+
+def check_sdist(sdist: Path) -> None:
+    """All that is committed and of use to who builds, tests or documents it, and nothing else."""
+    found = files_of(sdist)
+    missing = NEEDED - {name.partition("/")[0] for name in found}
+    if missing:
+        raise Failed(f"{sdist.name} lacks {', '.join(sorted(missing))}")
+    strange = [name for name, member in found.items() if not (is_of_sdist(name) and member.isfile())]
+    if strange:
+        raise Failed(f"{sdist.name} holds what doesn't belong there: {', '.join(sorted(strange))}")
+    committed = set(run("git", "ls-tree", "-r", "-z", "--name-only", "HEAD", cwd=SOURCE).split("\0")) - {""}
+    lost = {name for name in committed if is_of_sdist(name)} - set(found)
+    if lost:
+        raise Failed(f"{sdist.name} lacks {', '.join(sorted(lost))}")
+
+
+def is_of_sdist(name: str) -> bool:
+    top, _, below = name.partition("/")
+    if not below or top not in SUFFIXES:
+        return name in TOP
+    return Path(name).suffix in SUFFIXES[top] or name.startswith(ANY_NAME)
+
+
+def check_wheel(wheel: Path, sdist: Path) -> None:
+    tags = re.fullmatch(r"prock-[^-]+-cp311-abi3-(.+)\.whl", wheel.name)
+    if tags is None:
+        raise Failed(f"{wheel.name} is no wheel of the stable interface of CPython 3.11")
+    check_glibc(wheel, tags[1].split("."))
+    with zipfile.ZipFile(wheel) as archive:
+        if archive.testzip() is not None:
+            raise Failed(f"{wheel.name} is damaged")
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    modes = {entry.filename: stat.S_IMODE(entry.external_attr >> 16) for entry in entries}
+    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"
+    expected = {name.removeprefix("src/") for name in files_of(sdist) if name.startswith("src/")}
+    expected |= {"prock/_core.abi3.so", "prock/_launcher"}
+    expected |= {info + name for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+    if set(modes) != expected:
+        raise Failed(f"{wheel.name} differs in {', '.join(sorted(set(modes) ^ expected))}")
+    for name, mode in modes.items():
+        wanted = 0o755 if name in ("prock/_core.abi3.so", "prock/_launcher") else 0o644
+        if mode != wanted and not name.startswith(info):
+            raise Failed(f"{name} has mode {mode:o} in {wheel.name}, not {wanted:o}")
+
+
+def check_glibc(wheel: Path, platforms: list[str]) -> None:
+    """None older than what is promised is shut out. A musl's wheel has no such number."""
+    for platform in platforms:
+        found = re.fullmatch(r"manylinux_(\d+)_(\d+)_(\w+)", platform)
+        oldest = found and OLDEST_GLIBC.get(found[3])
+        if found and oldest and (int(found[1]), int(found[2])) > oldest:
+            raise Failed(f"{wheel.name} needs a glibc newer than {oldest[0]}.{oldest[1]}: see auditwheel show")
+    if not any(platform.startswith(("manylinux", "musllinux")) for platform in platforms):
+        raise Failed(f"{wheel.name} is for this machine only")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

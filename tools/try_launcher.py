@@ -1,0 +1,46 @@
+"""Launch commands by a launcher that was built for another machine, as `prock.run` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from prock.engine import launch
+
+
+def main(launcher: str) -> int:
+    launch.NATIVE = launcher
+    reader, writer = os.pipe()
+    setup = launch.Setup(os.environb, cwd=b"/", stdio=(-1, writer, -1), umask=0o27, keep=(), new_session=True)
+    told: list[launch.Ready] = []
+
+    def ready(state: launch.Ready, events: list[int]) -> None:
+        told.append(state)
+        for event in events:
+            os.close(event)
+
+    script = b"pwd; umask; ls /proc/self/fd | wc -l; exit 7"
+    launched = launch.launch([b"sh", b"-c", script], [b"/bin/sh"], setup, name=b"sh", cpus="any", when_ready=ready)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as pipe:
+        answer = pipe.read().split()
+    status = os.waitpid(launched.pid, 0)[1]
+    assert os.waitstatus_to_exitcode(status) == 7, status
+    assert answer == ["/", "0027", "4"], answer
+    assert len(told) == 1 and told[0].pid == launched.pid and told[0].group_error == 0, told
+    assert cannot_launch_what_is_not_there(setup._replace(stdio=(-1, -1, -1)), ready)
+    print(f"cross: perf events: {os.strerror(told[0].perf_error) if told[0].perf_error else 'opened'}")
+    return 0
+
+
+def cannot_launch_what_is_not_there(setup: launch.Setup, ready: Callable[[launch.Ready, list[int]], None]) -> bool:
+    try:
+        launch.launch([b"x"], [b"/none/x"], setup, name=b"x", when_ready=ready)
+    except FileNotFoundError as error:
+        return str(error.filename) == "x"
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
