@@ -4,17 +4,23 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc') meson.build meson.options pyproject.toml README.md docs/prock.1
+SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run docs format clean
+.PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-chaos format clean
 help:
 	@echo "make demo    show a tree of real processes, and what it costs"
-	@echo "make test    all checks and tests, on both engines"
+	@echo "make test    all checks and tests, on all engines"
 	@echo "make lint    the checks alone: types, style, the floors of the house"
+	@echo "make check-chaos   fork bombs, reused pids, processes that die in the middle of every read (root; some minutes)"
 	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
 	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
 	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
+	@echo "make check-fuzz  fuzz the parsers in C, SECONDS=60 each"
+	@echo "make check-sanitize  the tests with the C core under ASan and UBSan"
+	@echo "make check-analyze   gcc -fanalyzer and clang-tidy over the C"
+	@echo "make check-threads   threads that ask the C core everything at once, under ThreadSanitizer"
+	@echo "make check-leaks  a million calls of everything leave nothing behind (ten minutes or so)"
 	@echo "make docs    the manual, into build/docs/html; its examples are run"
 	@echo "make check   test, docs and all that begin with check-; says how each went (an hour; logs in build/check)"
 	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
@@ -53,6 +59,8 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	@$(BIN)/mypy --package prock
+	@for system in darwin win32 freebsd; do $(BIN)/mypy --config-file tools/mypy-elsewhere.ini --platform $$system \
+		--cache-dir .mypy_cache/$$system --package prock || exit 1; done
 	@$(BIN)/mypy $(filter-out tests/cli/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
 	@$(BIN)/mypy --package manual
@@ -60,6 +68,11 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
+
+# Real processes under the worst conditions; each test in namespaces of its own, so that nothing stays behind.
+check-chaos: $(PACKAGE) $(VENV)/.test-installed
+	@echo "chaos: hostile trees, limits, namespaces, clocks and threads" >&2
+	@$(BIN)/python -m pytest tests/chaos
 
 bench: $(PACKAGE) $(VENV)/.bench-installed
 	@$(BIN)/python benchmarks/core.py $(ARGS)
@@ -72,6 +85,26 @@ bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
 bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Each fuzz target for so many seconds. FUZZ names some, if not all.
+SECONDS ?= 60
+check-fuzz:
+	@FUZZ="$(FUZZ)" sh tools/check-fuzz.sh $(SECONDS)
+
+# A million calls of what costs less than ten microseconds, of others as many as this time allows.
+LEAK_SECONDS ?= 2
+check-leaks: $(PACKAGE) $(VENV)/.test-installed
+	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s tests/integration/test_leaks.py
+
+# The test suite with all C of ours under AddressSanitizer and UBSan; ARGS goes to pytest.
+check-sanitize: $(BIN)/python
+	@sh tools/check-sanitize.sh $(BIN)/python $(ARGS)
+
+check-threads:
+	@sh tools/check-threads.sh
+
+check-analyze: $(BIN)/python
+	@sh tools/check-analyze.sh $(BIN)/python
 
 # Every example is run while it is built; a warning is an error. The man page is made, too: it is kept in the sources.
 docs: $(PACKAGE) $(VENV)/.docs-installed

@@ -11,76 +11,6 @@
 
 #include "proc.h"
 
-/* ---- arguments and errors ---- */
-
-int prock_py_pid(PyObject *argument, int32_t *pid)
-{
-    if (argument == Py_None) {
-        *pid = 0;
-        return 0;
-    }
-    if (!PyIndex_Check(argument)) {
-        PyObject *type = PyType_GetName(Py_TYPE(argument));
-        if (type)
-            PyErr_Format(PyExc_TypeError, "a pid is an int or None, not %U", type);
-        Py_XDECREF(type);
-        return -1;
-    }
-    PyObject *number = PyNumber_Index(argument);
-    if (!number)
-        return -1;
-    int overflow;
-    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
-    if (overflow || value <= 0 || value > INT32_MAX) {
-        PyErr_Format(PyExc_ValueError, "%S can't be a pid: it must be from 1 to %d", number, INT32_MAX);
-        Py_DECREF(number);
-        return -1;
-    }
-    Py_DECREF(number);
-    *pid = (int32_t)value;
-    return 0;
-}
-
-static void set_exception(PyObject *type, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    PyObject *values = Py_VaBuildValue(format, arguments);
-    va_end(arguments);
-    PyObject *exception = values ? PyObject_CallObject(type, values) : NULL;
-    if (exception)
-        PyErr_SetObject(type, exception);
-    Py_XDECREF(exception);
-    Py_XDECREF(values);
-}
-
-PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what)
-{
-    int shown = pid ? pid : (int)getpid();
-    switch (error) {
-    case -ESRCH:
-        Py_RETURN_NONE;
-    case -EACCES:
-        set_exception(self->access_denied, "(is)", shown, what);
-        return NULL;
-    case -EBADMSG:
-        set_exception(self->malformed, "(is)", shown, what);
-        return NULL;
-    case -ENOTSUP: {
-        PyObject *file = PyUnicode_FromFormat("%s/PID/%s", self->root.path, what);
-        if (file)
-            set_exception(self->not_supported, "(O)", file);
-        Py_XDECREF(file);
-        return NULL;
-    }
-    case -ENOMEM:
-        return PyErr_NoMemory();
-    default:
-        errno = -error;
-        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, self->root.path);
-    }
-}
-
 /* ---- one process ---- */
 
 static PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
@@ -241,7 +171,10 @@ static PyObject *Proc_pss(Proc *self, PyObject *arguments)
     int error = 0;
     for (Py_ssize_t i = 0; i < PyList_Size(list) && !error; i++) {
         int32_t pid;
-        if (pid_or_own(self, PyList_GetItem(list, i), &pid) < 0)
+        PyObject *item = prock_py_item(list, i);
+        int status = item ? pid_or_own(self, item, &pid) : -1;
+        Py_XDECREF(item);
+        if (status < 0)
             goto done;
         error = prock_pids_add(&pids, pid);
     }
@@ -456,24 +389,40 @@ static int fill_module(PyObject *module)
     return prock_py_add_records_type(module);
 }
 
-static PyModuleDef_Slot module_slots[] = {
+/* Nothing here is shared: what is kept belongs to objects, which see to it that one thread at a time changes them (a
+ * Proc changes after a fork only), and no object is of a static type. The limited API of Python 3.11 has no names for
+ * the two slots that say so, but later Pythons, which know them, take the same module. */
+#ifndef Py_mod_multiple_interpreters
+#define Py_mod_multiple_interpreters 3
+#define Py_MOD_PER_INTERPRETER_GIL_SUPPORTED ((void *)2)
+#endif
+#ifndef Py_mod_gil
+#define Py_mod_gil 4
+#define Py_MOD_GIL_NOT_USED ((void *)1)
+#endif
+
+static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, fill_module},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#ifdef Py_mod_gil
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
     {0, NULL},
 };
-
-static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_core",
-    .m_slots = module_slots,
+static PyModuleDef_Slot slots_of_3_12[] = {
+    {Py_mod_exec, fill_module},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {0, NULL},
+};
+static PyModuleDef_Slot slots_of_3_13[] = {
+    {Py_mod_exec, fill_module},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+    {0, NULL},
+};
+static struct PyModuleDef modules[] = {
+    {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_slots = slots},
+    {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_slots = slots_of_3_12},
+    {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_slots = slots_of_3_13},
 };
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    return PyModuleDef_Init(&module_definition);
+    return PyModuleDef_Init(&modules[Py_Version < 0x030c0000 ? 0 : Py_Version < 0x030d0000 ? 1 : 2]);
 }

@@ -49,11 +49,19 @@ PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io)
 /* The dictionary's value, or None. */
 static PyObject *share_of(PyObject *pss, PyObject *pid)
 {
-    PyObject *value = pid && PyDict_Size(pss) ? PyDict_GetItemWithError(pss, pid) : NULL;
+    PyObject *value = NULL;
+#ifdef Py_GIL_DISABLED
+    if (pid && PyDict_GetItemRef(pss, pid, &value) < 0)
+        return NULL;
+#else
+    if (pid && PyDict_Size(pss))
+        value = PyDict_GetItemWithError(pss, pid);
     if (!value && PyErr_Occurred())
         return NULL;
-    value = value ? value : Py_None;
-    Py_INCREF(value);
+    Py_XINCREF(value);
+#endif
+    if (!value)
+        Py_RETURN_NONE;
     return value;
 }
 
@@ -95,8 +103,14 @@ static int add_unseen(const struct prock_table *table, PyObject *unseen, struct 
     for (Py_ssize_t i = 0; i < PyList_Size(unseen); i++) {
         int pid;
         unsigned long long ns;
-        if (!PyArg_ParseTuple(PyList_GetItem(unseen, i), "iK", &pid, &ns))
+        PyObject *item = prock_py_item(unseen, i);
+        bool taken = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iK", &pid, &ns);
+        Py_XDECREF(item);
+        if (!taken) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_TypeError, "a tuple of a pid and a time is wanted");
             return -1;
+        }
         for (size_t place = 0; place < table->n; place++)
             if (table->rows[place].pid == pid)
                 sums[place].used_ns += ns;

@@ -14,6 +14,8 @@ typedef struct {
 
 extern PyType_Spec prock_py_frame_spec;
 Frame *prock_py_new_frame(Proc *proc, int want);
+/* answer.c: the frame itself, sums of all trees, and the changes and ends of one, or all (-1). */
+PyObject *prock_py_answer(Frame *self, size_t trees, int64_t tree);
 PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "frame.h"
 
@@ -13,96 +14,22 @@ typedef struct {
     struct prock_keep keep;
     Proc *proc;
     Frame *frame;
-    bool busy, closed;
+    bool busy; /* with a pass, from its begin until its answer is made */
+    bool closed;
+    int owner; /* the process that made it */
 } Keep;
 
-/* ---- what a pass found ---- */
-
-struct sums {
-    uint64_t members, threads, own_ns, rss_bytes, vsize_bytes, denied, appeared, vanished;
-    struct prock_io leaves;
-};
-
-static PyObject *sums_of(Keep *self)
-{
-    size_t trees = self->keep.trees;
-    struct sums *sums = calloc(trees + 1, sizeof *sums);
-    PyObject *list = sums ? PyList_New((Py_ssize_t)trees) : PyErr_NoMemory();
-    for (size_t i = 0; list && i < self->frame->table.n; i++) {
-        const struct prock_kept *row = &self->frame->table.rows[i];
-        struct sums *sum = &sums[row->tree];
-        if (row->flags & (PROCK_GONE | PROCK_UNREAD)) {
-            sum->vanished += (row->flags & PROCK_UNREAD) != 0;
-            continue;
-        }
-        sum->members++;
-        sum->threads += (uint64_t)row->stat.num_threads;
-        sum->own_ns += row->own_ns;
-        sum->rss_bytes += row->rss_bytes;
-        sum->vsize_bytes += row->vsize_bytes;
-        sum->denied += row->refused != 0;
-        sum->appeared += (row->flags & PROCK_NEW) != 0;
-        if (!(row->flags & PROCK_PARENT) && row->flags & PROCK_HAS_IO)
-            prock_add_io(&sum->leaves, &row->io);
-    }
-    for (size_t tree = 0; list && tree < trees; tree++) {
-        const struct sums *sum = &sums[tree];
-        PyObject *const items[] = {
-            prock_py_u64(sum->members),   prock_py_u64(sum->threads),     prock_py_u64(sum->own_ns),
-            prock_py_u64(sum->rss_bytes), prock_py_u64(sum->vsize_bytes), prock_py_io_row(self->proc, &sum->leaves),
-            prock_py_u64(sum->denied),    prock_py_u64(sum->appeared),    prock_py_u64(sum->vanished),
-        };
-        PyObject *row = prock_py_tuple_of(9, items);
-        if (!row)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)tree, row);
-    }
-    free(sums);
-    return list;
-}
-
-static PyObject *change_of(Keep *self, const struct prock_kept *row)
-{
-    PyObject *const items[] = {
-        PyLong_FromUnsignedLong(row->tree),
-        prock_py_info_row(self->proc, &row->stat),
-        prock_py_io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
-        PyBool_FromLong((row->flags & PROCK_PARENT) != 0),
-    };
-    return prock_py_tuple_of(4, items);
-}
-
-static PyObject *end_of(Keep *self, const struct prock_kept *row)
-{
-    PyObject *const items[] = {
-        PyLong_FromUnsignedLong(row->tree),
-        Py_BuildValue("(iK)", row->pid, (unsigned long long)row->stat.starttime),
-        prock_py_u64(row->own_ns),
-        prock_py_io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
-    };
-    return prock_py_tuple_of(4, items);
-}
-
-/* Rows of the trees that the pass was about, with one flag and without another, as a list. */
-static PyObject *events(
-    Keep *self, unsigned with, unsigned without, PyObject *(*make)(Keep *, const struct prock_kept *))
-{
-    PyObject *list = PyList_New(0);
-    for (size_t i = 0; list && i < self->frame->table.n; i++) {
-        const struct prock_kept *row = &self->frame->table.rows[i];
-        bool looked_at = self->keep.tree < 0 || self->keep.tree == (int64_t)row->tree;
-        if (!looked_at || !(row->flags & with) || row->flags & without)
-            continue;
-        PyObject *event = make(self, row);
-        if (!event || PyList_Append(list, event) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(event);
-    }
-    return list;
-}
-
 /* ---- the keep ---- */
+
+#define MOST_TREES 1000000 /* sums are made for all numbers up to the largest */
+
+static int check_tree(int tree)
+{
+    if (tree >= 0 && tree < MOST_TREES)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "%d is no number of a tree", tree);
+    return -1;
+}
 
 /* NULL with an exception set where it can't be used. */
 static Keep *usable(Keep *self)
@@ -116,10 +43,24 @@ static Keep *usable(Keep *self)
     return NULL;
 }
 
+/* Without the GIL the count of references is in two parts, which can't be read at once: before Python 3.14, which can
+ * tell, somebody may always hold it. */
+static bool is_held_by_others(PyObject *frame)
+{
+#ifndef Py_GIL_DISABLED
+    return Py_REFCNT(frame) != 1;
+#elif PY_VERSION_HEX >= 0x030e0000
+    return !PyUnstable_Object_IsUniquelyReferenced(frame);
+#else
+    (void)frame;
+    return true;
+#endif
+}
+
 /* Leave the frame that somebody may hold as it is, and work on a copy. */
 static int own_the_frame(Keep *self)
 {
-    if (Py_REFCNT((PyObject *)self->frame) == 1)
+    if (!is_held_by_others((PyObject *)self->frame))
         return 0;
     Frame *copy = prock_py_new_frame(self->proc, self->keep.want);
     if (!copy)
@@ -135,12 +76,22 @@ static int own_the_frame(Keep *self)
     return 0;
 }
 
-static PyObject *Keep_add(Keep *self, PyObject *arguments)
+/* Arguments are read before it is asked whether the keep can be used: that may run code of anybody's. */
+
+static int take_pid(PyObject *argument, int32_t *pid)
 {
-    int pid;
-    unsigned tree;
+    if (prock_py_pid(argument, pid) < 0)
+        return -1;
+    if (*pid > 0)
+        return 0;
+    PyErr_SetString(PyExc_TypeError, "members are named by their pids");
+    return -1;
+}
+
+static PyObject *add(Keep *self, int pid, unsigned tree)
+{
     struct prock_stat stat;
-    if (!usable(self) || !PyArg_ParseTuple(arguments, "iI:add", &pid, &tree) || own_the_frame(self) < 0)
+    if (!usable(self) || own_the_frame(self) < 0)
         return NULL;
     int error = prock_read_stat(&self->keep.root, pid, &stat);
     if (!error)
@@ -148,33 +99,63 @@ static PyObject *Keep_add(Keep *self, PyObject *arguments)
     return error ? prock_py_failed(self->proc, error, pid, "stat") : prock_py_info_row(self->proc, &stat);
 }
 
-static PyObject *Keep_adopt(Keep *self, PyObject *arguments)
+static PyObject *Keep_add(Keep *self, PyObject *arguments)
 {
-    int pid;
-    unsigned tree;
-    unsigned long long ticks;
-    if (!usable(self) || !PyArg_ParseTuple(arguments, "iKI:adopt", &pid, &ticks, &tree) || own_the_frame(self) < 0)
+    PyObject *result, *process;
+    int32_t pid;
+    int tree;
+    if (!PyArg_ParseTuple(arguments, "Oi:add", &process, &tree) || take_pid(process, &pid) < 0 || check_tree(tree) < 0)
+        return NULL;
+    PROCK_PY_ALONE(self, result, add(self, pid, (unsigned)tree));
+    return result;
+}
+
+static PyObject *adopt(Keep *self, int pid, unsigned long long ticks, unsigned tree)
+{
+    if (!usable(self) || own_the_frame(self) < 0)
         return NULL;
     if (prock_keep_adopt(&self->keep, pid, ticks, tree) != 0)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
-static PyObject *Keep_remove(Keep *self, PyObject *argument)
+static PyObject *Keep_adopt(Keep *self, PyObject *arguments)
 {
-    unsigned long tree = PyLong_AsUnsignedLong(argument);
-    if (PyErr_Occurred() || !usable(self) || own_the_frame(self) < 0)
+    PyObject *result, *process;
+    int32_t pid;
+    int tree;
+    unsigned long long ticks;
+    if (!PyArg_ParseTuple(arguments, "OKi:adopt", &process, &ticks, &tree) || take_pid(process, &pid) < 0 ||
+        check_tree(tree) < 0)
         return NULL;
-    if (prock_keep_remove(&self->keep, (uint32_t)tree) != 0)
+    PROCK_PY_ALONE(self, result, adopt(self, pid, ticks, (unsigned)tree));
+    return result;
+}
+
+static PyObject *forget(Keep *self, unsigned tree)
+{
+    if (!usable(self) || own_the_frame(self) < 0)
+        return NULL;
+    if (prock_keep_remove(&self->keep, tree) != 0)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
-static PyObject *Keep_pids(Keep *self, PyObject *argument)
+static PyObject *Keep_remove(Keep *self, PyObject *argument)
 {
-    unsigned long tree = PyLong_AsUnsignedLong(argument);
+    PyObject *result;
+    int tree;
+    Py_INCREF(argument);
+    if (prock_py_int(argument, &tree) < 0 || check_tree(tree) < 0)
+        return NULL;
+    PROCK_PY_ALONE(self, result, forget(self, (unsigned)tree));
+    return result;
+}
+
+static PyObject *pids_of(Keep *self, unsigned tree)
+{
     struct prock_pids pids = {0};
-    if (PyErr_Occurred() || !usable(self))
+    if (!usable(self))
         return NULL;
     int error = 0;
     for (size_t i = 0; i < self->frame->table.n && !error; i++) {
@@ -187,45 +168,65 @@ static PyObject *Keep_pids(Keep *self, PyObject *argument)
     return list;
 }
 
-static PyObject *Keep_sample(Keep *self, PyObject *arguments)
+static PyObject *Keep_pids(Keep *self, PyObject *argument)
 {
-    PyObject *reread;
-    long long tree;
-    int everything;
-    if (!usable(self) || !PyArg_ParseTuple(arguments, "O!Lp:sample", &PyList_Type, &reread, &tree, &everything) ||
-        own_the_frame(self) < 0)
+    PyObject *result;
+    int tree;
+    Py_INCREF(argument);
+    if (prock_py_int(argument, &tree) < 0 || check_tree(tree) < 0)
         return NULL;
-    for (Py_ssize_t i = 0; i < PyList_Size(reread); i++) {
-        long pid = PyLong_AsLong(PyList_GetItem(reread, i));
-        if (pid == -1 && PyErr_Occurred())
-            return NULL;
-        prock_keep_reread(&self->keep, (int32_t)pid);
-    }
+    PROCK_PY_ALONE(self, result, pids_of(self, (unsigned)tree));
+    return result;
+}
+
+static PyObject *sample(Keep *self, const struct prock_pids *reread, long long tree, bool everything)
+{
+    if (!usable(self) || own_the_frame(self) < 0)
+        return NULL;
+    self->busy = true;
+    for (size_t i = 0; i < reread->n; i++)
+        prock_keep_reread(&self->keep, reread->v[i]);
     int status = prock_keep_start(&self->keep, tree, everything);
     if (!status)
         status = prock_keep_run(&self->keep, prock_monotonic_ns() + PROCK_PY_SLICE_NS);
     if (status == 1) {
-        self->busy = true;
         Py_BEGIN_ALLOW_THREADS status = prock_keep_run(&self->keep, PROCK_NO_DEADLINE);
-        Py_END_ALLOW_THREADS self->busy = false;
+        Py_END_ALLOW_THREADS
     }
-    if (status)
-        return prock_py_failed(self->proc, status, 0, "stat");
-    Py_INCREF((PyObject *)self->frame);
-    PyObject *const items[] = {
-        (PyObject *)self->frame,
-        sums_of(self),
-        events(self, PROCK_REPORT, PROCK_GONE | PROCK_UNREAD, change_of),
-        events(self, PROCK_GONE, PROCK_UNREAD, end_of),
-    };
-    PyObject *answer = prock_py_tuple_of(4, items);
-    if (!answer)
+    PyObject *answer = status ? NULL : prock_py_answer(self->frame, self->keep.trees, self->keep.tree);
+    if (!status && !answer)
         prock_keep_failed(&self->keep);
-    return answer;
+    self->busy = false;
+    return status ? prock_py_failed(self->proc, status, 0, "stat") : answer;
 }
 
-static PyObject *Keep_close(Keep *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Keep_sample(Keep *self, PyObject *arguments)
 {
+    PyObject *list, *result = NULL;
+    long long tree;
+    int everything, error = 0;
+    struct prock_pids reread = {0};
+    if (!PyArg_ParseTuple(arguments, "O!Lp:sample", &PyList_Type, &list, &tree, &everything))
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyList_Size(list) && !error; i++) {
+        int pid;
+        if (prock_py_int(prock_py_item(list, i), &pid) < 0)
+            goto done;
+        error = prock_pids_add(&reread, pid);
+    }
+    if (error)
+        PyErr_NoMemory();
+    else
+        PROCK_PY_ALONE(self, result, sample(self, &reread, tree, everything));
+done:
+    prock_pids_free(&reread);
+    return result;
+}
+
+static PyObject *shut(Keep *self)
+{
+    if (self->busy && self->owner == getpid())
+        return (PyObject *)usable(self);
     if (self->busy && !self->closed) {
         /* After a fork: another thread of the parent is taking a sample, and there is no such thread here. */
         self->closed = true;
@@ -238,6 +239,13 @@ static PyObject *Keep_close(Keep *self, PyObject *Py_UNUSED(nothing))
     if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *Keep_close(Keep *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, shut(self));
+    return result;
 }
 
 static void Keep_dealloc(Keep *self)
@@ -259,21 +267,34 @@ static void Keep_dealloc(Keep *self)
 
 static PyObject *get_lacks_children(Keep *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(self->keep.lacks_children);
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, PyBool_FromLong(self->keep.lacks_children));
+    return result;
 }
 
 static PyObject *get_descriptors(Keep *self, void *Py_UNUSED(closure))
 {
-    return PyLong_FromSize_t(self->keep.open);
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, PyLong_FromSize_t(self->keep.open));
+    return result;
+}
+
+static PyObject *limit(Keep *self, size_t descriptors)
+{
+    if (!usable(self))
+        return NULL;
+    prock_keep_set_budget(&self->keep, descriptors);
+    Py_RETURN_NONE;
 }
 
 static PyObject *Keep_limit(Keep *self, PyObject *argument)
 {
+    PyObject *result;
     size_t descriptors = PyLong_AsSize_t(argument);
-    if (PyErr_Occurred() || !usable(self))
+    if (PyErr_Occurred())
         return NULL;
-    prock_keep_set_budget(&self->keep, descriptors);
-    Py_RETURN_NONE;
+    PROCK_PY_ALONE(self, result, limit(self, descriptors));
+    return result;
 }
 
 static PyMethodDef Keep_methods[] = {
@@ -325,6 +346,7 @@ PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors)
         return NULL;
     Py_INCREF((PyObject *)proc);
     self->proc = proc;
+    self->owner = getpid();
     if (!(self->frame = prock_py_new_frame(proc, want))) {
         Py_DECREF((PyObject *)self);
         return NULL;

@@ -6,17 +6,21 @@
 #define EVENT "perf events"
 #define KEEP_FDS 1024 /* reading more of them, a microsecond each, may take a good part of a switch interval */
 
+static PyObject *not_supported(Proc *self, const char *what)
+{
+    PyObject *exception = PyObject_CallFunction(self->not_supported, "s", what);
+    if (exception)
+        PyErr_SetObject(self->not_supported, exception);
+    Py_XDECREF(exception);
+    return NULL;
+}
+
 PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid)
 {
     if (error == -ESRCH || error == -EACCES)
         return prock_py_failed(self, error, tid, EVENT);
-    if (error == -ENOTSUP) {
-        PyObject *exception = PyObject_CallFunction(self->not_supported, "s", EVENT);
-        if (exception)
-            PyErr_SetObject(self->not_supported, exception);
-        Py_XDECREF(exception);
-        return NULL;
-    }
+    if (error == -ENOTSUP)
+        return not_supported(self, EVENT);
     errno = -error;
     return PyErr_SetFromErrno(PyExc_OSError);
 }
@@ -53,6 +57,8 @@ PyObject *Proc_last_pid(Proc *self, PyObject *Py_UNUSED(nothing))
 {
     int32_t pid;
     int error = prock_last_pid(&self->root, &pid);
+    if (error == -ENOTSUP || error == -EBADMSG)
+        return not_supported(self, "the last pid that was given away");
     return error ? prock_py_event_failed(self, error, 0) : PyLong_FromLong(pid);
 }
 
@@ -87,11 +93,12 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
         Py_XDECREF(list);
         return n >= 0 ? PyErr_NoMemory() : NULL;
     }
-    for (Py_ssize_t i = 0; i < n; i++)
-        fds[i] = (int)PyLong_AsLong(PyList_GetItem(list, i));
+    bool taken = true;
+    for (Py_ssize_t i = 0; i < n && taken; i++)
+        taken = prock_py_int(prock_py_item(list, i), &fds[i]) == 0;
     Py_DECREF(list);
     int error = 0;
-    if (!PyErr_Occurred()) {
+    if (taken) {
         if (n <= KEEP_FDS) {
             error = prock_perf_read(fds, (size_t)n, &total_ns);
         } else {
@@ -100,7 +107,7 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
         }
     }
     PyMem_Free(fds);
-    if (PyErr_Occurred())
+    if (!taken)
         return NULL;
     return error ? prock_py_event_failed(self, error, 0) : prock_py_u64(total_ns);
 }

@@ -20,12 +20,28 @@ typedef struct {
 
 #define PROCK_PY_SLICE_NS 5000000U /* sys.getswitchinterval() */
 
+/* Without the GIL, one thread at a time in what changes an object; with it, nothing. As with the GIL, another gets its
+ * turn where this one lets go of the interpreter, so an object that is half changed then has to say so itself. */
+#ifdef Py_GIL_DISABLED
+#define PROCK_PY_ALONE(object, result, call)                                                                           \
+    do {                                                                                                               \
+        Py_BEGIN_CRITICAL_SECTION(object);                                                                             \
+        (result) = (call);                                                                                             \
+        Py_END_CRITICAL_SECTION();                                                                                     \
+    } while (0)
+#else
+#define PROCK_PY_ALONE(object, result, call) ((result) = (call))
+#endif
+
 /* keep.c */
 int prock_py_add_keep_types(PyObject *module);
 PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors);
 
-/* _core.c */
+/* arguments.c */
 int prock_py_pid(PyObject *argument, int32_t *pid); /* None is 0, the calling process; -1 with an exception set */
+/* A new reference: by the time that it is looked at, another thread may have taken it out of the list. */
+PyObject *prock_py_item(PyObject *list, Py_ssize_t at);
+int prock_py_int(PyObject *argument, int *number); /* steals it, which may be NULL; -1 with an exception set */
 /* None for a process that is gone, else NULL with an exception set. */
 PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
 

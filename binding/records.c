@@ -68,10 +68,9 @@ static PyObject *event(const struct prock_record *record)
     return prock_py_tuple_of(8, items);
 }
 
-static PyObject *Records_drain(Records *self, PyObject *argument)
+static PyObject *drain(Records *self, uint64_t until_ns)
 {
-    uint64_t until_ns = PyLong_AsUnsignedLongLong(argument);
-    if (PyErr_Occurred() || !usable(self))
+    if (!usable(self))
         return NULL;
     struct prock_record_list list = {0};
     int error = prock_records_drain(&self->records, until_ns, &list);
@@ -93,7 +92,17 @@ static PyObject *Records_drain(Records *self, PyObject *argument)
     return prock_py_tuple_of(4, items);
 }
 
-static PyObject *Records_totals(Records *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Records_drain(Records *self, PyObject *argument)
+{
+    PyObject *result;
+    uint64_t until_ns = PyLong_AsUnsignedLongLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    PROCK_PY_ALONE(self, result, drain(self, until_ns));
+    return result;
+}
+
+static PyObject *totals(Records *self)
 {
     uint64_t total_ns, lost;
     if (!usable(self))
@@ -105,7 +114,14 @@ static PyObject *Records_totals(Records *self, PyObject *Py_UNUSED(nothing))
     return prock_py_tuple_of(2, items);
 }
 
-static PyObject *Records_stop_switches(Records *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Records_totals(Records *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, totals(self));
+    return result;
+}
+
+static PyObject *stop_switches(Records *self)
 {
     if (!usable(self))
         return NULL;
@@ -115,25 +131,39 @@ static PyObject *Records_stop_switches(Records *self, PyObject *Py_UNUSED(nothin
     Py_RETURN_NONE;
 }
 
-static PyObject *Records_close(Records *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Records_stop_switches(Records *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, stop_switches(self));
+    return result;
+}
+
+static PyObject *unmap(Records *self)
 {
     if (self->records.n && self->owner == getpid())
         prock_records_unmap(&self->records);
     Py_RETURN_NONE;
 }
 
+static PyObject *Records_close(Records *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, unmap(self));
+    return result;
+}
+
 static void Records_dealloc(Records *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    Py_XDECREF(Records_close(self, NULL));
+    Py_XDECREF(unmap(self));
     PyMem_Free(self->fds);
     Py_XDECREF((PyObject *)self->proc);
     release(self);
     Py_DECREF(type);
 }
 
-static int take_descriptors(Records *self, PyObject *descriptors, PyObject *switches)
+static int take_descriptors(Records *self, PyObject *descriptors, PyObject *switches, size_t *cpus)
 {
     Py_ssize_t n = PyList_Size(descriptors), more = PyList_Size(switches);
     if (more && more != n) {
@@ -141,14 +171,16 @@ static int take_descriptors(Records *self, PyObject *descriptors, PyObject *swit
         return -1;
     }
     self->n = (size_t)(n + more);
+    *cpus = (size_t)n;
     self->fds = PyMem_Malloc((self->n + 1) * sizeof *self->fds);
     if (!self->fds) {
         PyErr_NoMemory();
         return -1;
     }
     for (Py_ssize_t i = 0; i < n + more; i++)
-        self->fds[i] = (int)PyLong_AsLong(i < n ? PyList_GetItem(descriptors, i) : PyList_GetItem(switches, i - n));
-    return PyErr_Occurred() ? -1 : 0;
+        if (prock_py_int(i < n ? prock_py_item(descriptors, i) : prock_py_item(switches, i - n), &self->fds[i]) < 0)
+            return -1;
+    return 0;
 }
 
 PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
@@ -164,11 +196,11 @@ PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
     Py_INCREF((PyObject *)proc);
     self->proc = proc;
     self->owner = getpid();
-    if (take_descriptors(self, descriptors, switches) < 0) {
+    size_t cpus;
+    if (take_descriptors(self, descriptors, switches, &cpus) < 0) {
         Py_DECREF((PyObject *)self);
         return NULL;
     }
-    size_t cpus = (size_t)PyList_Size(descriptors);
     const int *of_switches = self->n > cpus ? self->fds + cpus : NULL;
     int error = prock_records_map(&self->records, self->fds, of_switches, cpus, bytes > 0 ? (size_t)bytes : 0);
     if (error) {

@@ -21,6 +21,7 @@
  * that part of it that it used before it was in the group, with the events' descriptors; then none, or one of "d ERRNO"
  * (the directory), "s ERRNO" (session or process group), "x ERRNO" (no FILE could be executed). */
 #define _GNU_SOURCE
+#include "arguments.h"
 #include "records.h"
 
 #include <errno.h>
@@ -38,19 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    CONTROL = 1,
-    GROUP,
-    CPUS,
-    KEEP,
-    SIGNALS,
-    FLAGS,
-    UMASK,
-    DIRECTORY,
-    COUNT,
-    FILES,
-    MOST_EVENTS = 253 /* SCM_MAX_FD */
-};
+enum { MOST_EVENTS = 253 /* SCM_MAX_FD */ };
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -96,13 +85,13 @@ static int join(int group)
     return error;
 }
 
-/* One for each CPU of a list; none if one fails. */
+/* One for each CPU of a list, or where that is empty one for any; none if one fails. */
 static size_t open_all(const char *cpus, int open_one(int), int *events, size_t room, int *error)
 {
     size_t n = 0;
-    for (char *at = (char *)cpus; *at && n < room; at += *at == ',') {
-        bool any = strcmp(cpus, "any") == 0;
-        int fd = open_one(any ? -1 : (int)strtol(at, &at, 10));
+    int cpu = -1;
+    while (n < room && (next_number(&cpus, &cpu) || n == 0)) {
+        int fd = open_one(cpu);
         if (fd < 0) {
             *error = -fd;
             while (n > 0)
@@ -110,21 +99,19 @@ static size_t open_all(const char *cpus, int open_one(int), int *events, size_t 
             return 0;
         }
         events[n++] = fd;
-        if (any)
-            break;
     }
     return n;
 }
 
-static size_t open_events(const char *cpus, bool with_switches, int *events, int *error)
+static size_t open_events(const struct arguments *how, int *events, int *error)
 {
     *error = 0;
-    if (strcmp(cpus, "-") == 0)
+    if (!how->events)
         return 0;
-    size_t n = open_all(cpus, prock_perf_open_on_exec, events, MOST_EVENTS, error);
+    size_t n = open_all(how->cpus, prock_perf_open_on_exec, events, MOST_EVENTS, error);
     int ignored;
-    if (n > 0 && with_switches && 2 * n <= MOST_EVENTS)
-        n += open_all(cpus, prock_perf_open_switches_on_exec, events + n, n, &ignored);
+    if (n > 0 && how->switches && 2 * n <= MOST_EVENTS)
+        n += open_all(how->cpus, prock_perf_open_switches_on_exec, events + n, n, &ignored);
     return n;
 }
 
@@ -139,7 +126,7 @@ static int hand_over(int control, const char *text, const int *events, size_t n)
     if (n > 0) {
         message.msg_control = extra.bytes;
         message.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int)); /* musl has it so */
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *header = &extra.aligned;
         *header = (struct cmsghdr){
             .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = (socklen_t)CMSG_LEN(n * sizeof(int))};
         memcpy(CMSG_DATA(header), events, n * sizeof(int));
@@ -158,7 +145,6 @@ static void fail(int control, char what, int error)
 /* Names are tried as execvp(3) does: the first error that is not "there is no such file" is the one that is told. */
 static int execute(char **files, int count, char **command, bool with_scripts)
 {
-    extern char **environ;
     int told = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
@@ -184,13 +170,8 @@ static void keep_only(const char *list)
         for (int fd = 3; fd < (most > 0 && most < 1 << 20 ? most : 1 << 20); fd++)
             fcntl(fd, F_SETFD, FD_CLOEXEC);
     }
-    for (char *at = (char *)list; *at; at += *at == ',') {
-        char *begin = at;
-        int fd = (int)strtol(at, &at, 10);
-        if (at == begin)
-            return;
+    for (int fd; next_number(&list, &fd);)
         fcntl(fd, F_SETFD, 0);
-    }
 }
 
 /* posix_spawn of the C library leaves those ignored that it keeps for itself, and lets nobody else set them. */
@@ -214,11 +195,7 @@ static void unblock(const char *list)
 {
     sigset_t set;
     sigemptyset(&set);
-    for (char *at = (char *)list; *at; at += *at == ',') {
-        char *begin = at;
-        int number = (int)strtol(at, &at, 10);
-        if (at == begin)
-            break;
+    for (int number; next_number(&list, &number);) {
         sigaddset(&set, number);
         if (signal(number, SIG_IGN) != SIG_IGN)
             signal(number, SIG_DFL);
@@ -226,52 +203,50 @@ static void unblock(const char *list)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void become(char **argv, int argc, int control, int group, bool joined)
+static void become(const struct arguments *how, bool joined)
 {
     static int events[MOST_EVENTS];
     char text[128], byte;
-    int group_error = 0, perf_error;
+    int group_error = 0, perf_error, control = how->control;
     long long outside_ns = 0;
-    if (group >= 0 && !joined) {
-        group_error = join(group);
+    if (how->group >= 0 && !joined) {
+        group_error = join(how->group);
         outside_ns = used_ns();
     }
-    size_t n = open_events(argv[CPUS], strchr(argv[FLAGS], 'w') != NULL, events, &perf_error);
+    size_t n = open_events(how, events, &perf_error);
     snprintf(text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), group_error, perf_error, used_ns(), outside_ns);
     if (hand_over(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
         _exit(127); /* nobody is left who wants to know */
 
     restore_signals_of_libc();
-    if (strcmp(argv[KEEP], "-") != 0)
-        keep_only(argv[KEEP]);
-    if (strchr(argv[FLAGS], 's') && setsid() < 0)
+    if (how->keep)
+        keep_only(how->keep);
+    if (how->new_session && setsid() < 0)
         fail(control, 's', errno);
-    if (strchr(argv[FLAGS], 'g') && setpgid(0, 0) < 0)
+    if (how->new_group && setpgid(0, 0) < 0)
         fail(control, 's', errno);
-    if (strcmp(argv[UMASK], "-") != 0)
-        umask((mode_t)strtol(argv[UMASK], NULL, 8));
-    if (argv[DIRECTORY][0] && chdir(argv[DIRECTORY]) < 0)
+    if (how->umask >= 0)
+        umask((mode_t)how->umask);
+    if (how->directory[0] && chdir(how->directory) < 0)
         fail(control, 'd', errno);
-    int count = atoi(argv[COUNT]);
-    if (count < 1 || count >= argc - FILES)
-        fail(control, 'x', EINVAL);
-    unblock(argv[SIGNALS]);
-    bool with_scripts = strchr(argv[FLAGS], 'x') != NULL;
-    fail(control, 'x', execute(argv + FILES, count, argv + FILES + count, with_scripts));
+    unblock(how->signals);
+    fail(control, 'x', execute(how->files, how->count, how->files + how->count, how->scripts));
 }
 
 int main(int argc, char **argv)
 {
-    if (argc <= FILES + 1) {
+    struct arguments how;
+    if (!take_arguments(argc, argv, &how)) {
         static const char why[] = "prock-launcher: a part of prock, not to be called by hand\n";
-        return write(STDERR_FILENO, why, sizeof why - 1) < 0 ? 125 : 125;
+        ssize_t ignored = write(STDERR_FILENO, why, sizeof why - 1);
+        (void)ignored;
+        return 125;
     }
-    int control = atoi(argv[CONTROL]), group = atoi(argv[GROUP]);
-    fcntl(control, F_SETFD, FD_CLOEXEC);
-    if (group >= 0)
-        fcntl(group, F_SETFD, FD_CLOEXEC);
+    fcntl(how.control, F_SETFD, FD_CLOEXEC);
+    if (how.group >= 0)
+        fcntl(how.group, F_SETFD, FD_CLOEXEC);
     bool joined;
-    if (divide(group, &joined) == 0)
-        become(argv, argc, control, group, joined);
+    if (divide(how.group, &joined) == 0)
+        become(&how, joined);
     return 0;
 }

@@ -67,11 +67,13 @@ int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_
     DIR *dir = opendir(task);
     if (!dir)
         return prock_errno(errno);
-    while (!error && (entry = readdir(dir))) {
+    while (!error && (errno = 0, entry = readdir(dir))) {
         int32_t tid;
         if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
             error = prock_pids_add(tids, tid);
     }
+    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it has ended, and those are its last threads */
+        error = prock_errno(errno);
     closedir(dir);
     return error;
 }

@@ -27,19 +27,27 @@ void prock_keep_init(
     *keep = (struct prock_keep){.root = *root, .want = want, .budget = budget, .table = table, .last_pid_fd = -1};
 }
 
+static int have_tree(struct prock_keep *keep, uint32_t tree)
+{
+    if (tree < keep->trees)
+        return 0;
+    size_t trees = (size_t)tree + 1;
+    uint64_t *ticks = realloc(keep->looked_ticks, trees * sizeof *ticks);
+    if (!ticks)
+        return -ENOMEM;
+    memset(ticks + keep->trees, 0, (trees - keep->trees) * sizeof *ticks);
+    keep->looked_ticks = ticks;
+    keep->trees = trees;
+    return 0;
+}
+
 int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree)
 {
     int error = prock_kept_drop_gone(keep);
     if (error || prock_kept_knows(keep, pid))
         return error;
-    if (tree >= keep->trees) {
-        uint64_t *ticks = realloc(keep->looked_ticks, (tree + 1) * sizeof *ticks);
-        if (!ticks)
-            return -ENOMEM;
-        memset(ticks + keep->trees, 0, (tree + 1 - keep->trees) * sizeof *ticks);
-        keep->looked_ticks = ticks;
-        keep->trees = tree + 1;
-    }
+    if ((error = have_tree(keep, tree)))
+        return error;
     keep->looked_ticks[tree] = 0;
     return prock_kept_append(keep, pid, tree, 0, PROCK_ROOT);
 }
@@ -48,7 +56,9 @@ int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, u
 {
     if (prock_kept_knows(keep, pid))
         return 0;
-    int error = prock_kept_append(keep, pid, tree, 0, 0);
+    int error = have_tree(keep, tree);
+    if (!error)
+        error = prock_kept_append(keep, pid, tree, 0, 0);
     if (!error) {
         prock_kept_at(keep, keep->table->n - 1)->stat.starttime = starttime;
         keep->files[keep->table->n - 1].expects_start = true;
@@ -91,6 +101,7 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
     keep->number++;
     keep->tree = tree;
     keep->everything = everything;
+    keep->verifies = false;
     keep->next = 0;
     for (size_t i = 0; i < keep->table->n; i++) {
         struct prock_kept *row = prock_kept_at(keep, i);
@@ -102,6 +113,7 @@ int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
         }
         row->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
         row->before_ns = row->own_ns;
+        row->io_before = row->io;
     }
     return 0;
 }
@@ -123,18 +135,34 @@ void prock_keep_failed(struct prock_keep *keep)
             prock_kept_at(keep, i)->flags |= PROCK_UNTOLD;
 }
 
+/* Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else, whose
+ * clock answered, and it is to be made sure of. */
+static bool is_in_doubt(struct prock_keep *keep)
+{
+    if (keep->last_pid < 0 || keep->verifies)
+        return false;
+    keep->verifies = read_last_pid(keep) != keep->last_pid;
+    keep->next = 0;
+    return keep->verifies;
+}
+
 int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
 {
-    while (keep->next < keep->table->n) {
-        size_t place = keep->next++;
-        int error = is_wanted(keep, prock_kept_at(keep, place)) ? prock_kept_look(keep, place) : 0;
-        if (error) {
-            prock_keep_failed(keep);
-            return error;
+    do {
+        while (keep->next < keep->table->n) {
+            size_t place = keep->next++;
+            int error = 0;
+            if (is_wanted(keep, prock_kept_at(keep, place)))
+                error = keep->verifies ? prock_kept_verify(keep, place) : prock_kept_look(keep, place);
+            if (error) {
+                prock_keep_failed(keep);
+                return error;
+            }
+            bool look = deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0;
+            if (look && prock_monotonic_ns() > deadline_ns)
+                return 1;
         }
-        if (deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0 && prock_monotonic_ns() > deadline_ns)
-            return 1;
-    }
+    } while (is_in_doubt(keep));
     finish(keep);
     return 0;
 }

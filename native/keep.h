@@ -29,7 +29,7 @@ struct prock_kept {
     uint64_t own_ns, before_ns; /* by the CPU clock: now, and at the pass before */
     uint64_t rss_bytes, vsize_bytes;
     struct prock_stat stat;
-    struct prock_io io;
+    struct prock_io io, io_before; /* now, and at the pass before */
 };
 
 struct prock_table {
@@ -69,6 +69,7 @@ struct prock_keep {
     uint32_t none_idle_in;
     int64_t tree; /* that the pass is about; -1: all */
     bool everything, lacks_children;
+    bool verifies; /* the pass has been over all members, and goes over those again that may be others */
     size_t next;
     struct prock_pids found; /* scratch */
     uint64_t *looked_ticks;  /* of each tree: ticks since boot at its last pass */
@@ -121,6 +122,8 @@ void prock_close_if_same(int fd, uint64_t number);
 
 /* kept_member.c: ask the clock of one member, and read what that calls for. Members may be appended. */
 int prock_kept_look(struct prock_keep *keep, size_t place);
+/* The member whose clock has moved and whose row was not read for that: is it still the one that it was? */
+int prock_kept_verify(struct prock_keep *keep, size_t place);
 
 /* kept_table.c: who is in the table, and where. */
 struct prock_kept *prock_kept_at(const struct prock_keep *keep, size_t place);

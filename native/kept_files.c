@@ -112,6 +112,15 @@ static void keep_or_close(struct prock_keep *keep, size_t place, int kind, int f
     files->read_before |= bit;
 }
 
+static ssize_t read_start(int fd, char *buf, size_t cap)
+{
+    ssize_t got;
+    do
+        got = pread(fd, buf, cap, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
 /* The start of a file: by its kept descriptor, or a fresh one, where `is_whole` says that it was read to its end. */
 int prock_kept_read(
     struct prock_keep *keep, size_t place, int kind, const char *what, char *buf, size_t cap, size_t *len)
@@ -120,7 +129,7 @@ int prock_kept_read(
     ssize_t got;
     if (*kept >= 0) {
         keep->files[place].used[kind] = keep->number;
-        got = pread(*kept, buf, cap, 0);
+        got = read_start(*kept, buf, cap);
         if (got >= 0) {
             *len = (size_t)got;
             return 0;
@@ -135,7 +144,7 @@ int prock_kept_read(
     int fd = open_file(keep, place, what);
     if (fd < 0)
         return fd;
-    got = pread(fd, buf, cap, 0);
+    got = read_start(fd, buf, cap);
     if (got < 0) {
         int error = prock_errno(errno);
         close(fd);

@@ -29,10 +29,14 @@ static void stamp(const struct prock_keep *keep, size_t place, int kind)
     stamp->last_pid = keep->last_pid;
 }
 
+static bool can_run(const struct prock_stat *stat)
+{
+    return (stat->state != 'Z' && stat->state != 'X' && stat->state != 'x') || stat->num_threads > 1;
+}
+
 static bool is_alive(const struct prock_kept *row)
 {
-    char state = row->stat.state;
-    return (state != 'Z' && state != 'X' && state != 'x') || row->stat.num_threads > 1;
+    return can_run(&row->stat);
 }
 
 static bool has_ended(const struct prock_kept *row)
@@ -71,7 +75,12 @@ static bool is_another(const struct prock_keep *keep, size_t place, const struct
     const struct prock_kept *parent = prock_kept_at(keep, row->parent - 1);
     if (stat->ppid == parent->pid || stat->ppid == 0 || has_ended(parent))
         return false;
-    return prock_is_process(&keep->root, parent->pid) == 0;
+    /* A parent that has ended since its own turn, though nobody has waited for it yet, has handed its children on. */
+    struct prock_stat now;
+    int error = prock_read_stat(&keep->root, parent->pid, &now);
+    if (error)
+        return error != -ESRCH;
+    return now.starttime == parent->stat.starttime && can_run(&now);
 }
 
 static bool tells_something(const struct prock_stat *known, const struct prock_stat *now, bool was_alive, bool lives)
@@ -283,5 +292,26 @@ int prock_kept_look(struct prock_keep *keep, size_t place)
     if (row->flags & PROCK_UNREAD)
         row->flags |= PROCK_NEW | PROCK_REPORT;
     row->flags &= ~(unsigned)(PROCK_UNREAD | PROCK_REREAD);
+    return 0;
+}
+
+/* Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
+ * waited for meanwhile. */
+int prock_kept_verify(struct prock_keep *keep, size_t place)
+{
+    struct prock_kept *row = prock_kept_at(keep, place);
+    struct prock_stat stat;
+    char buf[2048];
+    size_t len;
+    if (row->flags & PROCK_GONE || keep->files[place].stamps[PROCK_KEPT_STAT].own_ns == row->own_ns)
+        return 0;
+    int error = prock_read(&keep->root, row->pid, "stat", buf, sizeof buf, &len);
+    if (error)
+        return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
+    if (prock_parse_stat(buf, len, &stat) == 0 && stat.starttime != row->stat.starttime && row->stat.starttime != 0) {
+        row->own_ns = row->before_ns;
+        row->io = row->io_before;
+        has_gone(row);
+    }
     return 0;
 }

@@ -28,10 +28,11 @@ static void *larger(const void *items, size_t n, size_t *cap, size_t size)
 {
     size_t wanted = *cap ? *cap * 2 : 32;
     void *copy = malloc(wanted * size);
-    if (copy && n)
+    if (!copy)
+        return NULL;
+    if (n)
         memcpy(copy, items, n * size);
-    if (copy)
-        *cap = wanted;
+    *cap = wanted;
     return copy;
 }
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "prock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
@@ -191,7 +192,7 @@ int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
         const char *end = memchr(c.at, '\n', (size_t)(c.end - c.at));
         if (!end)
             break;
-        if (end - c.at > 4 && memcmp(c.at, "Pss:", 4) == 0) {
+        if (end - c.at >= 4 && memcmp(c.at, "Pss:", 4) == 0) {
             struct cursor line = {c.at + 4, end};
             uint64_t kilobytes;
             while (take(&line, ' '))
@@ -204,4 +205,67 @@ int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
         c.at = end + 1;
     }
     return -EBADMSG;
+}
+
+/* comm: the name and a newline, of which there may be others in it. The length of what was taken. */
+size_t prock_parse_comm(const char *buf, size_t len, char comm[PROCK_COMM_MAX])
+{
+    if (len && buf[len - 1] == '\n')
+        len--;
+    if (len > PROCK_COMM_MAX)
+        len = PROCK_COMM_MAX;
+    memcpy(comm, buf, len);
+    return len;
+}
+
+/* ns_last_pid and loadavg: the last word. */
+int prock_parse_last_pid(const char *buf, size_t len, int32_t *pid)
+{
+    if (len && buf[len - 1] == '\n')
+        len--;
+    size_t word = len;
+    while (word > 0 && buf[word - 1] != ' ' && buf[word - 1] != '\t')
+        word--;
+    return prock_parse_pid(buf + word, len - word, pid) ? 0 : -EBADMSG;
+}
+
+/* loadavg: "0.20 0.18 0.12 1/80 11206", of which 80. */
+int prock_parse_thread_count(const char *buf, size_t len, uint64_t *threads)
+{
+    struct cursor c = {buf, buf + len};
+    for (int words = 0; words < 3; c.at++) {
+        if (c.at >= c.end)
+            return -EBADMSG;
+        words += *c.at == ' ';
+    }
+    uint64_t running;
+    bool ok = read_u64(&c, &running) && take(&c, '/') && read_u64(&c, threads) && take(&c, ' ');
+    return ok ? 0 : -EBADMSG;
+}
+
+/* What getdents64 gave: appends the names that are pids. `ascending` stays true while each is larger than the one
+ * before.
+ */
+int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_to, bool *ascending)
+{
+    const size_t names = offsetof(struct dirent64, d_name), size = offsetof(struct dirent64, d_reclen);
+    while (len > 0) {
+        uint16_t told;
+        int32_t pid;
+        if (len <= names)
+            return -EBADMSG;
+        memcpy(&told, buf + size, sizeof told);
+        const char *end = told > names && told <= len ? memchr(buf + names, '\0', told - names) : NULL;
+        if (!end)
+            return -EBADMSG;
+        if (prock_parse_pid(buf + names, (size_t)(end - buf) - names, &pid)) {
+            *ascending = *ascending && (append_to->n == 0 || append_to->v[append_to->n - 1] < pid);
+            int error = prock_pids_add(append_to, pid);
+            if (error)
+                return error;
+        }
+        buf += told;
+        len -= told;
+    }
+    return 0;
 }

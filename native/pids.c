@@ -27,7 +27,7 @@ void prock_pids_free(struct prock_pids *pids)
 /* Open addressing, at most half full; the size is a power of two. */
 static size_t slot_of(const struct prock_pidmap *map, int32_t pid)
 {
-    size_t slot = ((uint32_t)pid * UINT32_C(2654435769)) & (map->size - 1);
+    size_t slot = (size_t)((uint32_t)pid * UINT32_C(2654435769)) & (map->size - 1);
     while (map->slots[slot].pid != 0 && map->slots[slot].pid != pid)
         slot = (slot + 1) & (map->size - 1);
     return slot;

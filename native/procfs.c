@@ -95,11 +95,9 @@ int prock_open(const struct prock_root *root, int32_t pid, const char *what)
     return fd;
 }
 
-int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+/* To its end; closes the descriptor. */
+static int read_and_close(int fd, char *buf, size_t cap, size_t *len)
 {
-    int fd = prock_open(root, pid, what);
-    if (fd < 0)
-        return fd;
     size_t n = 0;
     for (ssize_t got; n < cap; n += (size_t)got) {
         got = read(fd, buf + n, cap - n);
@@ -123,6 +121,12 @@ int prock_read(const struct prock_root *root, int32_t pid, const char *what, cha
     return 0;
 }
 
+int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    int fd = prock_open(root, pid, what);
+    return fd < 0 ? fd : read_and_close(fd, buf, cap, len);
+}
+
 /* The CPU clock comes first where it is to tell processes from mere threads; reading it costs a twentieth of a file. */
 static int read_of_process(
     const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
@@ -131,24 +135,31 @@ static int read_of_process(
     return error ? error : prock_read(root, pid, what, buf, cap, len);
 }
 
+/* The clock is asked while the file is open and before it is read: reading it fails once the process was waited for, so
+ * when that succeeds the pid was nobody else's meanwhile, and both are of one process. */
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out)
 {
     char buf[2048];
     size_t len;
-    uint64_t total;
-    int error = prock_read(root, pid, "stat", buf, sizeof buf, &len);
-    if (error || (error = prock_parse_stat(buf, len, out)))
+    uint64_t total = 0;
+    int fd = prock_open(root, pid, "stat");
+    if (fd < 0)
+        return fd;
+    int error = root->live ? prock_cpu_total(pid, &total) : 0;
+    if (error) { /* waited for since, or a thread's id */
+        close(fd);
+        return error;
+    }
+    if ((error = read_and_close(fd, buf, sizeof buf, &len)) || (error = prock_parse_stat(buf, len, out)))
         return error;
     if (pid != 0)
         out->pid = pid;
-    if (!root->live) {
+    if (root->live) {
+        out->cpu = prock_split(total, out->utime, out->stime);
+    } else {
         out->cpu.user_ns = prock_multiply(out->utime, root->tick_ns);
         out->cpu.system_ns = prock_multiply(out->stime, root->tick_ns);
-        return 0;
     }
-    if ((error = prock_cpu_total(pid, &total))) /* reaped since, or a thread's id */
-        return error;
-    out->cpu = prock_split(total, out->utime, out->stime);
     return 0;
 }
 
@@ -214,18 +225,14 @@ int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_
     int error = read_of_process(root, pid, "comm", buf, sizeof buf, len);
     if (error)
         return error;
-    if (*len && buf[*len - 1] == '\n')
-        --*len;
-    if (*len > PROCK_COMM_MAX)
-        *len = PROCK_COMM_MAX;
-    memcpy(comm, buf, *len);
+    *len = prock_parse_comm(buf, *len, comm);
     return 0;
 }
 
 int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state)
 {
     char what[32], buf[2048];
-    size_t len;
+    size_t len = 0;
     struct prock_stat stat;
     snprintf(what, sizeof what, "task/%d/stat", tid);
     int error = prock_read(root, pid, what, buf, sizeof buf, &len);
@@ -249,18 +256,15 @@ int prock_own_pid(const struct prock_root *root, int32_t *pid)
 /* Threads of the machine: an upper bound for its processes that costs one small read. */
 int prock_thread_count(const struct prock_root *root, uint64_t *threads)
 {
-    char path[PATH_CAP];
+    char path[PATH_CAP], buf[128];
     snprintf(path, sizeof path, "%s/loadavg", root->path);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return prock_errno(errno);
-    unsigned long long total;
-    int fields = fscanf(file, "%*s %*s %*s %*[0-9]/%llu", &total);
-    fclose(file);
-    if (fields != 1)
-        return -EBADMSG;
-    *threads = total;
-    return 0;
+    ssize_t len = read(fd, buf, sizeof buf);
+    int error = len < 0 ? prock_errno(errno) : 0;
+    close(fd);
+    return error ? error : prock_parse_thread_count(buf, (size_t)len, threads);
 }
 
 /* A file whose last word is the last pid that was given away. The first needs CONFIG_CHECKPOINT_RESTORE; the second may
@@ -289,12 +293,7 @@ int prock_read_last_pid(int fd, int32_t *pid)
     ssize_t len = pread(fd, buf, sizeof buf, 0);
     if (len < 0)
         return prock_errno(errno);
-    if (len > 0 && buf[len - 1] == '\n')
-        len--;
-    ssize_t word = len;
-    while (word > 0 && buf[word - 1] != ' ' && buf[word - 1] != '\t')
-        word--;
-    return prock_parse_pid(buf + word, (size_t)(len - word), pid) ? 0 : -EBADMSG;
+    return prock_parse_last_pid(buf, (size_t)len, pid);
 }
 
 int prock_last_pid(const struct prock_root *root, int32_t *pid)
@@ -319,17 +318,8 @@ int prock_list_open(int dir, struct prock_pids *out)
     bool ascending = true;
     long got;
     int error = 0;
-    while (!error && (got = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
-        for (long at = 0; at < got && !error;) {
-            const struct dirent64 *entry = (const void *)(buf + at);
-            int32_t pid;
-            at += entry->d_reclen;
-            if (!prock_parse_pid(entry->d_name, strlen(entry->d_name), &pid))
-                continue;
-            ascending = ascending && (out->n == 0 || out->v[out->n - 1] < pid);
-            error = prock_pids_add(out, pid);
-        }
-    }
+    while (!error && (got = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0)
+        error = prock_parse_entries(buf, (size_t)got, out, &ascending);
     if (!error && got < 0)
         error = -errno;
     if (!error && !ascending)

@@ -69,6 +69,10 @@ int prock_parse_io(const char *buf, size_t len, struct prock_io *out);
 int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes);
 int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_to);
 bool prock_parse_pid(const char *digits, size_t len, int32_t *pid);
+size_t prock_parse_comm(const char *buf, size_t len, char comm[PROCK_COMM_MAX]);
+int prock_parse_last_pid(const char *buf, size_t len, int32_t *pid);
+int prock_parse_thread_count(const char *buf, size_t len, uint64_t *threads);
+int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_to, bool *ascending);
 
 /* pids.c */
 int prock_pids_add(struct prock_pids *pids, int32_t pid);

@@ -146,7 +146,7 @@ static bool advance(struct prock_ring *ring)
 
 static struct prock_ran *find(const struct prock_records *records, int32_t pid)
 {
-    size_t mask = records->ran_size - 1, at = ((uint32_t)pid * 2654435769U) & mask;
+    size_t mask = records->ran_size - 1, at = (size_t)((uint32_t)pid * 2654435769U) & mask;
     while (records->ran[at].pid && records->ran[at].pid != pid)
         at = (at + 1) & mask;
     return &records->ran[at];
@@ -189,7 +189,7 @@ static uint64_t take(struct prock_records *records, int32_t pid)
     uint64_t ns = slot->ns;
     size_t mask = records->ran_size - 1, free_at = (size_t)(slot - records->ran);
     for (size_t at = (free_at + 1) & mask; records->ran[at].pid; at = (at + 1) & mask) {
-        size_t home = ((uint32_t)records->ran[at].pid * 2654435769U) & mask;
+        size_t home = (size_t)((uint32_t)records->ran[at].pid * 2654435769U) & mask;
         if (((at - home) & mask) >= ((at - free_at) & mask)) { /* else it would no longer be found */
             records->ran[free_at] = records->ran[at];
             free_at = at;
@@ -236,6 +236,7 @@ static int take_in(struct prock_records *records, size_t place, struct prock_rec
 {
     struct prock_ring *ring = &records->rings[place];
     struct prock_record *record = &ring->front;
+    struct prock_running *running = &records->running[place < records->cpus ? place : place - records->cpus];
     bool is_switch = false;
     int error = 0;
     switch (record->kind) {
@@ -255,11 +256,11 @@ static int take_in(struct prock_records *records, size_t place, struct prock_rec
         break;
     case PROCK_RECORD_EXIT:
     case PROCK_RECORD_EXEC:
-        error = follow(records, &records->running[place % records->cpus], record);
+        error = follow(records, running, record);
         if (!error)
             error = append(append_to, record);
     }
-    return is_switch ? follow(records, &records->running[place % records->cpus], record) : error;
+    return is_switch ? follow(records, running, record) : error;
 }
 
 int prock_records_drain(struct prock_records *records, uint64_t until_ns, struct prock_record_list *append_to)

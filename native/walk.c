@@ -75,6 +75,14 @@ static int note(struct prock_member *member, int error, unsigned refused)
     return 0;
 }
 
+/* Whether its pid was given away again since it was found: who is not its parent's child, though that one lives. */
+static bool is_another(const struct prock_walk *walk, const struct prock_member *member)
+{
+    int32_t ppid = member->stat.ppid;
+    return member->parent && ppid != member->parent && ppid != 0 && walk->root->live &&
+           prock_is_process(walk->root, member->parent) == 0;
+}
+
 /* All that is wanted of one member. `row`: its stat where that was read already. A root that refuses refuses the tree.
  */
 static int read_member(struct prock_walk *walk, struct prock_member *member, const struct prock_stat *row)
@@ -90,6 +98,10 @@ static int read_member(struct prock_walk *walk, struct prock_member *member, con
             return error;
         if (error && ((error = note(member, error, PROCK_REFUSED_STAT)) || member->gone))
             return error;
+        if (member->has_stat && is_another(walk, member)) {
+            member->gone = true;
+            return 0;
+        }
     }
     if (member->has_stat) {
         member->cpu = member->stat.cpu;

@@ -8,23 +8,14 @@ from typing import TYPE_CHECKING
 
 import processes
 import pytest
+import run_engines
+from engines import ENGINES, KNOWS, Knows
 
 import prock
 from prock.engine import open_engine, using
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-
-
-def is_native_built() -> bool:
-    try:
-        open_engine("native")
-    except prock.NotSupported:
-        return False
-    return True
-
-
-ENGINES = ["native", "pure"] if is_native_built() else ["pure"]
 
 
 def pytest_report_header() -> str:
@@ -41,6 +32,12 @@ def engine(engine_name: str) -> Iterator[Engine]:
     """The active engine, for the time of the test."""
     with using(open_engine(engine_name)) as active:
         yield active
+
+
+@pytest.fixture
+def knows(engine_name: str) -> Knows:
+    """What that engine can know."""
+    return KNOWS[engine_name]
 
 
 @pytest.fixture
@@ -71,3 +68,18 @@ def dead_pid() -> int:
         os._exit(0)
     os.waitpid(pid, 0)
     return pid
+
+
+@pytest.fixture(params=[run_engines.BEST, run_engines.PORTABLE])
+def command_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The engine of commands that are run and of ``prock`` as it is called, in this process and in others."""
+    name = str(request.param)
+    if name == run_engines.BEST:
+        yield name
+        return
+    reason = run_engines.reason_against(request.node.name.replace(f"{name}-", "", 1), request.node.originalname)
+    if reason is not None:
+        pytest.skip(reason)
+    monkeypatch.setenv("PROCK_ENGINE", name)
+    with using(open_engine(name)):
+        yield name

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import psutil
 
+WORKER = os.environ.get("PROCK_TEST_WORKER", sys.executable)
+"""The Python that runs what is measured. Where the tests' own is built with sanitizers, whose memory would be measured
+too, another one."""
+
 PRELUDE = """
 import ctypes, os, signal, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -76,7 +80,7 @@ class Spawn:
 
     def __call__(self, program: str, **options: object) -> Program:
         popen: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-S", "-c", PRELUDE + program],
+            [WORKER, "-S", "-c", PRELUDE + program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

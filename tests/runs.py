@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from accounts import Account, stolen_ns
 from elsewhere import libc
-from processes import PRELUDE
+from processes import PRELUDE, WORKER
 
 import prock
 from prock.engine.mounts import cgroup2_home
@@ -29,7 +28,7 @@ START_NS = 4 * MS
 """What a command uses before it has joined an account, at most: the start of a small shell."""
 TICK_NS = 10 * MS
 SH = shutil.which("sh") or "/bin/sh"
-PYTHON = (sys.executable, "-I", "-S", "-c")
+PYTHON = (WORKER, "-I", "-S", "-c")
 
 TREES = (
     PRELUDE

@@ -1,10 +1,20 @@
 #!/bin/sh
-# Compile and run the C tests of the native parsers and lists, which need no Python.
+# Compile and run the C tests of the native parsers and lists, which need no Python; and the fuzz targets over the files
+# that are kept for them, which need no clang.
 set -eu
 cd "$(dirname "$0")/.."
 compiler=$(command -v "${CC:-gcc}" || command -v cc) || { echo "C tests: no compiler, nothing to test"; exit 0; }
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
-"$compiler" -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover \
-    -Inative native/*.c native/tests/*.c -o "$directory/tests"
+flags="-std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover -Inative -Ilauncher"
+mkdir "$directory/objects"
+for source in native/*.c launcher/arguments.c; do
+    # shellcheck disable=SC2086  # they are words
+    "$compiler" $flags -c "$source" -o "$directory/objects/$(basename "$source" .c).o"
+done
+# shellcheck disable=SC2086
+"$compiler" $flags "$directory"/objects/*.o native/tests/*.c -o "$directory/tests"
 "$directory/tests"
+# shellcheck disable=SC2086
+"$compiler" $flags -DREPLAY "$directory"/objects/*.o native/fuzz/*.c -o "$directory/replay"
+ASAN_OPTIONS=abort_on_error=1 UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 "$directory/replay" native/fuzz

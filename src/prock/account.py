@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
-from prock.errors import ProckError
-from prock.model import CpuTime, DiskIo
-from prock.reckoning import PERF, CpuEvidence, judge_cpu
+from prock.errors import NotSupported, ProckError
+from prock.model import CpuTime
+from prock.reckoning import PERF, WAITED, CpuEvidence, judge_cpu
 from prock.result import RunResult, Source, Survivor
 from prock.tables import usage_by_command, with_records
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
+    from prock.accounting import Waiting
     from prock.accounting.records import TaskRecords
-    from prock.accounting.waited import Waited
     from prock.engine.protocol import Engine
-    from prock.model import ProcessInfo
+    from prock.model import DiskIo, ProcessInfo
     from prock.running import Running
 
 MOST_ROWS = 100_000
@@ -24,6 +25,11 @@ LOST_ROOT = (
     "How the command ended, and what waiting for it would have told, is unknown: SIGCHLD is ignored in this process, "
     "or another part of it waits for all children."
 )
+
+
+NO_SPLIT = "How the CPU time divides into user and system is unknown: of who has ended this system tells nobody."
+NO_FAULTS = "Page faults and context switches are unknown: this system does not tell them of who has ended."
+TOO_SHORT = "I/O is unknown: it ended before it was looked at."
 
 
 def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
@@ -46,7 +52,7 @@ class Account:
     def __init__(self, running: Running) -> None:
         self._running = running
         self._engine: Engine = running.engine
-        self._waited: Waited | None = running.waited
+        self._waited: Waiting | None = running.waited
         self._members = running.members()
         self._living = [row for row in self._members if row.is_alive]
         if self._living:
@@ -87,6 +93,8 @@ class Account:
                 perf_ns = tree.cpu_ns
             else:
                 ledger_ns = max(0, tree.cpu_ns - (0 if self._waited is None else used_ns))
+        if self._waited is not None and not self._waited.holds_children and self._waited.root is not None:
+            ledger_ns = max(ledger_ns or 0, self._waited.user_ns + self._waited.system_ns)  # the whole has its part
         verdict = judge_cpu(
             CpuEvidence(
                 asked=running.options.accounting,
@@ -96,10 +104,16 @@ class Account:
                 waited=self._waited_for(),
                 adopts=self._waited is not None and self._waited.adopts,
                 ledger_ns=ledger_ns,
+                hands_on=self._hands_on(),
             )
         )
-        self._sources += verdict.sources
+        first, *others = verdict.sources
+        if self._engine.name == "portable" and verdict.accounting == WAITED:
+            first = first._replace(bias=f"{first.bias}; holds the start of its process, too")
+        self._sources += [first, *others]
         self._missing += verdict.missing
+        if self._waited is not None and not self._waited.holds_children:
+            self._missing.append(NO_SPLIT)
         if running.options.accounting == "auto":
             # Who has perf events lacks nothing without a cgroup.
             told = [why for why in sources.refusals if verdict.accounting != PERF or not why.startswith("cgroup")]
@@ -113,30 +127,40 @@ class Account:
             "cpu_by_source": verdict.by_source,
         }
 
+    def _hands_on(self) -> bool:
+        try:
+            info = self._engine.info(None)
+        except (ProckError, OSError):
+            return True
+        return info is None or info.children_user_ns is not None
+
     def _waited_for(self) -> CpuTime | None:
         """Of those who ended and were waited for; of those who have not been, their own and what they waited for."""
         waited = self._waited
-        if waited is None or waited.lost_root:
+        if waited is None or waited.lost_root or not waited.holds_children:
             return None
         user_ns, system_ns = waited.user_ns, waited.system_ns
         for row in self._members:
-            user_ns += row.user_ns + row.children_user_ns
-            system_ns += row.system_ns + row.children_system_ns
+            user_ns += row.user_ns + (row.children_user_ns or 0)
+            system_ns += row.system_ns + (row.children_system_ns or 0)
         total = CpuTime(user_ns, system_ns)
         return total if waited.root is not None else _less(total, self._running.used_before_ns)
 
     def _root_cpu_ns(self) -> int | None:
         running, waited = self._running, self._waited
-        if waited is not None and waited.root is not None:
-            own_ns = waited.root.own_ns
-            if own_ns is not None:
-                self._sources.append(Source("root_cpu", "CPU clock", "exact: read when it had ended"))
-            return own_ns
+        if waited is not None and waited.root is not None and waited.root.own_ns is not None:
+            source = "CPU clock" if waited.holds_children else "process handle"
+            self._sources.append(Source("root_cpu", source, "exact: read when it had ended"))
+            return waited.root.own_ns
         row = next((row for row in self._members if row.pid == running.pid), None)
         if row is not None:
-            self._sources.append(Source("root_cpu", "CPU clock", "exact, but for its last scheduler tick"))
+            clock = "CPU clock" if self._engine.live else "times of the process"
+            self._sources.append(Source("root_cpu", clock, "exact, but for its last scheduler tick"))
             return max(0, row.user_ns + row.system_ns - running.used_before_ns)
-        return None if running.peaks is None else running.peaks.root_cpu_ns
+        own_ns = None if running.peaks is None else running.peaks.root_cpu_ns
+        if own_ns is not None:
+            self._sources.append(Source("root_cpu", "samples", "lower bound: as last seen"))
+        return own_ns
 
     def _memory(self) -> dict[str, object]:
         running, peaks, waited = self._running, self._running.peaks, self._waited
@@ -155,15 +179,12 @@ class Account:
                 bias = "estimate: of the largest process, with what it shares with programs outside the tree"
             self._sources[-1 if rss is not None else len(self._sources) :] = [Source("memory", "ru_maxrss", bias)]
         if largest:
-            bias = (
-                "exact for all that was waited for"
-                if running.is_exact_launch
-                else "upper bound: never less than the launcher"
-            )
-            self._sources.append(Source("largest_process", "ru_maxrss", bias))
+            self._sources.append(self._source_of_largest())
         elif peaks is not None and peaks.largest_bytes:
             largest = peaks.largest_bytes
             self._sources.append(Source("largest_process", "samples", "lower bound: as sampled"))
+        if waited is not None and not waited.holds_children and peaks is not None:
+            largest = max(largest, peaks.largest_bytes)
         group_peak = None if running.sources.group is None else running.sources.group.peak_memory()
         if group_peak is not None:
             self._sources.append(Source("cgroup_peak", "memory.peak", "exact; page cache and kernel memory included"))
@@ -175,13 +196,21 @@ class Account:
             "cgroup_peak_bytes": group_peak,
         }
 
+    def _source_of_largest(self) -> Source:
+        """Of the one that the system tells itself."""
+        if self._waited is not None and not self._waited.holds_children:
+            bias = "lower bound: exact of the command's own process, of the others as sampled"
+            return Source("largest_process", "process handle, samples", bias)
+        if self._running.is_exact_launch:
+            return Source("largest_process", "ru_maxrss", "exact for all that was waited for")
+        return Source("largest_process", "ru_maxrss", "upper bound: never less than the process that started it")
+
     def _io(self) -> dict[str, object]:
         running, waited = self._running, self._waited
         tree = None if running.forest is None else running.forest.tree(running.pid)
         sampled = None if tree is None or tree.io is None or not tree.knows_io else tree.io.total
-        if waited is None:
-            self._sources.append(Source("io", "/proc/PID/io", "lower bound: lacks what ended between two samples"))
-            return {"disk_io": sampled}
+        if waited is None or waited.disk_io is None:
+            return {"disk_io": self._sampled_io(sampled)}
         total, refused = waited.disk_io, waited.refused_io
         for row in self._members:
             try:
@@ -191,7 +220,7 @@ class Account:
                 continue
             total = total if io is None else total + io
         if sampled is not None:
-            total = DiskIo(*map(max, total, sampled))
+            total = total.largest(sampled)
         if refused:
             self._missing.append(
                 f"The I/O of {refused} of the processes that were waited for was refused to this user, but for what "
@@ -204,17 +233,39 @@ class Account:
         self._sources.append(Source("io", "/proc/PID/io", bias))
         return {"disk_io": None if (refused or waited.lost_root) and not any(total) else total}
 
+    def _sampled_io(self, sampled: DiskIo | None) -> DiskIo | None:
+        """As far as samples know, or else why not."""
+        if sampled is not None:
+            source = "/proc/PID/io" if sys.platform == "linux" else "counters of the processes"
+            self._sources.append(Source("io", source, "lower bound: lacks what ended between two samples"))
+            return sampled
+        try:
+            self._engine.disk_io(None)
+        except NotSupported as error:
+            self._missing.append(f"I/O is unknown: {error.what}.")
+        except (ProckError, OSError):
+            pass
+        else:
+            self._missing.append(TOO_SHORT)
+        return None
+
     def _faults(self) -> dict[str, object]:
         waited = self._waited
+        names = ("minor_faults", "major_faults", "voluntary_switches", "involuntary_switches")
         if waited is None or waited.lost_root:
-            names = ("minor_faults", "major_faults", "voluntary_switches", "involuntary_switches")
             return dict.fromkeys(names)
-        living = "; lacks switches of survivors" if self._members else ""
-        self._sources.append(Source("faults", "wait4", f"exact for all that was waited for{living}"))
+        if waited.minor_faults is None or waited.major_faults is None:
+            if waited.root is not None:
+                self._missing.append(NO_FAULTS)
+            return dict.fromkeys(names)
         rows = self._members
+        lacks = "" if not rows else "; lacks switches of survivors" if self._engine.live else "; lacks survivors"
+        self._sources.append(Source("faults", "wait4", f"exact for all that was waited for{lacks}"))
+        minor = sum((row.minor_faults or 0) + (row.children_minor_faults or 0) for row in rows)
+        major = sum((row.major_faults or 0) + (row.children_major_faults or 0) for row in rows)
         return {
-            "minor_faults": waited.minor_faults + sum(row.minor_faults + row.children_minor_faults for row in rows),
-            "major_faults": waited.major_faults + sum(row.major_faults + row.children_major_faults for row in rows),
+            "minor_faults": waited.minor_faults + minor,
+            "major_faults": waited.major_faults + major,
             "voluntary_switches": waited.voluntary_switches if waited.root is not None else None,
             "involuntary_switches": waited.involuntary_switches if waited.root is not None else None,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from prock._signals import kernel
+from prock._signals import CONT, KILL, TERM
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class Ending:
         """How many got a SIGTERM."""
         self.due_ns = now_ns + round(grace_s * 1e9)
         if grace_s > 0:
-            self.told = running.signal_tree(kernel.SIGTERM)
-            running.signal_tree(kernel.SIGCONT)  # who is stopped would not hear of it
+            self.told = running.signal_tree(TERM)
+            if CONT is not None:
+                running.signal_tree(CONT)  # who is stopped would not hear of it
         else:
             self.kill(now_ns)
 
@@ -61,7 +62,7 @@ class Ending:
         """Without further grace."""
         if self._kill_ns is None:
             self._kill_ns = now_ns
-        self._running.signal_tree(kernel.SIGKILL)
+        self._running.signal_tree(KILL)
         self.due_ns = now_ns + KILL_AGAIN_NS
         self._gave_up = now_ns - self._kill_ns > GIVE_UP_NS
 

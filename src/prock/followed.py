@@ -31,12 +31,14 @@ NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 class Followed:
     """One tree."""
 
-    def __init__(self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool) -> None:
+    def __init__(
+        self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool, io_handed_on: bool = True
+    ) -> None:
         self.root = root.identity
         self.number = number
         """The engine's for it."""
         self.ledger = Ledger()
-        self.io = IoLedger() if io else None
+        self.io = IoLedger(handed_on=io_handed_on) if io else None
         self.knows_io = False
         """Whether anybody ever told of it."""
         self.memory = memory
@@ -46,7 +48,8 @@ class Followed:
         self.sessions: set[int] = set()
         """Those that a member leads or led: who is in one, and was born since, descends from a member."""
         self.began_ticks = 0
-        self.began_ns = self.taken_ns = self.slept_ns = 0
+        self.began_ns = self.taken_ns = 0
+        self.slept_ns: int | None = None
         self.root_lives = True
         self.sums: Sums = NO_SUMS
         self.ended: list[End] = []
@@ -63,6 +66,7 @@ class Followed:
 
     def begin_again(self, changed: list[Change], ended: list[End]) -> None:
         """Take the second: see `Ledger.rebase`. Who ended meanwhile is told with the first sample."""
+        self._identify(changed)
         if self.io is not None:
             for row, io, _ in changed:
                 if io is not None:
@@ -83,6 +87,7 @@ class Followed:
     def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         self.sums = sums
         self.ended = ended
+        self._identify(changed)
         if self.io is not None:
             for row, io, _ in changed:
                 if io is not None and row.identity not in self.ledger:
@@ -101,8 +106,16 @@ class Followed:
             self.shares.forget([identity[0] for identity, _, _ in ended])
             self.shares.forget([row.pid for row in rows if not row.is_alive])
 
+    def _identify(self, changed: list[Change]) -> None:
+        """Those whose row was refused until now, as by ``hidepid`` before they became this user's."""
+        for row, _, _ in changed:
+            if row.start_ticks and (row.pid, 0) in self.ledger:
+                self.ledger.rename(row.pid, row.identity)
+                if self.io is not None:
+                    self.io.rename(row.pid, row.identity)
+
     def _note_sessions(self, changed: list[Change]) -> None:
-        self.sessions.update(row.session for row, _, _ in changed if row.session == row.pid)
+        self.sessions.update(row.pid for row, _, _ in changed if row.session == row.pid)
 
     def _by_events(self, now_ns: int) -> int:
         """CPU since the baseline as perf counts it; 0 where it is not asked.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
 
@@ -18,7 +19,34 @@ if TYPE_CHECKING:
     from prock.running import Running
 
 LOOK_AGAIN_S = 0.02
-"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, or a sandbox)."""
+"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, a sandbox, or another system)."""
+FIRST_LOOK_S = 0.0005
+"""The first time; then after twice that, and so on: short commands are not to wait for who follows them."""
+HEAR_S = 0.1
+"""On Windows Ctrl-C does not wake who waits for an event."""
+
+
+def wait_for(event: threading.Event, timeout: float | None) -> bool:
+    """Whether it has come, so that Ctrl-C is heard meanwhile on every system."""
+    if sys.platform != "win32":
+        return event.wait(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not event.is_set():
+        left = HEAR_S if deadline is None else min(HEAR_S, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        event.wait(left)
+    return True
+
+
+def _open_pidfd(pid: int) -> int:
+    """Or -1."""
+    if sys.platform != "linux":
+        return -1
+    try:
+        return pidfd_of_child(pid)
+    except OSError:
+        return -1
 
 
 class Follower:
@@ -33,13 +61,13 @@ class Follower:
         self._result: RunResult | None = None
         self._failure: BaseException | None = None
         self._timed_out = False
+        self._is_closing = False
+        """Set under the lock: from then on the tree is asked and told nothing."""
         self.returncode = 0
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._pidfd_lock = threading.Lock()
-        try:
-            self._pidfd = pidfd_of_child(running.pid)
-        except OSError:
-            self._pidfd = -1
+        self._pidfd = _open_pidfd(running.pid)
+        self._look_again_s = FIRST_LOOK_S
         self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
         try:
             self.thread.start()
@@ -57,10 +85,13 @@ class Follower:
             while not self._is_done():
                 self._sleep()
             with self._lock:
+                self._is_closing = True
                 self._result = finish(self._running, timed_out=self._timed_out, whole_tree=self._whole_tree)
         except BaseException as error:  # told to who asks for the result
-            self._failure = error
-            self._running.close()
+            with self._lock:
+                self._is_closing = True
+                self._failure = error
+                self._running.close()
         finally:
             self._close_pidfd()
             self._note_root()
@@ -77,8 +108,9 @@ class Follower:
 
     def _sleep(self) -> None:
         wait_s = max(0.0, (self._running.due_ns - time.monotonic_ns()) / 1e9)
-        if self.root_ended.is_set() or self._pidfd < 0:
-            self._wake.wait(min(wait_s, LOOK_AGAIN_S))
+        if self.root_ended.is_set() or self._pidfd < 0 or sys.platform != "linux":
+            self._wake.wait(min(wait_s, self._look_again_s))
+            self._look_again_s = min(2 * self._look_again_s, LOOK_AGAIN_S)
             self._wake.clear()
             return
         poll = select.poll()
@@ -99,6 +131,9 @@ class Follower:
 
     def send_signal(self, number: int) -> None:
         """To the root, and to nobody else; nothing where it has ended."""
+        waited = self._running.waited
+        if waited is None or waited.send(number) or sys.platform != "linux":
+            return
         with self._pidfd_lock:
             if self._pidfd >= 0:
                 try:
@@ -107,8 +142,7 @@ class Follower:
                     pass
                 return
         with self._lock:  # who waits for it holds this: its pid stays its own meanwhile
-            waited = self._running.waited
-            if not self.is_closed.is_set() and waited is not None and waited.holds_root:
+            if not self._is_closing and waited.holds_root:
                 os.kill(self._running.pid, number)
 
     def release(self) -> None:
@@ -119,7 +153,7 @@ class Follower:
     def poll(self) -> int | None:
         if not self.root_ended.is_set() and self._lock.acquire(blocking=False):
             try:
-                if not self.is_closed.is_set():
+                if not self._is_closing:
                     self._running.step()
                     self._note_root()
             finally:
@@ -128,11 +162,11 @@ class Follower:
 
     def signal_tree(self, number: int) -> int:
         with self._lock:
-            return 0 if self.is_closed.is_set() else self._running.signal_tree(number)
+            return 0 if self._is_closing else self._running.signal_tree(number)
 
     def end_tree(self, kill_after: float, timed_out: bool) -> bool:
         with self._lock:
-            if self.is_closed.is_set():
+            if self._is_closing:
                 return not (self._result is not None and self._result.survivors)
             self._timed_out = self._timed_out or timed_out
             return end_tree(self._running, kill_after)

@@ -13,12 +13,13 @@ after much has come and gone.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from _thread import allocate_lock  # the module threading around it costs two milliseconds to import
 from _weakref import ref
 
 from prock import engine as engines
-from prock.engine.procfs import check_pid
+from prock.engine.pids import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
 from prock.followed import NO_SUMS, Followed
@@ -38,7 +39,9 @@ VERIFY_AFTER_CHURN_NS = 1_000_000_000
 VERIFY_SHARE = 500
 """Scans of the machine take at most one 500th of the time, however large it is."""
 
-_forests: list[ref[Forest]] = []
+_forests: set[ref[Forest]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied, in
+one step: any other can set off a garbage collection, and so takes out of it."""
 
 
 class Forest:
@@ -83,7 +86,7 @@ class Forest:
         self._lock = allocate_lock()
         self._pid = os.getpid()
         self._closed = False
-        _forests[:] = [*(known for known in _forests if known() is not None), ref(self)]
+        _forests.add(ref(self, _forests.discard))
         self._keep.limit(_limit_of_kept_files())
         try:
             for root in roots:
@@ -151,7 +154,7 @@ class Forest:
                 added = self._keep.add(info.pid, number)
                 if added is None:
                     raise NoSuchProcess(info.pid)
-                tree = Followed(added, number, **self._options)
+                tree = Followed(added, number, **self._options, io_handed_on=self._engine.io_includes_children)
                 tree.events = events
                 if since_birth:
                     tree.ledger.count_from_birth()
@@ -165,8 +168,12 @@ class Forest:
 
     def _attach(self, root: int) -> TaskClocks | None:
         """Perf events for its tree, where they are wanted and may be had."""
-        if self._accounting == "ledger":
+        if self._accounting == "ledger" or (self._accounting == "auto" and not self._engine.live):
             return None
+        if self._engine.name == "portable":
+            raise NotSupported(
+                "perf events: only Linux has them, and the engine portable asks for nothing of that kind"
+            )
         from prock.accounting.perf import TaskClocks
 
         try:
@@ -213,7 +220,8 @@ class Forest:
 
         Cost a member: one `clock_gettime`; one that has run since, and where they are asked for, one read each for its
         memory and I/O, and where the machine has given away new pids, one each for its row and its children. With perf
-        accounting one read an event, in all at most a 100th of the time.
+        accounting one read an event, in all at most a 100th of the time. On other systems one look at all processes for
+        who belongs to whom, and a row a member.
         """
         with self._lock:
             self._check_open()
@@ -245,6 +253,8 @@ class Forest:
         """Look through the whole machine for members that nobody's list of children leads to."""
         if not (self._scans or self._keep.lacks_children):
             return
+        if not self._engine.lists_miss_children and not any(tree.sessions for tree in self._trees.values()):
+            return  # who could be found is a child of a member, and every pass sees those
         members = sum(len(tree.ledger) for tree in self._trees.values())
         much_churn = self._churn > members // 2 + 16
         wait_ns = max(VERIFY_AFTER_CHURN_NS if much_churn else VERIFY_NS, VERIFY_SHARE * self._verify_cost_ns)
@@ -254,7 +264,7 @@ class Forest:
         self._keep.limit(_limit_of_kept_files())  # there may be more forests by now, or the limit may be another
         began_ns = time.monotonic_ns()
         rows = self._engine.scan()
-        sessions_alive = {row.session for row in rows}
+        sessions_alive = {row.session for row in rows if row.session is not None}
         for tree in self._trees.values():
             self._adopt_from(rows, tree)
             tree.sessions &= sessions_alive
@@ -264,7 +274,7 @@ class Forest:
     def _adopt_from(self, rows: Iterable[ProcessInfo], tree: Followed) -> None:
         ledger = tree.ledger
         strangers = [row for row in rows if row.identity not in ledger]
-        tree.sessions.difference_update(row.session for row in strangers if row.session == row.pid)  # given away again
+        tree.sessions.difference_update(row.pid for row in strangers if row.session == row.pid)  # given away again
         for row in strangers:
             parent = ledger.identity_of(row.ppid)
             is_child = parent is not None and parent[1] <= row.start_ticks
@@ -289,7 +299,7 @@ class Forest:
 
 
 def _sample_of(
-    tree: Followed, frame: Frame, taken_ns: int, slept_ns: int, cost_ns: int, late_ns: int, skipped: int
+    tree: Followed, frame: Frame, taken_ns: int, slept_ns: int | None, cost_ns: int, late_ns: int, skipped: int
 ) -> TreeSample:
     processes, threads, _, rss, vsize, _, denied, appeared, vanished = tree.sums
     interval_ns = max(0, taken_ns - tree.taken_ns)
@@ -318,7 +328,7 @@ def _sample_of(
         cost_ns=cost_ns,
         late_ns=late_ns,
         skipped=skipped,
-        suspended_ns=max(0, slept_ns - tree.slept_ns) // 1_000_000 * 1_000_000,  # less is the time between the readings
+        suspended_ns=_suspended_ns(tree.slept_ns, slept_ns),
     )
     unseen = [(pid, ns) for (pid, _), ns in tree.ledger.lately_unseen]
     number = tree.number
@@ -327,8 +337,17 @@ def _sample_of(
     return sample
 
 
-def _slept_ns() -> int:
-    """How long the machine has slept since it booted: what one clock counts and the other not."""
+def _suspended_ns(before_ns: int | None, slept_ns: int | None) -> int | None:
+    """In whole milliseconds: less is the time between two readings of clocks."""
+    if before_ns is None or slept_ns is None:
+        return None
+    return max(0, slept_ns - before_ns) // 1_000_000 * 1_000_000
+
+
+def _slept_ns() -> int | None:
+    """How long the machine has slept since it booted: what one clock counts and the other not. Linux alone has both."""
+    if sys.platform != "linux":
+        return None
     for _ in range(3):  # once more where this process was interrupted between them
         before_ns = time.monotonic_ns()
         with_sleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -338,12 +357,14 @@ def _slept_ns() -> int:
 
 
 def _open_forests() -> list[Forest]:
-    return [forest for known in _forests if (forest := known()) is not None and forest.is_open]
+    return [forest for known in _forests.copy() if (forest := known()) is not None and forest.is_open]
 
 
 def _all_descriptors() -> int:
     """How many the forests of this process may hold open together: half of the soft limit, which is never raised."""
-    limit = os.sysconf("SC_OPEN_MAX")
+    limit = -1
+    if sys.platform != "win32":
+        limit = os.sysconf("SC_OPEN_MAX")
     return (limit if limit > 0 else 2**16) // 2
 
 
@@ -359,10 +380,11 @@ def _left_for_events() -> int:
 
 
 def _after_fork() -> None:
-    for known in _forests:
+    for known in _forests.copy():
         forest = known()
         if forest is not None:
             forest._after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)

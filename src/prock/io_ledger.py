@@ -9,7 +9,9 @@ So of a member's counters some may be a child's that was counted while it lived.
 
 The total is the sum of what is counted, which only grows. Explaining too much makes it too small, never too large. It
 is taken back where it is certain that nothing arrived: the parent's ``cminflt`` stands still, and every child that is
-waited for brings at least one page fault.
+waited for brings at least one page fault. (Where nobody tells of page faults nothing is taken back.)
+
+Other systems hand nothing on: there every member's counters are its own.
 
 Leaves, which are most of a tree, need no account of their own: of them the sum is enough. A member gets one when it
 is first seen with a child.
@@ -49,7 +51,9 @@ class IoLedger:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, handed_on: bool = True) -> None:
+        self._handed_on = handed_on
+        """Whether the counters of who was waited for are added to its parent's."""
         self._bases: dict[Identity, DiskIo] = {}
         """Of leaves."""
         self._parents: dict[Identity, _Parent] = {}
@@ -70,6 +74,14 @@ class IoLedger:
             self._bases[identity] = io
             self._leaves_base += io
 
+    def rename(self, pid: int, now: Identity) -> None:
+        """As `prock.ledger.Ledger.rename`."""
+        before = (pid, 0)
+        if before in self._bases:
+            self._bases[now] = self._bases.pop(before)
+        if before in self._parents:
+            self._parents[now] = self._parents.pop(before)
+
     def advance(
         self,
         changed: Iterable[tuple[ProcessInfo, DiskIo]],
@@ -86,7 +98,7 @@ class IoLedger:
             if identity not in rest:
                 continue
             handed_on = self._end(identity, rest.pop(identity))
-            for heir in heirs:
+            for heir in heirs if self._handed_on else ():
                 parent = self._parents.get(heir) or self._promote(heir)
                 parent.explained += handed_on
                 brought[heir] = brought.get(heir, NOTHING) + handed_on
@@ -100,7 +112,7 @@ class IoLedger:
                 parent.faults_before = before.get(heir)
             parent.doubtful += brought[heir]
         total = self._retired + self._counted + (leaves - self._leaves_base)
-        self._total = DiskIo(*map(max, self._total, total))
+        self._total = self._total.largest(total)
 
     def _promote(self, identity: Identity) -> _Parent:
         base = self._bases.pop(identity, NOTHING)
@@ -111,7 +123,7 @@ class IoLedger:
     def _read(self, row: ProcessInfo, io: DiskIo) -> None:
         parent = self._parents.get(row.identity) or self._promote(row.identity)
         if any(parent.doubtful):
-            if row.children_minor_faults == parent.faults_before:
+            if row.children_minor_faults is not None and row.children_minor_faults == parent.faults_before:
                 parent.explained -= parent.doubtful
             parent.doubtful = NOTHING
         parent.faults = row.children_minor_faults
@@ -131,6 +143,6 @@ class IoLedger:
         return io
 
     def _count(self, parent: _Parent, io: DiskIo) -> None:
-        counted = DiskIo(*map(max, parent.counted, io - parent.base - parent.explained))
+        counted = parent.counted.largest(io - parent.base - parent.explained)
         self._counted += counted - parent.counted
         parent.counted = counted

@@ -137,6 +137,20 @@ class Ledger:
         """Before the first update: who is in it was started after the ledger began, and counts in full."""
         self._began_ticks = 0
 
+    def rename(self, pid: int, now: Identity) -> None:
+        """A member whose row was refused, so that nobody knew when it began, has told it: it is no other."""
+        before = (pid, 0)
+        self._accounts = {now if known == before else known: account for known, account in self._accounts.items()}
+        for account in self._accounts.values():
+            if account.parent == before:
+                account.parent = now
+        self._of_pid[pid] = now
+        self._lately = [(now if known == before else known, ns) for known, ns in self._lately]
+        for some in (self._adopters, self._zombies, self.to_reread):
+            if before in some:
+                some.remove(before)
+                some.add(now)
+
     def rebase(self, rows: Iterable[ProcessInfo]) -> None:
         """A second pass after the first update: what it finds is older than the ledger, too.
 
@@ -241,4 +255,4 @@ def _own_ns(row: ProcessInfo) -> int:
 
 
 def _waited_ns(row: ProcessInfo) -> int:
-    return row.children_user_ns + row.children_system_ns
+    return row.waited_ns

@@ -10,7 +10,7 @@ from prock._records import NamedTuple
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
 CpuPercent: TypeAlias = float
@@ -54,25 +54,27 @@ class CpuTime(NamedTuple):
 
 
 class DiskIo(NamedTuple):
-    """I/O counters of ``/proc/PID/io``.
+    """I/O counters of a process: on Linux ``/proc/PID/io``, on Windows `GetProcessIoCounters`. None where there are
+    none of that kind; sums and differences with such a one are None, too.
 
-    The kernel adds the counters of every child that was waited for to its parent's, and keeps no separate field: the
+    Linux adds the counters of every child that was waited for to its parent's, and keeps no separate field: the
     sum over a tree's live processes counts nothing twice, but a single process's figures jump when it reaps a child.
+    Windows hands nothing on.
     """
 
-    read_bytes: int
+    read_bytes: int | None
     """Bytes fetched from storage. ``read_bytes``; exact for local file systems, 0 for most network ones."""
-    write_bytes: int
+    write_bytes: int | None
     """Bytes sent (or about to be sent) to storage. ``write_bytes``; charged when the page is dirtied."""
-    cancelled_write_bytes: int
+    cancelled_write_bytes: int | None
     """Bytes of `write_bytes` that never had to be written: the file was truncated first. ``cancelled_write_bytes``."""
-    read_chars: int
+    read_chars: int | None
     """Bytes through read calls, page cache, pipes and terminals included. ``rchar``; exact."""
-    write_chars: int
+    write_chars: int | None
     """Bytes through write calls. ``wchar``; exact."""
-    read_count: int
+    read_count: int | None
     """Number of read calls. ``syscr``; exact."""
-    write_count: int
+    write_count: int | None
     """Number of write calls. ``syscw``; exact."""
 
     def __add__(self, other: DiskIo) -> DiskIo:  # type: ignore[override]  # a sum of counters, not of tuples
@@ -80,20 +82,37 @@ class DiskIo(NamedTuple):
             return NotImplemented
         a, b, c, d, e, f, g = self  # by hand: a fifth of what a loop costs, and ledgers add much
         h, i, j, k, m, n, o = other
-        return DiskIo(a + h, b + i, c + j, d + k, e + m, f + n, g + o)
+        try:
+            return DiskIo(a + h, b + i, c + j, d + k, e + m, f + n, g + o)  # type: ignore[operator]  # None is rare
+        except TypeError:
+            return _by_field(int.__add__, self, other)
 
     def __sub__(self, other: DiskIo) -> DiskIo:
         if not isinstance(other, DiskIo):
             return NotImplemented
-        return DiskIo(*map(_at_least_zero, map(int.__sub__, self, other)))
+        try:
+            return DiskIo(*map(_at_least_zero, map(int.__sub__, self, other)))  # type: ignore[arg-type]  # as above
+        except TypeError:
+            return _by_field(lambda a, b: max(0, a - b), self, other)
+
+    def largest(self, other: DiskIo) -> DiskIo:
+        """Of each counter the larger one."""
+        try:
+            return DiskIo(*map(max, self, other))  # type: ignore[arg-type]  # as above
+        except TypeError:
+            return _by_field(max, self, other)
+
+
+def _by_field(combine: Callable[[int, int], int], one: DiskIo, other: DiskIo) -> DiskIo:
+    return DiskIo(*(None if a is None or b is None else combine(a, b) for a, b in zip(one, other, strict=True)))
 
 
 def _at_least_zero(number: int) -> int:
     return number if number > 0 else 0
 
 
-def _can_run(state: str, num_threads: int) -> bool:
-    return state not in ("Z", "X", "x") or num_threads > 1
+def _can_run(state: str, num_threads: int | None) -> bool:
+    return state not in ("Z", "X", "x") or (num_threads or 1) > 1
 
 
 class LivenessInfo(NamedTuple):
@@ -102,19 +121,22 @@ class LivenessInfo(NamedTuple):
     pid: int
     ppid: int
     """Parent; 0 where there is none in this PID namespace."""
-    pgrp: int
-    session: int
+    pgrp: int | None
+    session: int | None
+    """As the process group None where the system has none (Windows), or does not tell of others'."""
     tty: str | None
     """Controlling terminal as ``ps -o tty=`` prints it (``pts/3``), None without one."""
     state: str
-    """One letter as in proc(5): R, S, D, Z (zombie), T, t, I, X …"""
+    """One letter as in proc(5): R, S, D, Z (zombie), T, t, I, X … Windows tells suspended processes only: T, else ?."""
     comm: str
     """Name of the main thread, at most 15 bytes; bytes that are not UTF-8 as surrogate escapes."""
-    num_threads: int
+    num_threads: int | None
+    """None where it is refused (macOS: of other users' processes)."""
     start_ticks: int
-    """Start, in clock ticks since boot. With the pid it identifies the process: it never moves."""
+    """Start, in clock ticks since boot, or but on Linux in microseconds since the epoch. With the pid: its identity."""
     start_time: float
-    """Start, in seconds since the epoch, to the tick (10 ms). For show: it moves when the wall clock is set."""
+    """Start, in seconds since the epoch. On Linux to the tick (10 ms), and it moves when the wall clock is set; macOS
+    and Windows tell what that clock showed. For show."""
 
     @property
     def identity(self) -> Identity:
@@ -128,15 +150,18 @@ class LivenessInfo(NamedTuple):
 
 
 class ProcessInfo(NamedTuple):
-    """One process as ``/proc/PID/stat`` describes it: a row of a full scan."""
+    """One process as ``/proc/PID/stat`` describes it: a row of a full scan.
+
+    None is what the engine can't know: on Linux nothing, unless psutil is asked.
+    """
 
     pid: int
     ppid: int
     """Parent; 0 where there is none in this PID namespace."""
-    pgrp: int
-    session: int
-    tty_nr: int
-    """Device number of the controlling terminal, 0 without one."""
+    pgrp: int | None
+    session: int | None
+    tty_nr: int | None
+    """Device number of the controlling terminal, 0 without one. None by psutil: see `LivenessInfo.tty`."""
     state: str
     comm: str
     num_threads: int
@@ -144,21 +169,22 @@ class ProcessInfo(NamedTuple):
     user_ns: int
     """Own time in user mode, all threads. Estimate: the exact total, divided as `utime` and `stime` are."""
     system_ns: int
-    children_user_ns: int
-    """Of children that were waited for, and theirs. ``cutime``; lower bound, by less than a tick of 10 ms."""
-    children_system_ns: int
+    children_user_ns: int | None
+    """Of children that were waited for, and theirs. ``cutime``; lower bound, by less than a tick of 10 ms. macOS and
+    Windows keep none: None."""
+    children_system_ns: int | None
     """``cstime``; as `children_user_ns`."""
     rss_bytes: int
     """Resident pages; shared ones count in every process. The kernel's per-CPU counters may lag by some dozen pages."""
     vsize_bytes: int
-    """Address space in use; exact."""
-    minor_faults: int
-    """``minflt``; exact."""
-    major_faults: int
+    """Address space in use; exact. On Windows what is committed to it alone (its page file usage)."""
+    minor_faults: int | None
+    """``minflt``; exact. None by psutil, as the next three."""
+    major_faults: int | None
     """``majflt``: those that had to read from storage; exact."""
-    children_minor_faults: int
+    children_minor_faults: int | None
     """``cminflt``, of children that were waited for, and theirs; exact."""
-    children_major_faults: int
+    children_major_faults: int | None
     """``cmajflt``; as `children_minor_faults`."""
 
     @property
@@ -177,9 +203,16 @@ class ProcessInfo(NamedTuple):
         return CpuTime(self.user_ns, self.system_ns)
 
     @property
-    def cpu_time_with_children(self) -> CpuTime:
-        """Its own and that of children waited for."""
+    def cpu_time_with_children(self) -> CpuTime | None:
+        """Its own and that of children waited for; None where the system keeps no account of these."""
+        if self.children_user_ns is None or self.children_system_ns is None:
+            return None
         return CpuTime(self.user_ns + self.children_user_ns, self.system_ns + self.children_system_ns)
+
+    @property
+    def waited_ns(self) -> int:
+        """CPU of children waited for, in all; lower bound: 0 where the system keeps no account of it."""
+        return (self.children_user_ns or 0) + (self.children_system_ns or 0)
 
 
 class Scan(tuple["ProcessInfo", ...]):

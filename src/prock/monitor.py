@@ -72,7 +72,7 @@ class Monitor:
     does nothing.
 
     >>> with Monitor(interval=0.01) as monitor:
-    ...     total = sum(i * i for i in range(100_000))
+    ...     total = sum(i * i for i in range(1_000_000))
     >>> monitor.result.cpu_ns > 0 and monitor.result.peak_rss_bytes > 2**20
     True
     """

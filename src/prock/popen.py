@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 
+from prock import engine as engines
+from prock.commands import command_of, environment_of, mask, words_of
 from prock.endings import end_tree
-from prock.engine.launch import Setup
-from prock.follower import LOOK_AGAIN_S, Follower
+from prock.follower import LOOK_AGAIN_S, Follower, wait_for
 from prock.running import Options, Running
 
 TYPE_CHECKING = False  # see _records.py
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from prock.engine.launch import Setup
     from prock.result import RunResult
 
 KILL_AFTER_S = 2.0
@@ -41,6 +43,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this
     process ends, for a program that starts no other children meanwhile: it could not wait for them. `run` does so where
     this process has no other thread and no other child.
+
+    Off Linux there are no ``cgroup`` and ``perf``, and no orphans to be reaped; on Windows there is no ``waited``.
 
     Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that can't be had. A thread
     follows the tree: it costs 1 ms to start, and of the time what `interval` says.
@@ -83,32 +87,33 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         for name, value in (("preexec_fn", preexec_fn), ("user", uid), ("group", gid), ("extra_groups", gids)):
             if value is not None:
                 raise ValueError(UNSUPPORTED.format(name))
-        if process_group not in (-1, 0):
+        if process_group not in (-1, 0, None):  # None: on Windows
             raise ValueError(UNSUPPORTED.format(f"process_group={process_group}"))
         if cwd is not None and not os.fspath(cwd):  # which to the launcher means: stay
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cwd)
-        command = _command(args, shell)
-        if shell and executable is not None:
-            command[0] = executable
-        setup = Setup(
-            env=dict(os.environb) if env is None else _environment(env),
-            cwd=b"" if cwd is None else os.fsencode(cwd),
-            stdio=(p2cread, c2pwrite, errwrite),
-            keep=tuple(pass_fds) if close_fds else None,
-            new_session=start_new_session,
-            new_group=process_group == 0,
-            umask=umask,
-            mask=signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-            defaults=[getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else (),
-        )
-        sys.audit("subprocess.Popen", command[0] if executable is None else executable, args, cwd, env)
-        try:
-            running = Running.launch(command, setup, self._options, executable=executable)
-        except OSError as error:
-            for given in (executable, command[0], cwd):
-                if given is not None and error.filename == os.fsdecode(given):
-                    error.filename = given
-            raise
+        pipes = (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
+        is_portable = engines.active.name == "portable"
+        if is_portable:
+            running = self._start(
+                args, executable, shell, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
+                *pipes, restore_signals, gid, gids, uid, umask, start_new_session, process_group,
+            )  # fmt: skip
+        else:
+            from prock.engine.launch import Setup
+
+            defaults = [getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else ()
+            setup = Setup(
+                env=environment_of(env),
+                cwd=b"" if cwd is None else os.fsencode(cwd),
+                stdio=(p2cread, c2pwrite, errwrite),
+                keep=tuple(pass_fds) if close_fds else None,
+                new_session=start_new_session,
+                new_group=process_group == 0,
+                umask=umask,
+                mask=mask(),
+                defaults=defaults,
+            )
+            running = self._launch(args, executable, shell, cwd, env, setup)
         try:
             self._follower = Follower(running, whole_tree=self._whole_tree, hold=self._holds)
         except BaseException:  # there can be no thread more
@@ -117,7 +122,33 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             raise
         self.pid = running.pid
         self._child_created = True
-        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+        if not is_portable:  # else the standard library has closed them
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _launch(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any, setup: Setup) -> Running:
+        """By the launcher."""
+        command = command_of(args, shell)
+        if shell and executable is not None:
+            command[0] = executable
+        sys.audit("subprocess.Popen", command[0] if executable is None else executable, args, cwd, env)
+        try:
+            return Running.launch(command, setup, self._options, executable=executable)
+        except OSError as error:
+            for given in (executable, command[0], cwd):
+                if given is not None and error.filename == os.fsdecode(given):
+                    error.filename = given
+            raise
+
+    def _start(self, args: Any, executable: Any, shell: bool, *how: Any) -> Running:
+        """By the standard library's own means."""
+        from prock.starting import start
+
+        def begin() -> Popen:
+            subprocess.Popen._execute_child(self, args, executable, *how)  # type: ignore[attr-defined]
+            return self
+
+        words = words_of(args, shell, executable)
+        return start(words, begin, self._options, wants_orphans=self._options.adopt)
 
     def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
         follower = self._follower
@@ -127,7 +158,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
 
     def _wait(self, timeout: float | None) -> int:
         if self._internal_poll() is None and self._follower is not None:
-            if not self._follower.root_ended.wait(timeout):
+            if not wait_for(self._follower.root_ended, timeout):
                 assert timeout is not None
                 raise subprocess.TimeoutExpired(self.args, timeout)
             self.returncode = self._follower.returncode
@@ -140,7 +171,9 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             self._follower.send_signal(sig)
 
     def send_tree_signal(self, number: int) -> int:
-        """Send a signal to every process of the tree, once; answers to how many. Through pidfds: to nobody else."""
+        """Send a signal to every process of the tree, once; answers to how many.
+
+        On Linux through pidfds: to nobody else. On other systems who has the pid is looked at just before."""
         follower = self._follower
         return 0 if follower is None or follower.is_elsewhere else follower.signal_tree(number)
 
@@ -160,7 +193,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         if follower.is_elsewhere:
             raise ValueError("this command belongs to the process that this one was forked from")
         follower.release()
-        if not follower.is_closed.wait(timeout):
+        if not wait_for(follower.is_closed, timeout):
             assert timeout is not None
             raise subprocess.TimeoutExpired(self.args, timeout)
         follower.thread.join()  # it is about to end; who asks afterwards which threads there are does not see it
@@ -320,26 +353,9 @@ def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> N
 
 def _is_alone() -> bool:
     """Whether this process has no other thread, and no other child."""
-    from prock import engine as engines
+    if engines.active.name == "portable":  # then orphans don't come here
+        return False
     from prock.accounting.waited import reap_left_behind
 
     reap_left_behind()
     return threading.active_count() == 1 and not engines.active.children(None)
-
-
-def _command(args: Any, shell: bool) -> list[Any]:
-    if isinstance(args, (str, bytes)):
-        args = [args]
-    elif isinstance(args, os.PathLike):
-        if shell:
-            raise TypeError("path-like args is not allowed when shell is true")
-        args = [args]
-    return ["/bin/sh", "-c", *args] if shell else list(args)
-
-
-def _environment(env: Mapping[Any, Any]) -> dict[bytes, bytes]:
-    """Raises `ValueError` for names that can't be."""
-    encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
-    if any(b"=" in name for name in encoded):
-        raise ValueError("illegal environment variable name")
-    return encoded

@@ -1,8 +1,10 @@
 """One call, one answer about one process.
 
 Everywhere: ``pid=None`` is the calling process. ``None`` as an answer means that there is no such process (any more).
-`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. Costs are told
-in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading ``statm`` 4 to 5, ``io`` 5, ``stat`` 8.
+`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. Sources, biases
+and costs are Linux's; on other systems psutil is asked, and `NotSupported` says what can't be known there. Costs are
+told in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading ``statm`` 4 to 5, ``io`` 5,
+``stat`` 8.
 """
 
 from __future__ import annotations
@@ -10,8 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from prock import engine, ttys
-from prock.engine.procfs import TICK_NS
+from prock import engine
 from prock.errors import AccessDenied, NotSupported
 from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats
 
@@ -21,7 +22,7 @@ def get_cpu_time(pid: int | None = None) -> CpuTime | None:
 
     Total: exact, from the process's CPU clock (a thread running at this instant lags by at most a scheduler tick).
     Split into user and system: estimate. Works for every user's processes and for zombies, until they are reaped.
-    Cost: three `clock_gettime`, no file.
+    Cost: three `clock_gettime`, no file. Elsewhere as the system counts it; macOS refuses it of others' processes.
 
     >>> spent = get_cpu_time()
     >>> spent.total_ns > 0 and spent.total_ns == spent.user_ns + spent.system_ns
@@ -33,14 +34,20 @@ def get_cpu_time(pid: int | None = None) -> CpuTime | None:
 def get_cpu_time_with_children(pid: int | None = None) -> CpuTime | None:
     """CPU time of a process and of the children that it waited for, and theirs (``cutime``, ``cstime``).
 
-    The children's part is a lower bound, by less than two ticks of 10 ms; running children are not in it.
+    The children's part is a lower bound, by less than two ticks of 10 ms; running children are not in it. macOS and
+    Windows keep no account of it: `NotSupported`.
     Cost: one read of ``stat``, one `clock_gettime`.
 
     >>> get_cpu_time_with_children() - get_cpu_time() >= CpuTime(0, 0)
     True
     """
     info = engine.active.info(pid)
-    return None if info is None else info.cpu_time_with_children
+    if info is None:
+        return None
+    times = info.cpu_time_with_children
+    if times is None:
+        raise NotSupported("CPU time of children that were waited for: this system keeps no account of it")
+    return times
 
 
 def get_memory(pid: int | None = None) -> int | None:
@@ -59,6 +66,8 @@ def get_memory(pid: int | None = None) -> int | None:
 def get_memory_virtual(pid: int | None = None) -> int | None:
     """Address space of the process in bytes, used or not. ``statm``; exact. Cost: as `get_memory`.
 
+    On Windows what is committed to the process alone.
+
     >>> get_memory_virtual() > get_memory()
     True
     """
@@ -70,7 +79,8 @@ def get_disk_io(pid: int | None = None) -> DiskIo | None:
     """I/O counters of the process **and of all children that it waited for**, which the kernel adds up in one place.
 
     ``/proc/PID/io``; other users' processes refuse it (`AccessDenied`). `NotSupported` on a kernel without task I/O
-    accounting. Cost: one read of ``io``.
+    accounting, and on macOS and BSD, which count no bytes. Windows counts what goes through calls, children's apart.
+    Cost: one read of ``io``.
 
     >>> get_disk_io().read_count > 0
     True
@@ -105,8 +115,7 @@ def get_ppid(pid: int | None = None) -> int | None:
     >>> get_ppid() == os.getppid()
     True
     """
-    info = engine.active.info(pid)
-    return None if info is None else info.ppid
+    return engine.active.ppid(pid)
 
 
 def get_start_time(pid: int | None = None) -> float | None:
@@ -120,8 +129,8 @@ def get_start_time(pid: int | None = None) -> float | None:
     >>> 0 < time.time() - get_start_time() < 86400
     True
     """
-    info = engine.active.info(pid)
-    return None if info is None else _epoch_seconds(info.start_ticks)
+    row = engine.active.liveness(pid)
+    return None if row is None else row.start_time
 
 
 def get_tty(pid: int | None = None) -> str | None:
@@ -133,8 +142,8 @@ def get_tty(pid: int | None = None) -> str | None:
     >>> tty is None or "/dev/" not in tty
     True
     """
-    info = engine.active.info(pid)
-    return None if info is None else ttys.device_name(info.tty_nr)
+    row = engine.active.liveness(pid)
+    return None if row is None else row.tty
 
 
 def get_process_comm(pid: int | None = None) -> str | None:
@@ -190,21 +199,7 @@ def get_liveness_info(pid: int | None = None) -> LivenessInfo | None:
     >>> get_liveness_info().is_alive
     True
     """
-    info = engine.active.info(pid)
-    if info is None:
-        return None
-    return LivenessInfo(
-        pid=info.pid,
-        ppid=info.ppid,
-        pgrp=info.pgrp,
-        session=info.session,
-        tty=ttys.device_name(info.tty_nr),
-        state=info.state,
-        comm=info.comm,
-        num_threads=info.num_threads,
-        start_ticks=info.start_ticks,
-        start_time=_epoch_seconds(info.start_ticks),
-    )
+    return engine.active.liveness(pid)
 
 
 def get_children(pid: int | None = None) -> list[int] | None:
@@ -257,9 +252,3 @@ def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStat
             refused += ("io",)
     own_pid = info.pid if info is not None else (os.getpid() if pid is None else pid)
     return ProcessStats(taken_ns, own_pid, None if info is None else info.ppid, cpu, info, disk_io, refused)
-
-
-def _epoch_seconds(start_ticks: int) -> float:
-    boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    centiseconds = round((boot_ns + start_ticks * TICK_NS) / 10_000_000)
-    return centiseconds / 100

@@ -34,6 +34,8 @@ class CpuEvidence(NamedTuple):
     """Whether orphans are waited for, too."""
     ledger_ns: int | None
     """As the samples saw it."""
+    hands_on: bool = True
+    """Whether running processes tell what those have used that they have waited for."""
 
 
 class CpuVerdict(NamedTuple):
@@ -106,12 +108,17 @@ def _bias(source: str, evidence: CpuEvidence) -> str:
             return "lower bound: all that was waited for; perf events saw no more"
         lacks = "children of parents that ignore SIGCHLD" + ("" if evidence.adopts else ", and orphans")
         return f"lower bound: lacks {lacks}"
-    return "lower bound: lacks what ended unseen between two samples and was not waited for"
+    lacks = "what ended unseen between two samples"
+    return f"lower bound: lacks {lacks} and was not waited for" if evidence.hands_on else f"lower bound: lacks {lacks}"
 
 
 def _missing(evidence: CpuEvidence, known: dict[str, int]) -> list[str]:
     if CGROUP in known or (PERF in known and evidence.asked not in (WAITED, LEDGER)):
         return []
+    if WAITED not in known and not evidence.hands_on:
+        return [
+            "CPU time and I/O of processes that ended between two samples are missing: nobody is told of them here."
+        ]
     sentences = [
         "CPU time and I/O of processes whose parent ignores SIGCHLD are missing, but for what samples saw of them."
     ]

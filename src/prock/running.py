@@ -8,20 +8,21 @@ command a loop.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from prock import engine as engines
 from prock._records import NamedTuple
 from prock.accounting.sources import Sources
-from prock.accounting.waited import Waited
-from prock.engine.launch import Setup, has_native_launcher, launch
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from prock.engine.launch import Launched, Ready
+    from prock.accounting import Waiting
+    from prock.accounting.waited import Waited
+    from prock.engine.launch import Ready, Setup
     from prock.engine.protocol import Engine
     from prock.forest import Forest
     from prock.model import ProcessInfo
@@ -67,7 +68,7 @@ class Status(NamedTuple):
 
 
 class Running:
-    """Made by `launch` or `attach`."""
+    """Made by `launch`, `attach` or `prock.starting.start`."""
 
     def __init__(self, engine: Engine, options: Options, args: Sequence[str]) -> None:
         if options.accounting not in ACCOUNTING:
@@ -79,7 +80,7 @@ class Running:
         self.args = tuple(args)
         self.pid = 0
         self.sources = Sources(engine, options.accounting, keep_processes=options.processes)
-        self.waited: Waited | None = None
+        self.waited: Waiting | None = None
         self.forest: Forest | None = None
         self.peaks: Peaks | None = None
         self.started_at = 0.0
@@ -108,10 +109,13 @@ class Running:
         Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
         accounting was asked for, other than ``auto``, that can't be had.
         """
+        from prock.accounting.waited import Waited  # of Linux alone
+        from prock.engine.launch import launch
+
         began_ns = time.thread_time_ns()
         command = [os.fsencode(argument) for argument in args]
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
-        self.waited = Waited(self.engine, adopt=options.adopt)
+        self.waited = waited = Waited(self.engine, adopt=options.adopt)
         sources = self.sources
         try:
             sources.open_group()
@@ -124,14 +128,14 @@ class Running:
                 group=sources.directory,
                 cpus=sources.cpus,
                 with_switches=sources.with_switches,
-                when_ready=self._when_ready,
+                when_ready=lambda ready, events: self._when_ready(waited, ready, events),
                 meanwhile=meanwhile,
                 in_c=self.engine.name == "native",
             )
         except BaseException:
             self.close()
             raise
-        self._begins(launched)
+        self.begins(launched.pid, launched.started_at, launched.started_ns)
         self.cost_ns += time.thread_time_ns() - began_ns
         return self
 
@@ -160,25 +164,29 @@ class Running:
         self._sample_due_ns = self.due_ns = self.began_ns
         return self
 
-    def _when_ready(self, ready: Ready, events: list[int]) -> None:
-        assert self.waited is not None
+    def _when_ready(self, waited: Waited, ready: Ready, events: list[int]) -> None:
         self.sources.take(ready, events)
         self.used_before_ns = ready.used_ns
         try:
             io = self.engine.disk_io(ready.pid)
         except (ProckError, OSError):
             io = None
-        self.waited.begins(ready.pid, ready.used_ns, io)
+        waited.begins(ready.pid, ready.used_ns, io)
 
-    def _begins(self, launched: Launched) -> None:
-        self.pid = launched.pid
-        self.started_at, self.began_ns = launched.started_at, launched.started_ns
-        self._sample_due_ns = self.due_ns = self.began_ns + FIRST_SAMPLE_NS
+    def begins(self, pid: int, started_at: float, began_ns: int) -> None:
+        """The command runs: since then, by the clock on the wall and the monotonic one."""
+        self.pid = pid
+        self.started_at, self.began_ns = started_at, began_ns
+        self._sample_due_ns = self.due_ns = began_ns + FIRST_SAMPLE_NS
 
     @property
     def is_exact_launch(self) -> bool:
         """Whether the launcher was so small that it is in nobody's ``ru_maxrss``."""
-        return self.engine.name == "native" and has_native_launcher()
+        if self.engine.name != "native":
+            return False
+        from prock.engine.launch import has_native_launcher
+
+        return has_native_launcher()
 
     @property
     def root_ended(self) -> bool:
@@ -261,7 +269,7 @@ class Running:
 
         adopts = self.waited is not None and self.waited.adopts
         accounting = "ledger" if since_birth or self.options.accounting == "ledger" else self.options.accounting
-        io = not adopts or os.geteuid() != 0  # of who is waited for, zombies tell it to root
+        io = not adopts or sys.platform != "linux" or os.geteuid() != 0  # of who is waited for, zombies tell it to root
         forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
         try:
             forest.add(self.pid, since_birth=since_birth)
@@ -318,7 +326,7 @@ class Running:
 
     def signal_tree(self, number: int) -> int:
         """Send a signal to every member once; answers to how many it went."""
-        from prock._signals import kernel
+        from prock._signals import KILL
         from prock.signals import NotSent, send
 
         sent = 0
@@ -329,7 +337,7 @@ class Running:
                     sent += 1
                 except NotSent:  # it has ended, is another user's, or the kernel has no pidfd
                     sent += self._signal_child(row, number)
-        if number == kernel.SIGKILL and self.sources.group is not None:
+        if number == KILL and self.sources.group is not None:
             self.sources.group.kill()
         return sent
 
@@ -338,7 +346,7 @@ class Running:
 
         Where orphans come to this process, a tree that is killed again and again ends generation by generation.
         """
-        if row.ppid != os.getpid() or not self.engine.live:
+        if sys.platform == "win32" or row.ppid != os.getpid() or not self.engine.live:
             return False
         try:
             if os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:

@@ -58,8 +58,8 @@ class TreeTotals(NamedTuple):
     """How long after it was due it was taken; 0 where nobody said when it was due."""
     skipped: int
     """Samples due since the one before that were left out, as their time had passed."""
-    suspended_ns: int
-    """How long the machine slept since the sample before; not part of `interval_ns`."""
+    suspended_ns: int | None
+    """How long the machine slept since the sample before; not part of `interval_ns`. Only Linux tells: else None."""
 
     @property
     def is_over(self) -> bool:

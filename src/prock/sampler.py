@@ -27,7 +27,7 @@ class TreeSampler:
     Threads may share it: one waits for the other. A forked child can't use it. Cost: see `Forest.sample`.
 
     >>> with TreeSampler() as sampler:
-    ...     total = sum(i * i for i in range(100_000))
+    ...     total = sum(i * i for i in range(1_000_000))
     ...     sampler.sample().cpu_ns > 0
     True
     """

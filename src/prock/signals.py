@@ -5,25 +5,33 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 
 from prock import engine
-from prock._signals import name
+from prock._signals import KILL, TERM, name
 from prock.process import get_liveness_info
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prock.model import Identity
 
-SIGNALS = (
-    (signal.SIGTERM, "end, after tidying up"),
-    (signal.SIGINT, "as Ctrl-C"),
-    (signal.SIGHUP, "the terminal is gone, or: read your configuration"),
-    (signal.SIGQUIT, "end, with a core dump"),
-    (signal.SIGKILL, "end at once; can't be refused"),
-    (signal.SIGSTOP, "stop; can't be refused"),
-    (signal.SIGCONT, "go on"),
-    (signal.SIGUSR1, "what the program makes of it"),
-    (signal.SIGUSR2, "what the program makes of it"),
+_MEANINGS = {
+    "SIGTERM": "end, after tidying up" if sys.platform != "win32" else "end at once; can't be refused",
+    "SIGINT": "as Ctrl-C",
+    "SIGHUP": "the terminal is gone, or: read your configuration",
+    "SIGQUIT": "end, with a core dump",
+    "SIGKILL": "end at once; can't be refused",
+    "SIGSTOP": "stop; can't be refused",
+    "SIGCONT": "go on",
+    "SIGUSR1": "what the program makes of it",
+    "SIGUSR2": "what the program makes of it",
+}
+SIGNALS = tuple(
+    (signal.Signals[name], meaning)
+    for name, meaning in _MEANINGS.items()
+    if hasattr(signal, name) and (sys.platform != "win32" or name == "SIGTERM")  # others end it there, too
 )
 
 
@@ -32,7 +40,18 @@ class NotSent(Exception):
 
 
 def send(identity: Identity, number: int) -> None:
-    """Raises `NotSent`. No second way by pid alone: between a look at it and the signal it can change hands."""
+    """Raises `NotSent`.
+
+    Linux: through a pidfd, which holds on to whoever had the pid, so that it goes to that process or to nobody. There
+    is no second way by pid alone: between a look at it and the signal it can change hands.
+
+    Other systems have nothing to hold on to but the handles of Windows, which are of a pid, too. There the start of the
+    process is looked at just before the signal is sent: who got the pid earlier than some microseconds ago is safe, and
+    who gets it within these is not. Windows knows no signals: SIGTERM and SIGKILL both end a process at once.
+    """
+    if sys.platform != "linux":
+        _send_by_pid(identity, number)
+        return
     pid, _ = identity
     try:
         descriptor = os.pidfd_open(pid)
@@ -46,20 +65,38 @@ def send(identity: Identity, number: int) -> None:
         called = _pid_in_proc(descriptor)
         if called not in (pid, -1):
             raise NotSent(f"{name(number)} not sent to {pid}: the mounted proc numbers processes in another way")
+        _check_and(identity, number, lambda: signal.pidfd_send_signal(descriptor, number))
+    except PermissionError:
+        raise NotSent(f"{name(number)} refused: process {pid} is another user's") from None
+    finally:
+        os.close(descriptor)
+
+
+def _send_by_pid(identity: Identity, number: int) -> None:
+    pid, _ = identity
+    if sys.platform == "win32":
+        if number not in (TERM, KILL):
+            raise NotSent(f"{name(number)} not sent to {pid}: Windows knows no such signal")
+        number = TERM
+    _check_and(identity, number, lambda: os.kill(pid, number))
+
+
+def _check_and(identity: Identity, number: int, send_it: Callable[[], None]) -> None:
+    """Send it where it is that process still."""
+    pid, _ = identity
+    try:
         liveness = get_liveness_info(pid)
         if liveness is None or liveness.identity != identity:
             raise NotSent(f"process {pid} has ended")
         if not liveness.is_alive:
             raise NotSent(f"process {pid} is a zombie: signals do nothing any more")
-        signal.pidfd_send_signal(descriptor, number)
+        send_it()
     except ProcessLookupError:
         raise NotSent(f"process {pid} has ended") from None
     except PermissionError:  # of AccessDenied, too
         raise NotSent(f"{name(number)} refused: process {pid} is another user's") from None
     except OSError as error:
         raise NotSent(f"{name(number)} not sent to {pid}: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
 
 
 def _pid_in_proc(descriptor: int) -> int | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 from prock import engine, tree
-from prock.engine.procfs import check_pid
+from prock.engine.pids import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.model import ProcessInfo, Scan, TreeStats
 
@@ -35,7 +35,7 @@ def build_parent_map(scan: Iterable[ProcessInfo] | None = None) -> dict[int, int
     >>> build_parent_map()[os.getpid()] == os.getppid()
     True
     """
-    return tree.parents_of(engine.active.scan() if scan is None else scan)
+    return engine.active.parents() if scan is None else tree.parents_of(scan)
 
 
 def build_children_map(scan: Iterable[ProcessInfo] | None = None) -> dict[int, list[int]]:
@@ -45,7 +45,7 @@ def build_children_map(scan: Iterable[ProcessInfo] | None = None) -> dict[int, l
     >>> os.getpid() in build_children_map()[os.getppid()]
     True
     """
-    return tree.children_of(engine.active.scan() if scan is None else scan)
+    return tree.children_of_parents(engine.active.parents()) if scan is None else tree.children_of(scan)
 
 
 def collect_tree_pids(root_pid: int | None = None) -> list[int] | None:
@@ -66,7 +66,8 @@ def snapshot_tree(root_pid: int | None = None, *, memory: bool = True, io: bool 
 
     Cost a member: one small read to find its children, two system calls for its CPU time, one read of ``stat`` (not
     with ``memory=False``: then `ProcessStats.info` is None), with `io` one read of ``io``. Nothing for strangers,
-    except where the tree is most of the machine: then one scan is cheaper, and is what is done.
+    except where the tree is most of the machine: then one scan is cheaper, and is what is done. (On other systems one
+    look at all processes finds the tree.)
     One member that refuses does not sink the tree; a root that does raises `AccessDenied`. While the tree forks heavily
     the kernel's lists of children may leave one out.
 

@@ -106,7 +106,7 @@ class DeltaTracker(_Tracker):
     >>> tracker = DeltaTracker()
     >>> tracker.get_cpu_percent() is None
     True
-    >>> sum(i * i for i in range(100_000)) > 0 and tracker.get_cpu_percent() > 0
+    >>> sum(i * i for i in range(1_000_000)) > 0 and tracker.get_cpu_percent() > 0
     True
     """
 
@@ -147,7 +147,7 @@ class CumulativeTracker(_Tracker):
     >>> tracker = CumulativeTracker()
     >>> tracker.get_tree_cpu_ns()
     0
-    >>> sum(i * i for i in range(100_000)) > 0 and tracker.get_tree_cpu_ns() > 0
+    >>> sum(i * i for i in range(1_000_000)) > 0 and tracker.get_tree_cpu_ns() > 0
     True
     """
 

@@ -23,6 +23,14 @@ def children_of(rows: Iterable[ProcessInfo]) -> dict[int, list[int]]:
     return children
 
 
+def children_of_parents(parents: Mapping[int, int]) -> dict[int, list[int]]:
+    """As `children_of`, from a map of parents."""
+    children: dict[int, list[int]] = {}
+    for pid, ppid in parents.items():
+        children.setdefault(ppid, []).append(pid)
+    return children
+
+
 def collect_descendants_from_map(root_pid: int, children_map: Mapping[int, Sequence[int]]) -> list[int]:
     """All descendants of a process, breadth first, without itself. Cost: the size of the subtree; no system call.
 
@@ -69,7 +77,7 @@ def members_from_scan(root_pid: int, rows: Iterable[ProcessInfo], taken_ns: int)
 
 def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> TreeStats:
     """What the members (at least one) add up to. A total of which no member knows its part is None."""
-    user = system = waited_user = waited_system = rss = vsize = threads = described = 0
+    user = system = waited_user = waited_system = rss = vsize = threads = described = with_waited = 0
     disk_io: DiskIo | None = None
     for member in members:
         if member.cpu_time is not None:
@@ -78,8 +86,10 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
         info = member.info
         if info is not None:
             described += 1
-            waited_user += info.children_user_ns
-            waited_system += info.children_system_ns
+            if info.children_user_ns is not None and info.children_system_ns is not None:
+                with_waited += 1
+                waited_user += info.children_user_ns
+                waited_system += info.children_system_ns
             rss += info.rss_bytes
             vsize += info.vsize_bytes
             threads += info.num_threads
@@ -88,7 +98,7 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
     return TreeStats(
         taken_ns=members[0].taken_ns,
         cpu_time=CpuTime(user, system),
-        cpu_time_with_children=CpuTime(user + waited_user, system + waited_system) if described else None,
+        cpu_time_with_children=CpuTime(user + waited_user, system + waited_system) if with_waited else None,
         rss_bytes=rss if described else None,
         vsize_bytes=vsize if described else None,
         num_threads=threads if described else None,

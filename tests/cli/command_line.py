@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -108,9 +109,14 @@ class Watch:
 
 
 def is_followed_by(pid: int) -> None:
-    """Waits until prock waits for signals: it has begun then."""
-    while "SigBlk:\t0000000000000000" in Path(f"/proc/{pid}/status").read_text():
+    """Waits until prock waits for signals, which are blocked or have a handler: it has begun then."""
+    while not any(_masks(pid)[kind] & 1 << signal.SIGTERM - 1 for kind in ("SigBlk", "SigCgt")):
         pass
+
+
+def _masks(pid: int) -> dict[str, int]:
+    lines = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Sig")]
+    return {line[0].removesuffix(":"): int(line[1], 16) for line in lines if "/" not in line[1]}
 
 
 def is_one_line(text: str, start: str) -> bool:

@@ -10,7 +10,10 @@ import subprocess
 import processes
 import pytest
 from command_line import NO_PID, TIMEOUT_S, command, environment, is_followed_by, is_one_line, prock
+from run_engines import on_both
 from terminal import CTRL_C, Session
+
+pytestmark = on_both
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -13,7 +13,8 @@ from command_line import TIMEOUT_S, command, environment, on_terminal, prock, pr
 
 import prock as package
 from prock.cli import main
-from prock.cli.probes import LIMITED, NO, OK, all_checks, cgroup_v2, perf_task_clock, proc_mount
+from prock.cli.checks import LIMITED, NO, OK, all_checks
+from prock.cli.probes import cgroup_v2, perf_task_clock, proc_mount
 from prock.engine import NAMES, open_engine, using
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 CHECKS = [
     "engine", "launcher", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock",
     "cgroup_v2", "descriptors",
+]  # fmt: skip
+
+
+ELSEWHERE = [
+    "engine", "psutil", "python", "kernel", "cpu_times", "waited_children", "task_io", "shares", "run_accounting",
+    "signals", "perf_task_clock", "cgroup_v2", "descriptors",
 ]  # fmt: skip
 
 
@@ -44,6 +51,15 @@ def test_shape_of_json() -> None:
         assert set(check) == {"name", "status", "finding", "remedy"}
         assert check["status"] in (OK, LIMITED, NO)
         assert (check["remedy"] is None) == (check["status"] == OK)
+
+
+def test_the_portable_engine_has_checks_of_its_own() -> None:
+    answer = prock_json("doctor", env=environment(PROCK_ENGINE="portable"))
+    assert answer["works"] and [check["name"] for check in answer["checks"]] == ELSEWHERE
+    assert all((check["remedy"] is None) == (check["status"] == OK) for check in answer["checks"])
+    checks = by_name(answer)
+    assert checks["engine"]["finding"].startswith("portable, as PROCK_ENGINE=portable asks: ")
+    assert (checks["perf_task_clock"]["status"], checks["cgroup_v2"]["status"]) == (NO, NO)
 
 
 def test_every_check_has_its_line() -> None:

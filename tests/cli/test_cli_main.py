@@ -20,11 +20,14 @@ from command_line import (
     on_terminal,
     prock,
 )
+from run_engines import on_both
 
 import prock as package
 from prock.cli import COMMANDS, OF_THEIR_OWN, main
 from prock.cli.output import Failure
 from prock.cli.values import pid_argument
+
+pytestmark = on_both
 
 ENDLESS = {"top": ("--plain", "--count", "1", "--interval", "0.01")}
 """What makes those come to an end that would follow a tree to its own."""

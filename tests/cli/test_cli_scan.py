@@ -12,12 +12,15 @@ from command_line import Watch, prock, prock_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import row
+from run_engines import on_both
 from subjects import HOSTILE_NAME, Family
 
 from prock.cli import main
 from prock.cli.forest import Tree, forest
 from prock.engine import open_engine, using
 from prock.model import ProcessInfo
+
+pytestmark = on_both
 
 TTY = 34816
 TREE_KEYS = {

@@ -9,9 +9,12 @@ from typing import Any
 import processes
 import pytest
 from command_line import environment, prock, prock_json
+from run_engines import on_both
 from subjects import Family
 
 import prock as package
+
+pytestmark = on_both
 
 KEYS = {
     "schema", "pid", "ppid", "pgrp", "session", "comm", "path", "state", "tty", "start_ticks", "start_time_s", "age_s",

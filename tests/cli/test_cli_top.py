@@ -17,12 +17,15 @@ import processes
 import pytest
 from command_line import TIMEOUT_S, Watch, command, environment, is_one_line, on_terminal, prock, prock_json
 from made_up import row
+from run_engines import on_both
 from subjects import Family
 
 from prock.cli.top import sources
 from prock.cli.top.sources import command_line, outermost
 from prock.model import MemberSample
 from prock.sample import TreeTotals
+
+pytestmark = on_both
 
 QUICK = ("--interval", "0.05")
 
@@ -144,9 +147,9 @@ def test_a_reader_that_goes_away_after_some_samples_ends_it_quietly(family: Fami
     assert (popen.returncode, errors) == (141, b"")
 
 
-def test_trees_by_name(spawn: processes.Spawn) -> None:
+def test_trees_by_name(spawn: processes.Spawn, command_engine: str) -> None:
     """Two of that name below each other, and one beside them; the outermost are followed."""
-    name = f"top{os.getpid()}"
+    name = f"top{os.getpid()}{command_engine[0]}"  # zombies of the test before may be left
     programs = [
         spawn(f"libc.prctl(15, b'{name}x'); child = sleeper(); libc.prctl(15, b'{name}'); say(child); wait()")
         for _ in range(2)

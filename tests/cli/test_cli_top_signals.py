@@ -9,12 +9,15 @@ import processes
 import pytest
 from elsewhere import become_nobody, in_child, needs_root
 from made_up_samples import member
+from run_engines import on_both
 
 import prock
 from prock.cli.output import Screen
 from prock.cli.top.details import describe
 from prock.model import Identity, MemberSample
 from prock.signals import NotSent, send
+
+pytestmark = on_both
 
 
 def identity(pid: int) -> Identity:

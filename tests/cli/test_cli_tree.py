@@ -10,6 +10,7 @@ from typing import Any
 import processes
 from command_line import Watch, environment, prock, prock_json
 from made_up import member
+from run_engines import PORTABLE, on_both
 from subjects import Family
 
 import prock as package
@@ -17,6 +18,8 @@ from prock.cli.output import Screen
 from prock.cli.tree import build, walk
 from prock.cli.tree_view import View
 from prock.model import ProcessStats
+
+pytestmark = on_both
 
 MEMBER_KEYS = {
     "pid", "ppid", "depth", "comm", "state", "start_ticks", "num_threads", "cpu_time_ns", "cpu_time_with_children_ns",
@@ -127,7 +130,7 @@ def test_sorting(spawn: processes.Spawn) -> None:
     assert sorted(order("io")) == ["busy", "large", "many"]
 
 
-def test_interval_counts_who_was_born_and_who_ended(spawn: processes.Spawn) -> None:
+def test_interval_counts_who_was_born_and_who_ended(spawn: processes.Spawn, command_engine: str) -> None:
     """In the interval an old child works on, ends and is waited for; a new one works and stays; one comes and goes."""
     program = spawn(
         "def child():\n"
@@ -157,7 +160,7 @@ def test_interval_counts_who_was_born_and_who_ended(spawn: processes.Spawn) -> N
     root, new = answer["members"]
     assert set(root) == MEMBER_KEYS | OF_INTERVAL
     used = {row["pid"]: row["subtree_cpu_percent"] * answer["interval_s"] / 100 for row in (root, new)}
-    assert used[new["pid"]] >= 0.099
+    assert used[new["pid"]] >= (0.08 if command_engine == PORTABLE else 0.099)  # there two counters lag by a tick each
     assert used[root["pid"]] >= 0.26  # 0.1 + 0.1 + 0.1, less the ticks of 10 ms that waiting may lose
     assert used[root["pid"]] < 0.45  # what the old child had used before is not of the interval
     assert root["cpu_percent"] < root["subtree_cpu_percent"]

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from command_line import TIMEOUT_S, prock
 from made_up_runs import MS, S, result
+from run_engines import on_both
 
 from prock.cli.output import Failure
 from prock.cli.time_format import GNU, check, ending, fill
+
+pytestmark = on_both
 
 GNU_TIME = Path("/usr/bin/time")
 needs_gnu_time = pytest.mark.skipif(not GNU_TIME.exists(), reason="GNU time is not installed")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,17 @@ from typing import Any
 
 import pytest
 from command_line import TIMEOUT_S, command, environment
+from processes import WORKER
+from run_engines import on_both
 from terminal import CTRL_C, CTRL_Z, Session
 
 from prock.cli.supervise import SAME_NS
 
+pytestmark = on_both
+
 LISTENER = """
 import os, signal, sys
+
 def heard(number, frame):
     print("heard", signal.Signals(number).name, flush=True)
     if number != signal.SIGUSR1: sys.exit(number if sys.argv[1:] else 0)
@@ -52,7 +56,7 @@ print("ended", os.waitstatus_to_exitcode(status), flush=True)
 
 
 def python(program: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-S", "-c", program, *arguments]
+    return [WORKER, "-S", "-c", program, *arguments]
 
 
 class Run:

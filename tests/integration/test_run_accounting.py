@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from accounts import Account, open_account
+from engines import on_linux_engines
 from runs import MS, START_NS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def test_one_source(account: Account, name: str, accounting: str) -> None:
     assert all("SIGCHLD" in sentence for sentence in result.missing)
 
 
+@on_linux_engines
 @pytest.mark.parametrize("name", ["orphans that outlive the root", "many short children", "another thread executes"])
 def test_engines(account: Account, engine: Engine, name: str) -> None:
     cost = measure(account, python(NAMES[name], account))

@@ -88,6 +88,15 @@ def test_who_is_stopped_hears_of_it() -> None:
     assert process.returncode == -signal.SIGTERM
 
 
+def test_what_was_ended_can_be_ended_again() -> None:
+    """Also just when its account is being closed: there is nobody left then to be told."""
+    for _ in range(50):
+        with prock.Popen(["sleep", "60"]) as process:
+            assert process.kill_tree(0)
+            assert process.kill_tree(0)
+            assert process.send_tree_signal(signal.SIGTERM) == 0
+
+
 def test_one_that_stops_itself_goes_on_when_it_is_told_to() -> None:
     running = launch("os.kill(os.getpid(), signal.SIGSTOP)\nuse(0.03)", adopt=False)
     try:

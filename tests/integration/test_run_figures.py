@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elsewhere import in_child
+from engines import on_linux_engines
 from runs import PYTHON, python
 
 import prock
@@ -33,7 +34,7 @@ START_BYTES = 200_000
 
 
 def written(result: prock.RunResult) -> int:
-    assert result.disk_io is not None
+    assert result.disk_io is not None and result.disk_io.write_chars is not None
     return result.disk_io.write_chars
 
 
@@ -41,6 +42,7 @@ def of_nothing() -> int:
     return written(prock.run(python(""), reap_orphans=True))
 
 
+@on_linux_engines
 def test_io_of_all_that_is_waited_for(engine: Engine) -> None:
     """Children that were waited for count once, however deep; orphans, as they are waited for here."""
     program = WRITES + (

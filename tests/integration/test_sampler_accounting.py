@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elsewhere import become_nobody, in_child, needs_root
+from engines import LINUX_ENGINES
 from processes import Program
 
 import prock
@@ -24,6 +25,12 @@ for _ in range(20):
     while os.path.exists(f'/proc/{one}'): pass
 say(0)"""
 """Twenty children one after the other, each for 30 ms, that the kernel reaps itself."""
+
+
+@pytest.fixture(params=LINUX_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Only those have perf events."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from prock.engine import open_engine
 from prock.model import DiskIo, MemberSample
 
 if TYPE_CHECKING:
+    from engines import Knows
+
     from prock.engine.protocol import Engine
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -66,15 +67,26 @@ def test_sums_of_subtrees(puppet: Program, sampler: prock.TreeSampler) -> None:
     assert sample.root.subtree_cpu_percent >= 100 * (used - 1) / sample.interval_ns
 
 
-def test_engines_agree_about_a_tree_at_rest(puppet: Program, engine: Engine) -> None:
+def same(row: MemberSample, knows: Knows) -> MemberSample:
+    """Without what two engines can't agree on: memory is told by stat or by statm, CPU time by clocks or by ticks."""
+    without = row._replace(rss_bytes=0, subtree_rss_bytes=0, cpu_ns=0, subtree_cpu_ns=0)
+    if knows.files or row.disk_io is None or row.subtree_disk_io is None:
+        return without
+    known = row.disk_io._replace(cancelled_write_bytes=None), row.subtree_disk_io._replace(cancelled_write_bytes=None)
+    return without._replace(disk_io=known[0], subtree_disk_io=known[1])
+
+
+def test_engines_agree_about_a_tree_at_rest(puppet: Program, engine: Engine, knows: Knows) -> None:
     puppet.does("grow(3, 2); told(12); has_ended(child(lambda: None)); threading.Thread(target=stay).start()")
     with (
         prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as mine,
         prock.TreeSampler(puppet.pid, io=True, accounting="ledger", engine=open_engine("pure")) as others,
     ):
         here, there = mine.sample(), others.sample()
-        same = [row._replace(rss_bytes=0, subtree_rss_bytes=0) for row in here.members]  # told by stat or by statm
-        assert same == [row._replace(rss_bytes=0, subtree_rss_bytes=0) for row in there.members]
+        assert [same(row, knows) for row in here.members] == [same(row, knows) for row in there.members]
+        for mine_of_it, others_of_it in zip(here.members, there.members, strict=True):
+            assert 0 <= others_of_it.cpu_ns - mine_of_it.cpu_ns <= knows.cpu_lag_ns
+            assert 0 <= others_of_it.subtree_cpu_ns - mine_of_it.subtree_cpu_ns <= 14 * knows.cpu_lag_ns
         assert here.process_count == 14 and here.num_threads == there.num_threads == 15
 
 
@@ -89,7 +101,7 @@ def test_only_what_was_asked_for(puppet: Program) -> None:
     assert sample.process_count == 2 and sample.members[1].ppid == puppet.pid
 
 
-def test_intervals_are_the_clocks(puppet: Program) -> None:
+def test_intervals_are_the_clocks(puppet: Program, knows: Knows) -> None:
     time = Time()
     with prock.TreeSampler(puppet.pid, accounting="ledger", clock=time) as sampler:
         first = sampler.sample()
@@ -100,7 +112,8 @@ def test_intervals_are_the_clocks(puppet: Program) -> None:
         second = sampler.sample(due_ns=time() - 7, skipped=3)
         assert (second.interval_ns, second.elapsed_ns) == (2_000_000_000, 2_000_000_000)
         assert second.cpu_percent == pytest.approx((second.cpu_ns - first.cpu_ns) / 2e7)
-        assert second.members[0].cpu_percent == pytest.approx(second.cpu_percent) and second.cpu_ns > 50 * MS
+        assert second.members[0].cpu_percent == pytest.approx(second.cpu_percent)
+        assert second.cpu_ns > 50 * MS - knows.cpu_lag_ns
         assert (second.late_ns, second.skipped) == (7, 3)
         time.passes(-5)
         back = sampler.sample(due_ns=time() + 5)
@@ -108,10 +121,10 @@ def test_intervals_are_the_clocks(puppet: Program) -> None:
         assert back.cpu_ns >= second.cpu_ns and back.members[0].cpu_percent is None
         time.passes(1)
         assert sampler.sample().interval_ns == 1_000_000_000
-        assert all(sample.suspended_ns % MS == 0 for sample in (first, second, back))
+        assert all((sample.suspended_ns or 0) % MS == 0 for sample in (first, second, back))
 
 
-def test_percentages_of_members_that_are_new(puppet: Program) -> None:
+def test_percentages_of_members_that_are_new(puppet: Program, knows: Knows) -> None:
     """Known of one that was born within the interval, not of one that is older."""
     (old,) = puppet.does("libc.prctl(36, 1); say(orphan(lambda: (burn(0.05), stay())))")
     with prock.TreeSampler(puppet.pid, accounting="ledger") as sampler:
@@ -122,12 +135,13 @@ def test_percentages_of_members_that_are_new(puppet: Program) -> None:
     assert first[old].cpu_percent == 0.0 == third[old].cpu_percent == third[born].cpu_percent
     row = members(second)[born]
     assert row.cpu_percent is not None
-    assert row.cpu_percent == pytest.approx(100 * row.cpu_ns / second.interval_ns) and row.cpu_ns >= 50 * MS
+    assert row.cpu_percent == pytest.approx(100 * row.cpu_ns / second.interval_ns)
+    assert row.cpu_ns >= 50 * MS - knows.cpu_lag_ns
     assert second.root is not None and second.root.subtree_cpu_percent is not None
     assert second.root.subtree_cpu_percent >= row.cpu_percent
 
 
-def test_samples_do_not_change(puppet: Program, sampler: prock.TreeSampler) -> None:
+def test_samples_do_not_change(puppet: Program, sampler: prock.TreeSampler, knows: Knows) -> None:
     """Members are made late, of what was read then."""
     (pid,) = puppet.does("say(child(work_when_signalled)); told()")
     first = sampler.sample()
@@ -139,7 +153,7 @@ def test_samples_do_not_change(puppet: Program, sampler: prock.TreeSampler) -> N
     third = sampler.sample()
     del sampler
     assert expected is not None and members(first)[pid].cpu_ns == expected.total_ns
-    assert members(second)[pid].cpu_ns >= expected.total_ns + 50 * MS
+    assert members(second)[pid].cpu_ns >= expected.total_ns + 50 * MS - knows.cpu_lag_ns
     assert pid not in members(third) and third.process_count == 3 and third.ended == 1 and third.appeared == 2
 
 
@@ -203,7 +217,7 @@ say(0)""")
             assert now.cpu_ns >= last.cpu_ns and now.unseen_cpu_ns >= last.unseen_cpu_ns
             assert now.ended_cpu_ns >= last.ended_cpu_ns
             assert now.disk_io is not None and last.disk_io is not None
-            assert all(map(int.__ge__, now.disk_io, last.disk_io))
+            assert now.disk_io == now.disk_io.largest(last.disk_io)
             last = now
         puppet.rests()
         after, now = used_ns(puppet), sampler.sample()
@@ -214,7 +228,9 @@ say(0)""")
 
 @pytest.mark.parametrize("seen", [False, True])
 @pytest.mark.parametrize("ignored", [False, True])
-def test_what_a_child_wrote_counts_once(puppet: Program, sampler: prock.TreeSampler, seen: bool, ignored: bool) -> None:
+def test_what_a_child_wrote_counts_once(
+    puppet: Program, sampler: prock.TreeSampler, seen: bool, ignored: bool, knows: Knows
+) -> None:
     """The kernel adds it to the parent's own counters when it is waited for, and drops it when nobody waits."""
     size = 10 << 20
     if ignored:
@@ -230,11 +246,12 @@ def test_what_a_child_wrote_counts_once(puppet: Program, sampler: prock.TreeSamp
         pass
     totals += [sampler.sample().disk_io, sampler.sample().disk_io]
     expected = 0 if ignored and not seen else size
-    assert all(
-        later and earlier and later.write_chars >= earlier.write_chars for earlier, later in itertools.pairwise(totals)
-    )
-    assert first is not None and totals[-1] is not None
-    assert 0 <= totals[-1].write_chars - first.write_chars - expected < 10_000
+    written = [total.write_chars or 0 for total in totals if total is not None]
+    assert len(written) == len(totals) and written == sorted(written)
+    assert 0 <= written[-1] - written[0] - expected < 10_000
     puppet.does(f"write({size})")
     own = sampler.sample().disk_io
-    assert own is not None and 0 <= own.write_chars - first.write_chars - expected - size < 20_000
+    assert own is not None and own.write_chars is not None
+    # Without page faults nobody can tell that nothing was handed on: then as much of the parent's own is left out.
+    hidden = size if ignored and seen and not knows.files else 0
+    assert 0 <= own.write_chars - written[0] - expected - size + hidden < 20_000

@@ -1,4 +1,4 @@
-"""Large trees, each made once and followed by both engines."""
+"""Large trees, each made once and followed by two engines."""
 
 from __future__ import annotations
 

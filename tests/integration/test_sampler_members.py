@@ -13,6 +13,8 @@ from processes import Program
 import prock
 
 if TYPE_CHECKING:
+    from engines import Knows
+
     from prock.engine.protocol import Engine
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -29,14 +31,16 @@ def test_children_that_nobody_saw(puppet: Program, sampler: prock.TreeSampler) -
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-def test_a_child_that_was_seen_and_ends(puppet: Program, sampler: prock.TreeSampler, ignored: bool) -> None:
+def test_a_child_that_was_seen_and_ends(
+    puppet: Program, sampler: prock.TreeSampler, ignored: bool, knows: Knows
+) -> None:
     """Whether it is waited for or its parent ignores SIGCHLD: what was seen of it stays, once."""
     if ignored:
         puppet.does("signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
     (pid,) = puppet.does("one = child(lambda: (burn(0.2), stay())); say(one)")
     seen = sampler.sample()
     own = members(seen)[pid].cpu_ns
-    assert own >= 200 * MS
+    assert own >= 200 * MS - knows.cpu_lag_ns
     puppet.does("os.kill(one, 9)" + ("\nwhile os.path.exists(f'/proc/{one}'): pass" if ignored else "; os.wait()"))
     after = sampler.sample()
     assert pid not in members(after) and (after.ended, after.process_count) == (1, 1)
@@ -44,7 +48,7 @@ def test_a_child_that_was_seen_and_ends(puppet: Program, sampler: prock.TreeSamp
     assert seen.cpu_ns <= after.cpu_ns < seen.cpu_ns + SLACK_NS
 
 
-def test_orphans_stay_members(puppet: Program, sampler: prock.TreeSampler) -> None:
+def test_orphans_stay_members(puppet: Program, sampler: prock.TreeSampler, knows: Knows) -> None:
     """A session of its own, parents that have gone: who was seen once is a member, and its later CPU counts."""
     middle, orphan = puppet.does(
         "def leave(): tells(child(work_when_signalled)); stay()\nmiddle = child(leave); say(middle, max(told(2)))"
@@ -58,7 +62,7 @@ def test_orphans_stay_members(puppet: Program, sampler: prock.TreeSampler) -> No
     os.kill(orphan, signal.SIGUSR1)
     puppet.does("told()")
     after = sampler.sample()
-    assert after.cpu_ns - before.cpu_ns >= 50 * MS and members(after)[orphan].subtree_processes == 1
+    assert after.cpu_ns - before.cpu_ns >= 50 * MS - knows.cpu_lag_ns and members(after)[orphan].subtree_processes == 1
 
 
 def test_orphans_that_a_member_adopts(puppet: Program, sampler: prock.TreeSampler) -> None:
@@ -94,7 +98,7 @@ def test_a_child_of_a_worker_thread(puppet: Program, sampler: prock.TreeSampler)
     assert set(members(sample)) == {puppet.pid, pid} and sample.num_threads == 3
 
 
-def test_another_program(puppet: Program, sampler: prock.TreeSampler) -> None:
+def test_another_program(puppet: Program, sampler: prock.TreeSampler, knows: Knows) -> None:
     (pid,) = puppet.does("one = child(lambda: os.execlp('sleep', 'sleep', '1000')); say(one)")
     while prock.get_process_comm(pid) != "sleep":
         pass
@@ -107,7 +111,11 @@ def test_another_program(puppet: Program, sampler: prock.TreeSampler) -> None:
         pass
     puppet.does("os.waitpid(child(lambda: None), 0)")  # a name may be a second old, else
     after = members(sampler.sample())[pid]
-    assert after.comm == "sleep" != seen.comm and after.identity == seen.identity and after.cpu_ns >= 50 * MS
+    assert (
+        after.comm == "sleep" != seen.comm
+        and after.identity == seen.identity
+        and after.cpu_ns >= 50 * MS - knows.cpu_lag_ns
+    )
 
 
 def test_another_name(puppet: Program, sampler: prock.TreeSampler) -> None:
@@ -118,20 +126,20 @@ def test_another_name(puppet: Program, sampler: prock.TreeSampler) -> None:
         puppet.does("pass")
 
 
-def test_a_zombie(puppet: Program, sampler: prock.TreeSampler) -> None:
+def test_a_zombie(puppet: Program, sampler: prock.TreeSampler, knows: Knows) -> None:
     (pid,) = puppet.does("one = child(lambda: (gate(), burn(0.05))); say(one)")
     assert members(sampler.sample())[pid].state == "S"
     puppet.does("open_gate(); has_ended(one); os.waitpid(child(lambda: None), 0)")  # a state may be a second old, else
     sample = sampler.sample()
     row = members(sample)[pid]
     assert (row.state, row.rss_bytes, row.vsize_bytes, row.is_alive) == ("Z", 0, 0, False)
-    assert row.cpu_ns >= 50 * MS and sample.process_count == 2 and sample.ended == 0
+    assert row.cpu_ns >= 50 * MS - knows.cpu_lag_ns and sample.process_count == 2 and sample.ended == 0
     puppet.does("os.wait()")
     after = sampler.sample()
     assert after.process_count == 1 and row.cpu_ns <= after.ended_cpu_ns and after.unseen_cpu_ns < TICK_NS
 
 
-def test_a_main_thread_that_has_ended(puppet: Program, sampler: prock.TreeSampler) -> None:
+def test_a_main_thread_that_has_ended(puppet: Program, sampler: prock.TreeSampler, knows: Knows) -> None:
     (pid,) = puppet.does("""
 def work():
     while open(f'/proc/self/task/{os.getpid()}/stat').read().rsplit(')')[1].split()[0] != 'Z': pass
@@ -143,7 +151,9 @@ one = child(lead); told(2); say(one)""")
     for _ in range(2):
         row = members(sampler.sample())[pid]
         assert row.state == "Z" and row.is_alive and row.num_threads == 2
-        assert row.rss_bytes and row.vsize_bytes and row.rss_bytes > 1 << 20 and row.cpu_ns >= 50 * MS
+        assert row.cpu_ns >= 50 * MS - knows.cpu_lag_ns
+        if knows.threads:  # any other of its threads tells of its memory
+            assert row.rss_bytes and row.vsize_bytes and row.rss_bytes > 1 << 20
         assert row.subtree_processes == 2
 
 
@@ -162,7 +172,7 @@ def test_the_root_ends_first(puppet: Program, engine: Engine) -> None:
             assert (sample.num_threads, sample.rss_bytes) == (0, 0) and sample.cpu_percent is not None
 
 
-def test_a_session_whose_leader_was_seen(puppet: Program) -> None:
+def test_a_session_whose_leader_was_seen(puppet: Program, knows: Knows) -> None:
     """Its members are found by a scan whoever adopted them: after half a minute, or after much coming and going."""
     time = Time()
     with prock.TreeSampler(puppet.pid, accounting="ledger", clock=time) as sampler:
@@ -175,12 +185,12 @@ one = child(lead); told(); say(one)""")
         puppet.does("open_gate(); told()")  # a child of the leader has started one, and ended
         (first,) = (row.pid for row in prock.scan_all_processes() if row.session == leader != row.pid)
         assert set(members(sampler.sample())) == {puppet.pid, leader}
-        time.passes(31)
+        time.passes(31 if knows.scans_cheaply else 1000)
         sample = sampler.sample()
         assert set(members(sample)) == {puppet.pid, leader, first} and sample.appeared == 1
         puppet.does("open_gate(); told(); many = [child(lambda: None) for _ in range(40)]")
         assert sampler.sample().process_count == 43
         puppet.does("for one in many: os.waitpid(one, 0)")
         assert sampler.sample().process_count == 3
-        time.passes(25)
+        time.passes(25 if knows.scans_cheaply else 1000)
         assert sampler.sample().process_count == 4

@@ -8,12 +8,14 @@ import resource
 import signal
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, mount_proc, needs_root, unshare
+from engines import on_linux_engines
 from following import MS, SLACK_NS, TICK_NS, WORKERS, Time, members, open_descriptors
 from processes import Program, fake_process, stat_line, wait_for_rest
 
@@ -21,6 +23,8 @@ import prock
 from prock.engine import open_engine, using
 
 if TYPE_CHECKING:
+    from engines import Knows
+
     from prock.engine.protocol import Engine
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -66,7 +70,7 @@ def test_few_descriptors(puppet: Program, limit: int) -> None:
     in_child(check)
 
 
-def test_no_descriptor_left(puppet: Program) -> None:
+def test_no_descriptor_left(puppet: Program, knows: Knows) -> None:
     """That is said, and what came and went meanwhile is told by the next sample that succeeds."""
     puppet.does(WORKERS)
 
@@ -95,7 +99,7 @@ told(10); say(0)""")
         assert after.process_count == 31 and seen not in members(after) and (after.appeared, after.ended) == (10, 1)
         assert own <= after.ended_cpu_ns < own + TICK_NS
         grown = sum(row.cpu_ns for row in after.members) + own - sum(row.cpu_ns for row in before.members)
-        assert grown >= 500 * MS and grown <= after.cpu_ns - before.cpu_ns < grown + SLACK_NS
+        assert grown >= 500 * MS - 10 * knows.cpu_lag_ns and grown <= after.cpu_ns - before.cpu_ns < grown + SLACK_NS
         assert after.root is not None and after.root.cpu_percent is not None and before.root is not None
         used = after.root.cpu_ns - before.root.cpu_ns
         assert after.root.cpu_percent == pytest.approx(100 * used / after.interval_ns)
@@ -155,7 +159,7 @@ def test_all_descriptors_closed_behind_its_back(puppet: Program, tmp_path: Path,
             for row in sample.members:
                 assert row.vsize_bytes == members(expected)[row.pid].vsize_bytes
                 assert row.comm == members(expected)[row.pid].comm and row.disk_io is not None
-                assert row.disk_io.write_chars < 1 << 20
+                assert (row.disk_io.write_chars or 0) < 1 << 20
             assert sample.cpu_ns >= expected.cpu_ns
         sampler.close()
         assert {host: os.fstat(host).st_ino for host in hosts} == hosts
@@ -163,7 +167,7 @@ def test_all_descriptors_closed_behind_its_back(puppet: Program, tmp_path: Path,
     in_child(check)
 
 
-def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: Path) -> None:
+def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: Path, knows: Knows) -> None:
     """Then of its files only those are read that can't say whose they are."""
     (pid,) = puppet.does("one = child(work_when_signalled); told(); say(one)")
     file = tmp_path / "file"
@@ -172,7 +176,7 @@ def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: 
     def works() -> None:
         before = time_of(pid)
         os.kill(pid, signal.SIGUSR1)
-        while time_of(pid) < before + 50 * MS:
+        while time_of(pid) < before + 50 * MS - knows.cpu_lag_ns:
             pass
         wait_for_rest(pid)
 
@@ -191,7 +195,7 @@ def test_descriptors_closed_before_a_leaf_alone_runs(puppet: Program, tmp_path: 
         works()
         row = members(sampler.sample())[pid]
         assert row.vsize_bytes == expected.vsize_bytes and row.refused == () and row.disk_io is not None
-        assert row.disk_io.write_count == (expected.disk_io or row.disk_io).write_count + 1
+        assert row.disk_io.write_count == ((expected.disk_io or row.disk_io).write_count or 0) + 1
         sampler.close()
 
     in_child(check)
@@ -229,7 +233,7 @@ def test_close_gives_all_back(puppet: Program) -> None:
             puppet.does("all_work()")
             sample = sampler.sample()
         kept = len(open_descriptors() - before)
-        assert kept > 20 or sampler._forest._engine.name == "pure"
+        assert kept > 20 or sampler._forest._engine.name != "native"
         if close:
             sampler.close()
         else:
@@ -265,6 +269,7 @@ def test_members_of_another_user(puppet: Program) -> None:
 
 
 @needs_root
+@on_linux_engines
 @pytest.mark.parametrize("hidepid", [1, 2])
 def test_hidepid(puppet: Program, engine: Engine, tmp_path: Path, hidepid: int) -> None:
     (pid,) = puppet.does("one = child(); say(one)")
@@ -283,7 +288,64 @@ def test_hidepid(puppet: Program, engine: Engine, tmp_path: Path, hidepid: int) 
 
 
 @needs_root
-def test_a_pid_that_is_given_away_again(engine: Engine, tmp_path: Path) -> None:
+@on_linux_engines
+def test_one_that_is_hidden_and_then_tells(puppet: Program, engine: Engine, tmp_path: Path) -> None:
+    """It is no other, and what it had used before is taken off once."""
+    (root, pid, younger) = puppet.does("""
+def becomes():
+    def drop(*_): os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); libc.prctl(4, 1); tells(1)
+    signal.signal(signal.SIGUSR1, drop)
+    def work(*_): burn(time.process_time() + 0.05); tells(1)
+    signal.signal(signal.SIGUSR2, work)
+    burn(0.1)
+    tells(os.getpid())
+    while True: signal.pause()
+def be_root():
+    one = child(becomes)
+    os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); libc.prctl(4, 1)
+    time.sleep(0.03)
+    tells(os.getpid())
+    tells(child())
+    stay()
+child(be_root)
+say(*sorted(told(3)))""")
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        parent.chmod(0o755)
+    (behind, before), (told, done) = os.pipe(), os.pipe()
+
+    def check() -> None:
+        unshare(CLONE_NEWNS)
+        mount_proc(str(tmp_path), "hidepid=2")
+        become_nobody()
+        with prock.TreeSampler(root, accounting="ledger", engine=open_engine(engine.name, str(tmp_path))) as sampler:
+            assert [row.refused for row in sampler.sample().members] == [(), ("stat", "children"), ()]
+            for _ in range(2):
+                os.write(done, b"x")
+                os.read(behind, 1)
+                in_child(bool)  # where no pid was given away only time makes it read again
+                sample = sampler.sample()
+            assert set(members(sample)) == {root, pid, younger} and sample.denied == 0 and sample.appeared == 0
+            assert 50 * MS <= sample.cpu_ns < 90 * MS and sample.unseen_cpu_ns == 0
+
+    def act() -> None:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            os.read(told, 1)
+            os.kill(pid, number)
+            puppet.does("say(told()[0])")
+            os.write(before, b"x")
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        in_child(check)
+    finally:
+        os.write(done, b"xx")
+        thread.join()
+
+
+@needs_root
+def test_a_pid_that_is_given_away_again(engine: Engine, tmp_path: Path, knows: Knows) -> None:
     """In a PID namespace of its own, where the next pid can be said."""
 
     (behind, before), (told, done), (never, _) = os.pipe(), os.pipe(), os.pipe()
@@ -305,9 +367,10 @@ def test_a_pid_that_is_given_away_again(engine: Engine, tmp_path: Path) -> None:
         return born
 
     def inside() -> None:
-        mount_proc(str(tmp_path), "")
-        with using(open_engine(engine.name, str(tmp_path))) as inner:
-            assert inner.live
+        root_of_proc = str(tmp_path) if knows.files else "/proc"  # psutil knows no other place; this is hidden by it
+        mount_proc(root_of_proc, "")
+        with using(open_engine(engine.name, root_of_proc)) as inner:
+            assert inner.live is knows.without_files
             root = os.fork()
             if root == 0:
                 os.write(done, b"%3d" % fork(100))
@@ -340,6 +403,7 @@ def test_a_pid_that_is_given_away_again(engine: Engine, tmp_path: Path) -> None:
 
 
 @needs_root
+@on_linux_engines
 def test_another_namespaces_proc(puppet: Program, engine: Engine) -> None:
     """Our pids are not proc's there: CPU time is counted in ticks."""
     (pid,) = puppet.does("one = child(lambda: (burn(0.1), work_when_signalled())); told(); say(one)")
@@ -364,6 +428,7 @@ def test_another_namespaces_proc(puppet: Program, engine: Engine) -> None:
     in_child(check)
 
 
+@on_linux_engines
 def test_a_fake_proc(engine: Engine, tmp_path: Path) -> None:
     fake_process(tmp_path, 7, children=b"8 9 ", utime=5, starttime=100, vsize=4096, rss=1)
     fake_process(tmp_path, 8, ppid=7, utime=3, starttime=200)

@@ -131,3 +131,27 @@ def test_members_are_made_once_by_many_threads(puppet: Program) -> None:
                 assert failures == [] and all(one is sample.members for one in made)
     finally:
         sys.setswitchinterval(0.005)
+
+
+def test_each_of_many_that_are_made_at_once_is_known_to_a_fork() -> None:
+    together = threading.Barrier(8)
+    made: list[prock.Forest] = []
+
+    def make() -> None:
+        together.wait()
+        made.extend([prock.Forest(accounting="ledger") for _ in range(50)])
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert in_child(lambda: [forest for forest in made if forest.is_open]) == []
+    assert len(made) == 400 and all(forest.is_open for forest in made)
+    for forest in made:
+        forest.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from accounts import Account, open_account, stolen_ns
 from elsewhere import become_nobody, in_child, needs_root
+from engines import LINUX_ENGINES
 from processes import PRELUDE, Program, Spawn
 
 import prock
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 LIMIT = 500
 TICK_NS = 10_000_000
 """A running thread is in a cgroup's account as of the last tick only, and the account of what is stolen is in ticks."""
+
+
+@pytest.fixture(params=LINUX_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Only those have perf events."""
+    return str(request.param)
 
 
 def why_refused() -> str | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 import warnings  # noqa: F401  # by os.execv, which a child that has become nobody could not import
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from elsewhere import become_nobody, in_child, needs_root
+from engines import LINUX_ENGINES
 from launching import launched, why_refused
+from processes import WORKER
 
 from prock.accounting import launched as events
 from prock.accounting import records as module
@@ -28,7 +29,13 @@ pytestmark = pytest.mark.skipif(REFUSED is not None, reason=f"no records of perf
 
 SHELL = "/bin/sh"
 TRUE = shutil.which("true") or "/bin/true"
-PYTHON = [sys.executable, "-S", "-c"]
+PYTHON = [WORKER, "-S", "-c"]
+
+
+@pytest.fixture(params=LINUX_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Only those have perf events."""
+    return str(request.param)
 
 
 def copy_of_true(directory: Path, name: bytes) -> bytes:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from engines import ENGINES, HAS_GIL
 from processes import Spawn, stat_line
 
 import prock
 from prock.engine import open_engine, using
 
-native_only = pytest.mark.skipif("native" not in ENGINES, reason="plain Python lets go of the GIL at every system call")
+native_only = pytest.mark.skipif(
+    "native" not in ENGINES or not HAS_GIL,
+    reason="plain Python lets go of the GIL at every system call, or there is none",
+)
 
 
 class Busy:

@@ -60,7 +60,7 @@ def test_totals_are_the_members_sums(spawn: Spawn) -> None:
     assert tree.vsize_bytes == sum(psutil.Process(pid).memory_info().vms for pid in tree.pids)
     assert tree.cpu_time.total_ns == sum(spent.total_ns for pid in tree.pids if (spent := prock.get_cpu_time(pid)))
     assert tree.disk_io is not None
-    assert tree.disk_io.read_count == sum(io.read_count for pid in tree.pids if (io := prock.get_disk_io(pid)))
+    assert tree.disk_io.read_count == sum(io.read_count or 0 for pid in tree.pids if (io := prock.get_disk_io(pid)))
 
 
 def test_only_what_was_asked_for(spawn: Spawn) -> None:

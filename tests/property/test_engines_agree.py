@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import IO_LINES, STAT_FIELDS, fake_process, stat_line
@@ -92,6 +92,58 @@ def test_statm_and_comm(words: list[object], comm: bytes) -> None:
 def test_children(words: list[object], end: bytes) -> None:
     data = b" ".join(word if isinstance(word, bytes) else str(word).encode() for word in words) + end
     same_on_both(lambda root: fake_process(root, 5, children=data), lambda engine: engine.children(5))
+
+
+ROLLUPS = st.lists(
+    st.one_of(
+        st.builds(
+            lambda name, space, word, unit: name + space + str(word).encode() + unit + b"\n",
+            st.sampled_from([b"Pss:", b"Pss: ", b"Rss:", b"Pss_Anon:", b" Pss:"]),
+            st.sampled_from([b"", b"   "]),
+            NUMBERS,
+            st.sampled_from([b" kB", b"", b"  kB", b" kB ", b"kB"]),
+        ),
+        st.sampled_from([b"Pss:\n", b"\n", b"Pss: kB\n", b"Pss: 1 kB", b"00400000-7fff ---p [rollup]\n"]),
+        st.binary(max_size=8),
+    ),
+    max_size=5,
+).map(b"".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rollup=ROLLUPS)
+def test_shares(rollup: bytes) -> None:
+    same_on_both(
+        lambda root: write(fake_process(root, 5) / "smaps_rollup", rollup),
+        lambda engine: engine.pss([5, 6], 2**64 - 1),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(words=st.lists(WORDS, max_size=5), end=st.sampled_from([b"\n", b"", b"\t7\n", b"\n\n"]), name=st.booleans())
+def test_last_pid(words: list[object], end: bytes, name: bool) -> None:
+    data = b" ".join(word if isinstance(word, bytes) else str(word).encode() for word in words) + end
+
+    def build(root: Path) -> None:
+        (root / "sys/kernel").mkdir(parents=True)
+        write(root / ("loadavg" if name else "sys/kernel/ns_last_pid"), data)
+
+    same_on_both(build, lambda engine: engine.last_pid())
+
+
+@settings(max_examples=100, deadline=None)
+@given(words=st.lists(WORDS, max_size=4), state=STATES, tids=st.lists(st.integers(1, 40), max_size=4))
+def test_threads(words: list[object], state: bytes, tids: list[int]) -> None:
+    data = b"".join((word if isinstance(word, bytes) else str(word).encode()) + b" " for word in words)
+
+    def build(root: Path) -> None:
+        task = fake_process(root, 5, children=data) / "task"
+        for tid in {*tids, 5}:
+            (task / str(tid)).mkdir(exist_ok=True)
+            write(task / str(tid) / "stat", stat_line(tid, state=state))
+            write(task / str(tid) / "children", data)
+
+    same_on_both(build, lambda engine: engine.families(5), lambda engine: engine.thread_state(5, 7))
 
 
 FORESTS = st.dictionaries(

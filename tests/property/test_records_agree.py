@@ -8,7 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ENGINES
+from engines import LINUX_ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_
 if TYPE_CHECKING:
     from prock.engine.protocol import Event
 
-pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="there is no native engine to compare")
+pytestmark = pytest.mark.skipif("native" not in LINUX_ENGINES, reason="there is no native engine to compare")
 
 SIZE = mmap.PAGESIZE
 HEAD, TAIL = 1024, 1032
@@ -107,7 +107,7 @@ def test_any_bytes(data: bytes, head: int, choose: st.DataObject) -> None:
     same([bytes(torn[:SIZE])], [near], 0, [FOREVER])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LINUX_ENGINES)
 def test_what_is_read(engine: str) -> None:
     first = name(EXEC, 10, 5, b"sh") + task(FORK, 20, 6, 5) + task(EXIT, 50, 5, 1)
     second = name(0, 30, 6, b"\xff)") + task(EXIT, 40, 6, 5) + record(LOST, 0, struct.pack("=QQ", 1, 3), 0, 0, 60)
@@ -126,7 +126,7 @@ def test_what_is_read(engine: str) -> None:
     assert tails == [len(first), len(second), len(on_first), len(on_second)]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LINUX_ENGINES)
 def test_a_record_across_the_end_of_the_buffer(engine: str) -> None:
     buffer = Buffer(b"")
     records = open_engine(engine).map_records([buffer.descriptor], [], SIZE)
@@ -143,7 +143,7 @@ def test_a_record_across_the_end_of_the_buffer(engine: str) -> None:
     os.close(buffer.descriptor)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", LINUX_ENGINES)
 def test_what_cannot_be_mapped(engine: str) -> None:
     reader, writer = os.pipe()
     with pytest.raises(OSError, match="perf events"):

@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import ENGINES
+from engines import ENGINES, on_linux_engines
 
 import prock
 from prock.engine import open_engine, using
@@ -27,7 +27,7 @@ def test_the_native_engine_is_there_where_it_can_be_compiled() -> None:
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if shutil.which("gcc") is None or not header.exists():
         pytest.skip("there is no compiler, or no Python.h")
-    assert ENGINES == ["native", "pure"]
+    assert ENGINES == ["native", "pure", "portable"]
 
 
 def test_the_best_engine_is_chosen_unless_one_is_asked_for() -> None:
@@ -41,9 +41,26 @@ def test_an_engine_that_does_not_exist_is_said_when_it_is_needed() -> None:
     done = chosen(PROCK_ENGINE="typo")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.endswith("an engine called 'typo'; there are native and pure (asked for by PROCK_ENGINE)")
+    assert last.endswith("an engine called 'typo'; there are native, pure and portable (asked for by PROCK_ENGINE)")
     with pytest.raises(prock.NotSupported, match="'typo'"):
         open_engine("typo")
+
+
+@pytest.mark.parametrize(
+    ("psutil", "advice"),
+    [
+        ("None", "pip install psutil"),
+        ("types.SimpleNamespace(__version__='6.1', version_info=(6, 1, 0))", "psutil>=7.1"),
+    ],
+)
+def test_without_psutil_the_portable_engine_says_what_to_install(psutil: str, advice: str) -> None:
+    program = f"import sys, types; sys.modules['psutil'] = {psutil}; import prock; prock.get_cpu_time()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PROCK_ENGINE": "portable"}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("prock.errors.NotSupported: not available here: the portable engine") and advice in last
 
 
 def test_using_restores_the_engine_that_was_active(tmp_path: Path) -> None:
@@ -60,6 +77,7 @@ def test_the_version_is_the_packages() -> None:
     assert prock.__version__ == importlib.metadata.version("prock")
 
 
+@on_linux_engines
 def test_the_root_may_end_in_slashes(engine_name: str) -> None:
     assert open_engine(engine_name, "/proc//").live
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engines import LINUX_ENGINES
 from processes import fake_process, stat_line
 
 import prock
@@ -15,6 +16,12 @@ from prock.engine import open_engine, using
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 U64_MAX = 2**64 - 1
+
+
+@pytest.fixture(params=LINUX_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Those that can be told where proc is."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import LINUX_ENGINES
 from processes import fake_process, stat_line
 
 import prock
@@ -46,6 +47,12 @@ class Machine:
 
     def end(self, pid: int) -> None:
         shutil.rmtree(self.root / str(pid))
+
+
+@pytest.fixture(params=LINUX_ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Those that can be told where proc is."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import time
 
 from prock.engine.launch import ABOVE_STANDARD
 from prock.engine.mounts import cgroup2_home
-from prock.engine.procfs import check_pid
+from prock.engine.pids import check_pid
 from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
 

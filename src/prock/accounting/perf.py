@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from prock.engine.protocol import Engine
 
-_in_use: list[ref[TaskClocks]] = []
+_in_use: set[ref[TaskClocks]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone."""
 
 
 class TaskClocks:
@@ -53,8 +54,7 @@ class TaskClocks:
         self._engine = engine
         self._most_ns = 0
         self._attachment = Attachment(engine, limit)
-        _in_use[:] = [known for known in _in_use if known() is not None]
-        _in_use.append(ref(self))
+        _in_use.add(ref(self, _in_use.discard))
         try:
             self._attachment.run(list(root_pids))
         except BaseException:
@@ -110,7 +110,7 @@ class TaskClocks:
 
 def _after_fork() -> None:
     """A child has the descriptors too, and would keep the events counting after its parent closed them."""
-    for known in _in_use:
+    for known in tuple(_in_use):
         clocks = known()
         if clocks is not None:
             clocks.close()

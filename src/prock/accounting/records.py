@@ -40,7 +40,8 @@ that he has running; the largest holds 1300 lives of processes without an exec, 
 MOST_SWITCHES_PER_S = 10_000
 """More of them, on all CPUs together, cost the tree more than their answer is worth: there it is given up."""
 
-_in_use: list[ref[TaskRecords]] = []
+_in_use: set[ref[TaskRecords]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone."""
 
 
 class _Process:
@@ -104,8 +105,7 @@ class TaskRecords:
         self._ended: list[Ended] | None = [] if keep_processes else None
         self._records = _map(engine, descriptors, switches or [])
         self._descriptors = descriptors + (switches or [])
-        _in_use[:] = [known for known in _in_use if known() is not None]
-        _in_use.append(ref(self))
+        _in_use.add(ref(self, _in_use.discard))
 
     def drain(self) -> None:
         """Take in what was recorded up to now. Every 100 ms is often enough for 10 000 processes a second and CPU.
@@ -300,7 +300,7 @@ def _map(engine: Engine, descriptors: list[int], switches: list[int]) -> Records
 
 def _after_fork() -> None:
     """A child has the descriptors too, and would keep the events counting after its parent closed them."""
-    for known in _in_use:
+    for known in tuple(_in_use):
         records = known()
         if records is not None:
             records.close()

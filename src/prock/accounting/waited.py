@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 
-from prock._records import NamedTuple
 from prock._signals import is_child, pidfd_of_child
+from prock.accounting import Reaped
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -27,16 +27,6 @@ _roots: set[int] = set()
 """Of all runs of this process: none waits for another's."""
 _left_behind: set[int] = set()
 """Orphans of runs that are over. They stay children of this process, and zombies until it waits for them."""
-
-
-class Reaped(NamedTuple):
-    """A child of this process that has ended."""
-
-    pid: int
-    returncode: int
-    """As `subprocess.Popen.returncode`."""
-    own_ns: int | None
-    """Its own CPU time; None where it is not the root, or its clock did not answer."""
 
 
 class Waited:
@@ -127,6 +117,7 @@ class Waited:
         """Whether the root's pid is still the root's: nobody has waited for it."""
         return self.root is None and is_child(*self._root_handle)
 
+    holds_children = True
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
 
@@ -204,6 +195,10 @@ class Waited:
     def children(self) -> list[int]:
         """Of this process: the root while it lives, and orphans that came to it."""
         return [pid for pid in self._engine.children(None) or () if not self._is_strange(pid)]
+
+    def send(self, number: int, /) -> bool:
+        """It goes through a pidfd, where there is one."""
+        return False
 
     def close(self) -> None:
         """Be no subreaper any more, if this process was none before. Who is orphaned from now on goes to init."""

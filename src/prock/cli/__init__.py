@@ -97,6 +97,8 @@ def _dispatch(called: str, arguments: list[str]) -> int:
 
 def _end_by_interrupt() -> None:
     """Die of SIGINT, as a shell expects: one that sees a mere exit code goes on with its loop or script."""
+    if sys.platform == "win32":  # where there is no such end
+        return
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -14,7 +14,7 @@ from prock.cli.outlets import TROUBLE, keep_low_descriptors_free
 from prock.cli.output import Failure
 from prock.cli.publish import Publisher
 from prock.cli.run import line_opener, running_options
-from prock.cli.supervise import Plan, Signals, Supervisor
+from prock.cli.supervise import Plan, Supervisor, open_signals
 from prock.cli.text import escape
 from prock.cli.values import pid_argument
 
@@ -22,6 +22,7 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prock.cli.supervise import Hearing
     from prock.running import Running
 
 NAME = "attach"
@@ -42,7 +43,7 @@ def main(words: Sequence[str]) -> int:
     name = _name(pid)
     publisher = Publisher(settings, f"process {pid}{name}", NAME)
     running = _attach(pid, settings)
-    signals = Signals()
+    signals = open_signals()
     try:
         _follow(running, settings, signals)
         result = finish(running, whole_tree=settings.wait_all)
@@ -88,7 +89,7 @@ def _attach(pid: int, settings: Settings) -> Running:
         raise Failure(f"no process {pid}") from None
 
 
-def _follow(running: Running, settings: Settings, signals: Signals) -> None:
+def _follow(running: Running, settings: Settings, signals: Hearing) -> None:
     supervisor = Supervisor(
         running, signals, Plan(wait_all=settings.wait_all, detach=True), line_opener(settings, alone=True)
     )

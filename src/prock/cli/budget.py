@@ -25,12 +25,20 @@ def exceeded(results: Iterable[RunResult], settings: Settings) -> list[str]:
     ):
         if limit is None:
             continue
-        values = [getattr(result, name) for result in results]
-        if None in values:
+        values = [_peak(result) if name == "peak_footprint_bytes" else getattr(result, name) for result in results]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
             said.append(f"{what} is unknown, {write(limit)} allowed")
-        elif max(values) > limit:
-            said.append(f"{what} {write(max(values))} is above {write(limit)}")
+        elif max(known) > limit:
+            said.append(f"{what} {write(max(known))} is above {write(limit)}")
     return said
+
+
+def _peak(result: RunResult) -> int | None:
+    """Of one that ended before the first look at it what is known of its largest process, if only as an upper bound."""
+    if result.peak_footprint_bytes is None and not result.samples:
+        return result.largest_process_bytes
+    return result.peak_footprint_bytes
 
 
 def _nanoseconds(seconds: float | None) -> int | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import time
 
 from prock.cli import output
 from prock.cli.text import escape
 from prock.cli.values import pid_argument, seconds_argument
-from prock.engine.procfs import TICK_NS
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -104,12 +102,6 @@ def chosen_pid(arguments: argparse.Namespace) -> int:
         if pid == 0:
             raise output.Failure("the process that calls this command is outside this PID namespace: give a PID", 2)
     return pid
-
-
-def boot_ticks(monotonic_ns: int) -> int:
-    """An instant of the monotonic clock as the kernel counts the starts of processes."""
-    boot_ns = monotonic_ns + time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
-    return boot_ns // TICK_NS
 
 
 class Parser(argparse.ArgumentParser):

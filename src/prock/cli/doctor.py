@@ -11,7 +11,7 @@ import textwrap
 
 import prock
 from prock.cli import output
-from prock.cli.probes import LIMITED, NO, OK, Check, all_checks
+from prock.cli.checks import LIMITED, NO, OK, Check, all_checks
 from prock.cli.text import count, decode_bytes
 
 TYPE_CHECKING = False  # see prock/_records.py
@@ -38,6 +38,12 @@ TITLES = {
     "task_io": "I/O counters",
     "perf_task_clock": "perf task-clock",
     "cgroup_v2": "cgroup v2",
+    "psutil": "psutil",
+    "cpu_times": "CPU times",
+    "waited_children": "ended children",
+    "shares": "shares of memory",
+    "run_accounting": "prock run",
+    "signals": "signals",
     "descriptors": "descriptors",
 }
 COLOURS = {OK: "green", LIMITED: "yellow", NO: "red"}

@@ -94,7 +94,7 @@ def _divide(rows: Iterable[ProcessInfo]) -> dict[int, Tree]:
 
 
 def _leads_terminal_session(row: ProcessInfo) -> bool:
-    return row.session == row.pid and row.tty_nr != 0
+    return row.session == row.pid and bool(row.tty_nr)  # None: on other systems than Linux it is not in the row
 
 
 def _is_kernel(row: ProcessInfo) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from prock.cli.output import Failure
 from prock.cli.text import escape
@@ -17,7 +18,10 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from prock.cli.replacing import Replacement
+    if sys.platform == "win32":
+        from prock.cli.replacing_on_windows import Replacement
+    else:
+        from prock.cli.replacing import Replacement
 
 TROUBLE = 125
 """Exit code where prock itself fails: what timeout(1), env(1) and GNU time use."""
@@ -63,13 +67,11 @@ class Place:
         if number is None and self.path.startswith("/dev/fd/") and self.path[8:].isdigit():
             number = int(self.path[8:])
         if number is not None:
-            import fcntl
-
             self._is_shared = True
             if not os.get_inheritable(number):  # one of `keep_low_descriptors_free`, or prock's own
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             # Not opened anew: then it would have a position of its own, and overwrite what the command writes.
-            self._descriptor = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+            self._descriptor = _copy(number)
             return
         if not self.path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -82,16 +84,14 @@ class Place:
         elif mode is not None and not stat.S_ISREG(mode):
             self._open()
         else:
-            from prock.cli import replacing
-
             if self._whole:
-                self._replacement = replacing.Replacement(self.path)
+                self._replacement = _replacement(self.path)
             else:
-                replacing.check_links(self.path)
+                _check_links(self.path)
                 self._open()
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOCTTY | (os.O_APPEND if self._append else 0)
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOCTTY", 0) | (os.O_APPEND if self._append else 0)
         self._descriptor = os.open(self.path, flags, 0o666)
 
     def write(self, text: str) -> None:
@@ -102,11 +102,7 @@ class Place:
                 self._replacement.write(data)
                 return
             if self._descriptor is None:
-                # Fails where nobody reads it.
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-                if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):  # nor is anything else written over
-                    raise OSError(errno.EEXIST, "something else has taken its place")
-                os.set_blocking(self._descriptor, True)
+                self._descriptor = _open_fifo(self.path)
             elif not self._is_shared and not self._append and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 os.ftruncate(self._descriptor, 0)
             write_all(self._descriptor, data)
@@ -125,6 +121,42 @@ class Place:
         reason = getattr(error, "strerror", None) or str(error)
         where = "standard output" if self.path == "-" else escape(self.path)
         raise Failure(f"cannot write {where}: {reason}", TROUBLE) from None
+
+
+def _replacement(path: str) -> Replacement:
+    if sys.platform == "win32":
+        from prock.cli.replacing_on_windows import Replacement
+    else:
+        from prock.cli.replacing import Replacement
+    return Replacement(path)
+
+
+def _check_links(path: str) -> None:
+    if sys.platform != "win32":
+        from prock.cli.replacing import check_links
+
+        check_links(path)
+
+
+def _copy(number: int) -> int:
+    """Above the standard descriptors, also where these are closed."""
+    if sys.platform == "win32":
+        return os.dup(number)
+    import fcntl
+
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _open_fifo(path: str) -> int:
+    """Fails where nobody reads it."""
+    if sys.platform == "win32":  # which has none in its file systems
+        return os.open(path, os.O_WRONLY)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):  # nor is anything else written over
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "something else has taken its place")
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _check(path: str, mode: int) -> None:

@@ -1,13 +1,20 @@
-"""What ``prock doctor`` looks at. Nothing here writes, and whatever is opened is closed at once."""
+"""What ``prock doctor`` looks at on Linux. Nothing here writes, and whatever is opened is closed at once."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 from prock import engine
-from prock._records import NamedTuple
-from prock.cli.output import describe
+from prock.cli.checks import (
+    LIMITED,
+    NO,
+    OK,
+    Check,
+    descriptors,
+    engine_that_fails,
+    the_kernel,
+    the_python,
+)
 from prock.engine.launch import has_native_launcher
 from prock.engine.mounts import cgroup2_home, lines, mounts
 from prock.errors import AccessDenied, NotSupported, ProckError
@@ -16,39 +23,15 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OK, LIMITED, NO = "ok", "limited", "no"
-
-FEW_DESCRIPTORS = 1024
 PARANOID_LIMIT = 2
 """The highest kernel.perf_event_paranoid with which an ordinary user may open perf events."""
 MOUNT_PROC = "mount this PID namespace's proc: mount -t proc proc /proc"
 
 
-class Check(NamedTuple):
-    """One thing looked at."""
-
-    name: str
-    """Stable: programs may ask for it."""
-    status: str
-    finding: str
-    remedy: str | None = None
-    """What would enable the rest."""
-
-
-def all_checks() -> list[Check]:
-    first = (the_engine, launcher, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io)
-    return [probe() for probe in (*first, perf_task_clock, cgroup_v2, descriptors)]
-
-
 def the_engine() -> Check:
     name, asked = engine.active.name, os.environ.get("PROCK_ENGINE")
-    try:
-        works = engine.active.info(None) is not None
-        reason = "does not find its own process"
-    except (ProckError, OSError) as error:
-        works = False
-        reason = str(error) if isinstance(error, ProckError) else describe(error)
-    if not works:
+    reason = engine_that_fails()
+    if reason is not None:
         return Check("engine", NO, f"{name} does not work on {engine.active.root}: {reason}", MOUNT_PROC)
     chosen = f", as PROCK_ENGINE={asked} asks" if asked else ""
     if name == "native":
@@ -69,15 +52,6 @@ def launcher() -> Check:
         return Check("launcher", OK, "compiled: prock run starts commands from a small program")
     finding = "in Python: prock run starts commands 40 ms later, and can't tell small ones' largest process"
     return Check("launcher", LIMITED, finding, "a wheel, or a C compiler, and install prock again")
-
-
-def the_python() -> Check:
-    return Check("python", OK, f"{sys.implementation.name} {sys.version.split()[0]}, {sys.executable}")
-
-
-def the_kernel() -> Check:
-    system = os.uname()
-    return Check("kernel", OK, f"{system.sysname} {system.release} {system.machine}")
 
 
 def proc_mount() -> Check:
@@ -164,17 +138,6 @@ def cgroup_v2() -> Check:
     return Check("cgroup_v2", LIMITED, finding, remedy if os.geteuid() else "a mount that is not read-only")
 
 
-def descriptors() -> Check:
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    said_soft, said_hard = ("unlimited" if limit == resource.RLIM_INFINITY else str(limit) for limit in (soft, hard))
-    finding = f"soft limit {said_soft}, hard limit {said_hard}"
-    if soft == resource.RLIM_INFINITY or soft >= FEW_DESCRIPTORS:
-        return Check("descriptors", OK, finding)
-    return Check("descriptors", LIMITED, f"{finding}: few can be kept open", f"ulimit -n {FEW_DESCRIPTORS}")
-
-
 def _others() -> Iterator[int]:
     """Processes of other users."""
     for pid in engine.active.pids():
@@ -187,3 +150,9 @@ def _others() -> Iterator[int]:
 
 def _first_line(path: str) -> str | None:
     return next(iter(lines(path)), None)
+
+
+PROBES = (
+    the_engine, launcher, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io, perf_task_clock,
+    cgroup_v2, descriptors,
+)  # fmt: skip

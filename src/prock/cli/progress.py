@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-import termios
+import sys
 
 from prock.cli.text import count
 from prock.units import format_bytes, format_cpu
@@ -24,7 +24,12 @@ USUAL_COLUMNS = 80
 
 
 def open_line(wish: bool, *, alone: bool = False) -> StatusLine | None:
-    """The line, where it is wanted, and where there is a terminal to show it. `alone`: no command writes beside it."""
+    """The line, where it is wanted, and where there is a terminal to show it. `alone`: no command writes beside it.
+
+    None on Windows: what may be written beside others there was never tried.
+    """
+    if sys.platform == "win32":
+        return None
     if alone:
         return StatusLine(os.dup(2), reserve=False) if _is_terminal(2) else None
     shared = _is_terminal(1) or _is_terminal(2)
@@ -72,7 +77,7 @@ class StatusLine:
         try:
             if self._may_write():
                 self._draw(running.status())
-        except (OSError, termios.error):  # the terminal is gone
+        except OSError:  # the terminal is gone
             self.due_ns = now_ns + 3600 * 10**9
 
     def hide(self) -> None:
@@ -101,9 +106,16 @@ class StatusLine:
 
     def _may_write(self) -> bool:
         """Not from the background, and not while a program takes keys or a password."""
+        if sys.platform == "win32":
+            return False
+        import termios
+
         if os.tcgetpgrp(self._terminal) != os.getpgrp():
             return False
-        flags = termios.tcgetattr(self._terminal)[3]
+        try:
+            flags = termios.tcgetattr(self._terminal)[3]
+        except termios.error as error:
+            raise OSError(*error.args) from None
         return bool(flags & termios.ICANON and flags & termios.ECHO)
 
     def _draw(self, status: Status) -> None:

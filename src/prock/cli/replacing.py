@@ -11,8 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from prock.cli.outlets import write_all
+
+assert sys.platform != "win32"  # there it is `replacing_on_windows`; and so that types are known
 
 MOST_LINKS = 40
 """As many as the kernel follows."""
@@ -121,6 +124,8 @@ def check_links(path: str) -> None:
 
 def _target(directory: int, name: str) -> str | None:
     """Where that leads; None where it is no link. `PermissionError` for one that a stranger may have put there."""
+    if not hasattr(os, "O_PATH"):
+        return _target_by_name(directory, name)
     try:
         link = os.open(name, getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
@@ -134,6 +139,19 @@ def _target(directory: int, name: str) -> str | None:
         return os.readlink("", dir_fd=link)
     finally:
         os.close(link)
+
+
+def _target_by_name(directory: int, name: str) -> str | None:
+    """On other systems than Linux a link can't be held: between the look at it and its reading it can be another's."""
+    try:
+        known = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISLNK(known.st_mode):
+        return None
+    if _is_anothers(known, os.fstat(directory)):
+        raise _error(errno.EACCES)
+    return os.readlink(name, dir_fd=directory)
 
 
 def _is_anothers(known: os.stat_result, directory: os.stat_result) -> bool:

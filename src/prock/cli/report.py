@@ -123,6 +123,9 @@ def _disk(result: RunResult) -> str:
     parts = ["unknown"]
     if disk_io is not None:
         parts = [f"{format_bytes(disk_io.read_bytes)} read", f"{format_bytes(disk_io.write_bytes)} written"]
+        if disk_io.read_bytes is None:  # Windows tells no more than that
+            read, written = format_bytes(disk_io.read_chars), format_bytes(disk_io.write_chars)
+            parts = [f"{read} read and {written} written by calls"]
     if result.major_faults is not None:
         parts.append(count(result.major_faults, "major fault"))
     return ", ".join(parts)

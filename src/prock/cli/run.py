@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 
-from prock._signals import kernel
+from prock._signals import numbers
 from prock.cli import options
 from prock.cli.options import RUN, Settings
 from prock.cli.outlets import TROUBLE, keep_low_descriptors_free
 from prock.cli.output import Failure
-from prock.cli.supervise import Plan, Signals, Supervisor
+from prock.cli.supervise import Plan, Supervisor, open_signals
 from prock.cli.text import escape
 from prock.errors import ProckError
 
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prock.cli.publish import Publisher
-    from prock.cli.supervise import Line
+    from prock.cli.supervise import Hearing, Line
     from prock.result import RunResult
     from prock.running import Options, Running
 
 NAME = "run"
 USAGE = "prock run [OPTION ...] [--] COMMAND [ARGUMENT ...]"
-_CHANGED_BY_PYTHON = (kernel.SIGPIPE, kernel.SIGXFSZ)
+_CHANGED_BY_PYTHON = numbers("SIGPIPE SIGXFSZ")
 """Python ignores these; the command gets their default back."""
 EPILOG = """\
 The command gets prock's input, outputs, terminal and environment as they are.
@@ -48,6 +49,8 @@ signals: SIGTERM, SIGINT, SIGHUP, SIGQUIT that a process sends go to the whole
 
 --repeat makes all runs, also after one that fails (Ctrl-C ends the series);
   the exit code is that of the first that failed.
+
+On macOS, Windows and BSD some sources are missing: prock doctor says which.
 
 --format: %e elapsed, %U user, %S system seconds; %P CPU; %M largest process in
   KiB; %x exit code; %C command; %F %R major, minor faults; %I %O blocks of 512
@@ -74,7 +77,10 @@ def main(words: Sequence[str]) -> int:
         raise Failure("--repeat 0 runs nothing", 2)
     keep_low_descriptors_free()
     publisher = _open_publisher(settings)
-    signals = Signals()
+    try:
+        signals = open_signals()
+    except ProckError as error:
+        raise Failure(str(error), TROUBLE) from None
     try:
         code, interrupted = _run_all(command, settings, signals, publisher)
     finally:
@@ -93,7 +99,7 @@ def _open_publisher(settings: Settings) -> Publisher | None:
     return Publisher(settings)
 
 
-def _run_all(command: list[str], settings: Settings, signals: Signals, publisher: Publisher | None) -> tuple[int, bool]:
+def _run_all(command: list[str], settings: Settings, signals: Hearing, publisher: Publisher | None) -> tuple[int, bool]:
     """The exit code, and whether Ctrl-C has ended the command."""
     results: list[RunResult] = []
     wanted, interrupted = settings.repeat or 1, False
@@ -128,7 +134,7 @@ def _run_all(command: list[str], settings: Settings, signals: Signals, publisher
     return _exit_code(results, settings) or (TROUBLE if trouble else 0), interrupted
 
 
-def _get_ready(signals: Signals) -> None:
+def _get_ready(signals: Hearing) -> None:
     """Import what is needed when the command has ended, which may be soon, while its process is made."""
     signals.hear_of_children()
     import prock.account
@@ -138,15 +144,11 @@ def _get_ready(signals: Signals) -> None:
     import prock.cli.report  # noqa: F401  # it is there when it is asked for
 
 
-def _launch(command: list[str], settings: Settings, signals: Signals) -> Running:
-    from prock.engine.launch import Setup
-    from prock.running import Running
-
+def _launch(command: list[str], settings: Settings, signals: Hearing) -> Running:
     if not command[0]:  # in each directory of PATH it would be that directory
         raise Failure("'': command not found", 127)
-    setup = Setup(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
     try:
-        return Running.launch(command, setup, running_options(settings), meanwhile=lambda: _get_ready(signals))
+        return _start(command, settings, signals)
     except ProckError as error:
         raise Failure(str(error), TROUBLE) from None
     except FileNotFoundError as error:
@@ -154,6 +156,20 @@ def _launch(command: list[str], settings: Settings, signals: Signals) -> Running
     except OSError as error:
         reason = errno.EISDIR if os.path.isdir(command[0]) else error.errno
         raise Failure(f"cannot execute {escape(command[0])}: {os.strerror(reason or 0)}", 126) from None
+
+
+def _start(command: list[str], settings: Settings, signals: Hearing) -> Running:
+    from prock import engine
+
+    if engine.active.name == "portable":
+        from prock.starting import start_command
+
+        return start_command(command, running_options(settings), None if sys.platform == "win32" else _environment())
+    from prock.engine.launch import Setup
+    from prock.running import Running
+
+    setup = Setup(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
+    return Running.launch(command, setup, running_options(settings), meanwhile=lambda: _get_ready(signals))
 
 
 def running_options(settings: Settings) -> Options:
@@ -187,12 +203,12 @@ def _environment() -> dict[bytes, bytes]:
     except (OSError, ProckError):
         block = None
     if block is None:
-        return dict(os.environb)
+        return {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
     entries = (entry.partition(b"=") for entry in block.split(b"\0"))
     return {name: value for name, equals, value in entries if equals}
 
 
-def _follow(running: Running, settings: Settings, signals: Signals) -> Supervisor:
+def _follow(running: Running, settings: Settings, signals: Hearing) -> Supervisor:
     plan = Plan(settings.timeout, settings.kill_after, settings.kill_tree, settings.wait_all)
     supervisor = Supervisor(running, signals, plan, line_opener(settings))
     try:

@@ -12,6 +12,7 @@ import os
 import time
 
 import prock
+from prock import engine
 from prock.cli import command, output, values
 from prock.cli.forest import Tree, as_member, forest
 from prock.cli.text import count, cut, decode_bytes, format_percent, table, width
@@ -52,9 +53,9 @@ class Machine:
     """One scan, or two with an interval between them."""
 
     def __init__(self, seconds: float | None) -> None:
+        began_ticks = engine.active.now_ticks()
         before = None if seconds is None else prock.scan_all_processes()
-        if before is not None and seconds is not None:
-            began_ticks = command.boot_ticks(before.taken_ns)
+        if seconds is not None:
             time.sleep(seconds)
         began_ns = time.monotonic_ns()
         self.scan: Scan = prock.scan_all_processes()

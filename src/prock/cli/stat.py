@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 
 import prock
-from prock import ttys
+from prock import engine
 from prock.cli import command, output
 from prock.cli.text import count, decode_bytes, format_age, table
-from prock.engine.procfs import TICK_NS
 from prock.model import CpuTime, ProcessInfo, ProcessStats
 from prock.units import format_bytes, format_cpu
 
@@ -31,7 +30,9 @@ into user and system is an estimate, and the part of waited-for children is
 counted in steps of 10 ms. The kernel counts the I/O of children that were
 waited for as the process's own.
 
-A dash is unknown; what this user may not read says "refused".
+A dash is unknown; what this user may not read says "refused". On other
+systems than Linux times are as exact as the system tells them, and what it
+does not tell (page faults, perhaps children and I/O) is not there.
 
 example:
   prock stat 1                  the first process of this machine
@@ -83,7 +84,8 @@ class Subject:
         if liveness is None or liveness.identity != self.info.identity:
             raise output.Failure(f"no process {pid}: it ended while it was read")
         self.start_time_s = liveness.start_time
-        self.age_s = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - self.info.start_ticks * TICK_NS / 1e9)
+        self.tty = liveness.tty
+        self.age_s = max(0.0, time.time() - self.start_time_s)
 
     def _ask(self, question: Callable[[int], Answer], pid: int, file: str | None) -> Answer | None:
         """The answer; None where it is refused, and then the file is noted."""
@@ -95,8 +97,10 @@ class Subject:
             return None
 
     @property
-    def waited_for(self) -> CpuTime:
-        return CpuTime(self.info.children_user_ns, self.info.children_system_ns)
+    def waited_for(self) -> CpuTime | None:
+        """None where the system keeps no account of it."""
+        user_ns, system_ns = self.info.children_user_ns, self.info.children_system_ns
+        return None if user_ns is None or system_ns is None else CpuTime(user_ns, system_ns)
 
     def as_json(self) -> dict[str, object]:
         info, disk_io = self.info, self.stats.disk_io
@@ -109,14 +113,14 @@ class Subject:
             "comm": decode_bytes(info.comm),
             "path": None if self.path is None else decode_bytes(self.path),
             "state": info.state,
-            "tty": ttys.device_name(info.tty_nr),
+            "tty": self.tty,
             "start_ticks": info.start_ticks,
             "start_time_s": self.start_time_s,
             "age_s": round(self.age_s, 2),
             "num_threads": info.num_threads,
             "children": self.children,
             "cpu_time": cpu_as_json(info.cpu_time),
-            "waited_for_children_cpu_time": cpu_as_json(self.waited_for),
+            "waited_for_children_cpu_time": None if self.waited_for is None else cpu_as_json(self.waited_for),
             "rss_bytes": info.rss_bytes,
             "vsize_bytes": info.vsize_bytes,
             "minor_faults": info.minor_faults,
@@ -136,27 +140,30 @@ def cpu_as_json(time_used: CpuTime) -> dict[str, int]:
 
 def page(subject: Subject, screen: output.Screen) -> list[str]:
     info = subject.info
+    children = None if subject.children is None else len(subject.children)
     facts = [
         ("process", f"{info.pid} {screen.clean(info.comm)}"),
         ("path", _path(subject, screen)),
         ("parent", _parent(subject, screen)),
-        ("children", _unless_refused(subject, "children", _number(subject.children))),
+        ("children", _unless_refused(subject, "children", _number(children))),
         ("state", f"{info.state} ({_state(info)})"),
-        ("terminal", screen.clean(ttys.device_name(info.tty_nr) or "none")),
+        ("terminal", screen.clean(subject.tty or "none")),
         ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
         ("threads", f"{info.num_threads:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
-        ("page faults", f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"),
     ]
+    if info.minor_faults is not None and info.major_faults is not None:
+        said = f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"
+        facts.append(("page faults", said))
     lines = [_labelled(label, text, screen) for label, text in facts]
     lines += ["", *_block("CPU", _cpu_rows(subject), screen), ""]
     disk_io = subject.stats.disk_io
     if disk_io is None:
-        return [*lines, _labelled("I/O", _unless_refused(subject, "io", "-"), screen)]
+        return [*lines, _labelled("I/O", _no_io(subject), screen)]
     rows = [
         ("storage", "through calls", "calls", ""),
-        (format_bytes(disk_io.read_bytes), format_bytes(disk_io.read_chars), f"{disk_io.read_count:,}", "read"),
-        (format_bytes(disk_io.write_bytes), format_bytes(disk_io.write_chars), f"{disk_io.write_count:,}", "written"),
+        (format_bytes(disk_io.read_bytes), format_bytes(disk_io.read_chars), _number(disk_io.read_count), "read"),
+        (format_bytes(disk_io.write_bytes), format_bytes(disk_io.write_chars), _number(disk_io.write_count), "written"),
     ]
     if disk_io.cancelled_write_bytes:
         rows.append((format_bytes(disk_io.cancelled_write_bytes), "", "", "of that cancelled"))
@@ -165,7 +172,9 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
 
 def _cpu_rows(subject: Subject) -> list[tuple[str, str, str, str]]:
     own, waited = subject.info.cpu_time, subject.waited_for
-    parts = ((own, "own"), (waited, "waited-for children"), (own + waited, "together"))
+    parts = [(own, "own")]
+    if waited is not None:
+        parts += [(waited, "waited-for children"), (own + waited, "together")]
     return [("user", "system", "total", "")] + [
         (format_cpu(part.user_ns), format_cpu(part.system_ns), format_cpu(part.total_ns), of) for part, of in parts
     ]
@@ -185,8 +194,18 @@ def _unless_refused(subject: Subject, file: str, text: str) -> str:
     return "refused to this user" if file in subject.refused else text
 
 
-def _number(children: list[int] | None) -> str:
-    return "-" if children is None else f"{len(children):,}"
+def _no_io(subject: Subject) -> str:
+    try:
+        engine.active.disk_io(None)
+    except prock.NotSupported as error:
+        return error.what
+    except (prock.ProckError, OSError):
+        pass
+    return _unless_refused(subject, "io", "-")
+
+
+def _number(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def _path(subject: Subject, screen: output.Screen) -> str:

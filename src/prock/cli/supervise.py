@@ -10,17 +10,39 @@ import os
 import sys
 import time
 
+from prock import engine as engines
 from prock._records import NamedTuple
-from prock._signals import kernel, name
+from prock._signals import CONT, TERM, kernel, name, numbers
 from prock.endings import Ending
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from signal import struct_siginfo
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
     from prock.running import Running
+
+    class News(Protocol):
+        """A signal."""
+
+        @property
+        def si_signo(self) -> int: ...
+
+        @property
+        def si_code(self) -> int: ...
+
+    class Hearing(Protocol):
+        """What waits for signals."""
+
+        @property
+        def original(self) -> Iterable[int]:
+            """The mask that the command is to have."""
+
+        def hear_of_children(self) -> None: ...
+
+        def wait(self, seconds: float, /) -> News | None: ...
+
+        def close(self) -> None: ...
 
     class Line(Protocol):
         """A live status line."""
@@ -36,9 +58,12 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-FOR_THE_TREE = (kernel.SIGINT, kernel.SIGQUIT, kernel.SIGTERM, kernel.SIGHUP)
-FOR_THE_ROOT = (kernel.SIGUSR1, kernel.SIGUSR2)
-FOR_US = (kernel.SIGCHLD, kernel.SIGCONT, kernel.SIGWINCH, kernel.SIGTSTP)
+FOR_THE_TREE = numbers("SIGINT SIGQUIT SIGTERM SIGHUP")
+FOR_THE_ROOT = numbers("SIGUSR1 SIGUSR2")
+FOR_US = numbers("SIGCHLD SIGCONT SIGWINCH SIGTSTP")
+RESIZED = numbers("SIGWINCH SIGCONT")
+KEYS = numbers("SIGINT SIGQUIT")
+STOP_KEY = numbers("SIGTSTP")
 SAME_NS = 50_000_000
 """timeout(1) and group kills reach prock twice with what is meant once."""
 HINT_NS = 1_000_000_000
@@ -46,34 +71,45 @@ LINE_NS = 1_000_000_000
 """Commands that end sooner flicker nothing, and don't pay for a status line."""
 PATIENCE_NS = 2_000_000_000
 """A Ctrl-C that comes later than this after the last is a first one again."""
-STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU, kernel.SIGSTOP)
+STOPS = numbers("SIGTSTP SIGTTIN SIGTTOU SIGSTOP")
 
 
-class Signals:
-    """While it is open, signals wait to be asked for; those that prock was started to ignore stay ignored."""
+def open_signals() -> Hearing:
+    """What waits for signals as this system lets it."""
+    wanted = (*FOR_THE_TREE, *FOR_THE_ROOT, *FOR_US)
+    if sys.platform == "linux" and engines.active.name != "portable":
+        return Signals(wanted)
+    from prock.cli.heard import HeardSignals
 
-    def __init__(self) -> None:
-        wanted = (*FOR_THE_TREE, *FOR_THE_ROOT, *FOR_US)
-        self.numbers = [number for number in wanted if kernel.getsignal(number) != kernel.SIG_IGN]
-        if kernel.SIGCHLD not in self.numbers:
-            self.numbers.append(kernel.SIGCHLD)
-        self.original = kernel.pthread_sigmask(kernel.SIG_BLOCK, self.numbers)
-        """The mask that the command is to have."""
+    return HeardSignals(wanted)
 
-    @staticmethod
-    def hear_of_children() -> None:
-        """Where SIGCHLD is ignored nobody is waited for. To be called when the command's process has inherited it."""
-        if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:
-            kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
 
-    def wait(self, seconds: float) -> struct_siginfo | None:
-        return kernel.sigtimedwait(self.numbers, max(0.0, seconds))
+if sys.platform == "linux":
 
-    def close(self) -> None:
-        """Forget what came too late, so that it does not end prock in place of its exit code."""
-        while self.wait(0):
-            pass
-        kernel.pthread_sigmask(kernel.SIG_SETMASK, self.original)
+    class Signals:
+        """While it is open, signals wait to be asked for; those that prock was started to ignore stay so. Of Linux."""
+
+        def __init__(self, wanted: tuple[int, ...]) -> None:
+            self.numbers = [number for number in wanted if kernel.getsignal(number) != kernel.SIG_IGN]
+            if kernel.SIGCHLD not in self.numbers:
+                self.numbers.append(kernel.SIGCHLD)
+            self.original = kernel.pthread_sigmask(kernel.SIG_BLOCK, self.numbers)
+            """The mask that the command is to have."""
+
+        @staticmethod
+        def hear_of_children() -> None:
+            """Where SIGCHLD is ignored nobody is waited for. To be called when the command has inherited that."""
+            if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:
+                kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
+
+        def wait(self, seconds: float) -> News | None:
+            return kernel.sigtimedwait(self.numbers, max(0.0, seconds))
+
+        def close(self) -> None:
+            """Forget what came too late, so that it does not end prock in place of its exit code."""
+            while self.wait(0):
+                pass
+            kernel.pthread_sigmask(kernel.SIG_SETMASK, self.original)
 
 
 class Plan(NamedTuple):
@@ -91,7 +127,11 @@ class Supervisor:
     """Follows one run to its end."""
 
     def __init__(
-        self, running: Running, signals: Signals, plan: Plan, open_line: Callable[[], Line | None] | None = None
+        self,
+        running: Running,
+        signals: Hearing,
+        plan: Plan,
+        open_line: Callable[[], Line | None] | None = None,
     ) -> None:
         self._running = running
         self._signals = signals
@@ -185,7 +225,7 @@ class Supervisor:
         if self._line is not None:
             self._line.step(self._running, now_ns)
 
-    def _hear(self, info: struct_siginfo) -> None:
+    def _hear(self, info: News) -> None:
         number, now_ns = info.si_signo, time.monotonic_ns()
         from_terminal = info.si_code > 0
         if number in FOR_THE_TREE:
@@ -198,13 +238,13 @@ class Supervisor:
                 self._asked(number, now_ns)
         elif number in FOR_THE_ROOT and not self._plan.detach and not self._running.root_ended:
             os.kill(self._running.pid, number)  # it was not reaped, so that this is it
-        elif number == kernel.SIGTSTP:
+        elif number in STOP_KEY:
             self._stopped_with_it = False
             if self._plan.detach:
                 self._stop()
             elif not from_terminal:
                 self._running.signal_tree(number)
-        elif number in (kernel.SIGWINCH, kernel.SIGCONT) and self._line is not None:
+        elif number in RESIZED and self._line is not None:
             self._line.resized()
 
     def _asked(self, number: int, now_ns: int) -> None:
@@ -218,8 +258,8 @@ class Supervisor:
             self._kill(now_ns)
             return
         count = self._running.signal_tree(number)
-        if self._running.stopped_by is not None:
-            self._running.signal_tree(kernel.SIGCONT)
+        if self._running.stopped_by is not None and CONT is not None:
+            self._running.signal_tree(CONT)
         if is_first:
             said = f"{name(number)} sent to {_processes(count)}; a second one kills {_them(count)}"
             self._hint = now_ns + HINT_NS, said
@@ -227,12 +267,12 @@ class Supervisor:
     def _key(self, number: int, now_ns: int) -> None:
         """From the terminal, which has sent it to the command as well: the first time that is enough."""
         self.interrupted = self.interrupted or number == kernel.SIGINT
-        if number not in (kernel.SIGINT, kernel.SIGQUIT):
+        if number not in KEYS:
             return
         self._pressed = self._pressed + 1 if now_ns - self._pressed_ns < PATIENCE_NS else 1
         self._pressed_ns = now_ns
         if self._pressed == 2 and _terminal_edits_lines():
-            count = self._running.signal_tree(kernel.SIGTERM)
+            count = self._running.signal_tree(TERM)
             _say(f"SIGTERM sent to {_processes(count)}; once more kills {_them(count)}")
         elif self._pressed > 2 and _terminal_edits_lines():
             self._kill(now_ns)
@@ -260,7 +300,8 @@ class Supervisor:
 
 
 def _stop_self() -> None:
-    os.kill(os.getpid(), kernel.SIGSTOP)
+    if sys.platform != "win32":
+        os.kill(os.getpid(), kernel.SIGSTOP)
 
 
 def _is_job_in_foreground() -> bool:
@@ -268,6 +309,8 @@ def _is_job_in_foreground() -> bool:
 
     Below a script it must not stop: whoever continues the command then does not know of prock.
     """
+    if sys.platform == "win32":
+        return False
     try:
         shell = os.getppid()
         if os.getpgid(shell) == os.getpgrp() or os.getsid(shell) != os.getsid(0):
@@ -285,6 +328,8 @@ def _is_job_in_foreground() -> bool:
 
 def _terminal_edits_lines() -> bool:
     """Whether nobody on the terminal edits lines by itself, to whom Ctrl-C is but a key."""
+    if sys.platform == "win32":
+        return True
     try:
         import termios
 

@@ -5,8 +5,6 @@ The user's own words go out as they are; what replaces a field, the command's ar
 
 from __future__ import annotations
 
-import os
-
 from prock.cli.output import Failure
 from prock.cli.text import escape
 from prock.units import format_bytes
@@ -53,6 +51,12 @@ def _percent(result: RunResult) -> str:
     return f"{UNKNOWN if result.cpu_percent is None else int(result.cpu_percent)}%"
 
 
+def _page_size() -> str:
+    import mmap
+
+    return str(mmap.PAGESIZE)
+
+
 GNU: dict[str, Callable[[RunResult], str]] = {
     "C": lambda result: escape(" ".join(result.args)),
     "E": lambda result: _elapsed(result.wall_ns),
@@ -64,7 +68,7 @@ GNU: dict[str, Callable[[RunResult], str]] = {
     "R": lambda result: _number(result.minor_faults),
     "S": lambda result: _seconds(result.system_ns),
     "U": lambda result: _seconds(result.user_ns),
-    "Z": lambda result: str(os.sysconf("SC_PAGE_SIZE")),
+    "Z": lambda _: _page_size(),
     "c": lambda result: _number(result.involuntary_switches),
     "e": lambda result: _seconds(result.wall_ns),
     "w": lambda result: _number(result.voluntary_switches),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 
 import prock
+from prock import engine
 from prock.cli import command, output, values
 from prock.cli.text import decode_bytes
 from prock.cli.tree_view import View
@@ -79,10 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sort == "io" and not arguments.io:
         raise output.Failure("--sort io and --no-io exclude each other", 2)
     pid = command.chosen_pid(arguments)
+    began_ticks = engine.active.now_ticks()
     tree = _snapshot(pid, arguments.io)
     interval = None
     if arguments.interval is not None:
-        tree, interval = _watch(tree, arguments.interval, arguments.io)
+        tree, interval = _watch(tree, arguments.interval, arguments.io, began_ticks)
     root = build(tree.members, interval, arguments.sort)
     if arguments.json:
         output.write_json(_as_json(tree, root, interval))
@@ -99,9 +101,9 @@ def _snapshot(pid: int, io: bool) -> TreeStats:
     return tree
 
 
-def _watch(before: TreeStats, seconds: float, io: bool) -> tuple[TreeStats, Interval]:
+def _watch(before: TreeStats, seconds: float, io: bool, began_ticks: int) -> tuple[TreeStats, Interval]:
+    """`began_ticks`: when the first look began, as starts of processes are counted."""
     pid = before.members[0].pid
-    began_ticks = command.boot_ticks(before.taken_ns)
     time.sleep(seconds)
     after = prock.snapshot_tree(pid, io=io)
     if after is None or after.members[0].identity != before.members[0].identity:

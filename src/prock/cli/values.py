@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prock.cli.output import Failure
-from prock.engine.procfs import PID_MAX
+from prock.engine.pids import PID_MAX
 
 LONGEST_INTERVAL_S = 86_400
 """A day: longer ones are typing errors, and far longer ones no sleep accepts."""

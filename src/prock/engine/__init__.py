@@ -1,12 +1,14 @@
 """The only rooms that ask the kernel.
 
 `active` is the engine that everything uses that is not told otherwise. It is chosen once, when it is first needed: the
-native one where it was compiled, else the pure one; ``PROCK_ENGINE=native`` or ``pure`` overrides that.
+native one where it was compiled, else the pure one, and on other systems than Linux the portable one, which asks
+psutil; ``PROCK_ENGINE=native``, ``pure`` or ``portable`` overrides that.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 from prock.errors import NotSupported
 
@@ -14,7 +16,7 @@ TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
-NAMES = ("native", "pure")
+NAMES = ("native", "pure", "portable")
 
 active: Engine
 
@@ -22,10 +24,19 @@ active: Engine
 def open_engine(name: str | None = None, root: str = "/proc") -> Engine:
     """The engine of that name, or the best that this installation has, asking the proc that is mounted at `root`.
 
-    Raises `NotSupported` for a name that does not exist, and for ``native`` where it was not compiled.
+    Raises `NotSupported` for a name that does not exist, for ``native`` where it was not compiled, for ``portable``
+    without psutil or with another `root`, and for those two that need Linux on another system.
     """
     if name is not None and name not in NAMES:
-        raise NotSupported(f"an engine called {name!r}; there are {' and '.join(NAMES)}")
+        raise NotSupported(f"an engine called {name!r}; there are {', '.join(NAMES[:-1])} and {NAMES[-1]}")
+    if name == "portable" or (name is None and sys.platform != "linux"):
+        if root != "/proc":
+            raise NotSupported(f"the proc at {root} with the engine portable")
+        from prock.engine.portable import PortableEngine  # with psutil, which takes 20 ms to import
+
+        return PortableEngine()
+    if sys.platform != "linux":
+        raise NotSupported(f"the engine {name}, which asks Linux, on {sys.platform}")
     if name != "pure":
         try:
             from prock.engine.native import NativeEngine
@@ -44,9 +55,12 @@ def __getattr__(name: str) -> Engine:
     if name != "active":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     global active
+    asked = os.environ.get("PROCK_ENGINE") or None
     try:
-        active = open_engine(os.environ.get("PROCK_ENGINE") or None)
+        active = open_engine(asked)
     except NotSupported as error:
+        if asked is None:
+            raise
         raise NotSupported(f"{error.what} (asked for by PROCK_ENGINE)") from error
     return active
 

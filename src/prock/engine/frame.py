@@ -77,7 +77,7 @@ class PureFrame:
         ios: dict[int, DiskIo] = {}
         for row in reversed(order):
             info = row.info
-            waited = info.children_user_ns + info.children_system_ns
+            waited = info.waited_ns
             numbers = [
                 1,
                 info.num_threads,

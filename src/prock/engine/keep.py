@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
         live: bool
 
+        def begin(self) -> None:
+            """A sample begins."""
+
+        def now_ticks(self) -> int:
+            """This instant, in the unit of `ProcessInfo.start_ticks`."""
+
+        def lives(self, info: ProcessInfo, /) -> bool:
+            """Whether that process has not ended since, as far as that can be told. A zombie has."""
+
+        def outline(self, pid: int, /) -> ProcessInfo | None:
+            """Stands for a row that is refused: what is known all the same, and zeros. None where it is gone."""
+
         def last_pid(self) -> int:
             """Last one given away on this machine. `NotSupported` where that is not known. Only asked where live."""
 
@@ -53,8 +65,8 @@ class _Stamp:
 
 class _Member:
     __slots__ = (
-        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_read",
-        "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
+        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_before",
+        "io_read", "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report", "reread",
         "stat_read", "tree", "untold",
     )  # fmt: skip
 
@@ -69,9 +81,10 @@ class _Member:
         """The latest pass failed: what it found is told by the next."""
         self.expected_ticks: int | None = None
         self.own_ns = self.before_ns = 0
-        self.info = _unreadable(pid, 0)
+        self.info = unreadable(pid)
         self.memory = (0, 0)
         self.io: DiskIo | None = None
+        self.io_before: DiskIo | None = None
         self.refused: frozenset[str] = frozenset()
         self.stat_read, self.children_read, self.memory_read, self.io_read = _Stamp(), _Stamp(), _Stamp(), _Stamp()
 
@@ -86,11 +99,10 @@ class _Member:
 
 
 class PureKeep:
-    def __init__(self, ask: Questions, want: int, tick_ns: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, ask: Questions, want: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._ask = ask
         self._want = want
-        self._tick_ns = tick_ns
         self._members: list[_Member] = []
         self._of_pid: dict[int, _Member] = {}
         self._last_pid: int | None = None
@@ -134,9 +146,10 @@ class PureKeep:
         list[tuple[int, Identity, int, DiskIo | None]],
     ]:
         self._drop_gone()
+        self._ask.begin()
         self._last_pid = self._read_last_pid()
         self._now_ns = self._clock()
-        boot_ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // self._tick_ns
+        boot_ticks = self._ask.now_ticks()
         for pid in reread:
             if pid in self._of_pid:
                 self._of_pid[pid].reread = True
@@ -147,18 +160,22 @@ class PureKeep:
                 if not member.untold:
                     member.report = member.is_new
                     member.before_ns = member.own_ns
+                    member.io_before = member.io
                 member.untold = False
-        for member in self._members:  # it grows on the way
-            if tree not in (-1, member.tree):
-                continue
-            looked_at.append(member)
-            member.reread = member.reread or everything
-            try:
-                self._look(member)
-            except BaseException:
-                for known in self._members:
-                    known.untold = known.untold or tree in (-1, known.tree)
-                raise
+        try:
+            for member in self._members:  # it grows on the way
+                if tree in (-1, member.tree):
+                    looked_at.append(member)
+                    member.reread = member.reread or everything
+                    self._look(member)
+            if self._is_in_doubt():
+                for member in looked_at:
+                    self._verify(member)
+        except BaseException:
+            for known in self._members:
+                known.untold = known.untold or tree in (-1, known.tree)
+            raise
+        for member in looked_at:
             if member.gone and member.is_new:
                 vanished[member.tree] = vanished.get(member.tree, 0) + 1
         rows = [self._row(member) for member in looked_at if not member.gone]
@@ -223,6 +240,26 @@ class PureKeep:
         self._read_io(member)
         self._read_children(member)
 
+    def _is_in_doubt(self) -> bool:
+        """Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else,
+        whose clock answered, and it is to be made sure of."""
+        return self._last_pid is not None and self._read_last_pid() != self._last_pid
+
+    def _verify(self, member: _Member) -> None:
+        """The member whose clock has moved and whose row was not read for that: is it still the one that it was?
+
+        Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
+        waited for meanwhile."""
+        if member.gone or member.stat_read.own_ns == member.own_ns:
+            return
+        try:
+            info = self._ask.info(member.pid)
+        except REFUSALS:
+            return
+        if info is not None and info.start_ticks != member.info.start_ticks != 0:
+            member.own_ns, member.io = member.before_ns, member.io_before
+            member.gone = True
+
     def _is_stale(self, member: _Member, own_ns: int) -> bool:
         """Whether its row may have changed in a way that matters."""
         if not self._ask.live or own_ns < member.own_ns:
@@ -252,7 +289,7 @@ class PureKeep:
             member.refused -= {"stat"}
         except REFUSALS:
             member.refused |= {"stat"}
-            info = _unreadable(member.pid, own_ns) if member.is_new else known
+            info = self._outline(member, own_ns)
         if info is None or self._is_another(member, info):
             member.gone = True
             return
@@ -266,7 +303,7 @@ class PureKeep:
             born = self._boot_ticks_before.get(member.tree)
             member.born_since = born is not None and info.start_ticks >= born
         elif (
-            info.children_user_ns + info.children_system_ns != known.children_user_ns + known.children_system_ns
+            info.waited_ns != known.waited_ns
             or (info.ppid, info.is_alive, info.children_minor_faults)
             != (known.ppid, known.is_alive, known.children_minor_faults)
             or member.reread
@@ -283,6 +320,14 @@ class PureKeep:
             member.memory = (info.rss_bytes, info.vsize_bytes)
             self._stamp(member.memory_read, member)
 
+    def _outline(self, member: _Member, own_ns: int) -> ProcessInfo | None:
+        """Of one that refuses its row. What was read of it before it did stays."""
+        outline = self._ask.outline(member.pid)
+        if outline is None or member.is_new:
+            return None if outline is None else outline._replace(user_ns=own_ns)
+        known = member.info
+        return known if outline.start_ticks in (0, known.start_ticks) else outline
+
     def _is_another(self, member: _Member, info: ProcessInfo) -> bool:
         """Whether the pid was given away again: between two samples, or since somebody named it."""
         if member.info.start_ticks == 0 and not member.is_new:
@@ -292,10 +337,12 @@ class PureKeep:
         if member.expected_ticks is not None:
             return info.start_ticks not in (member.expected_ticks, 0)
         parent = member.parent
-        return parent is not None and info.ppid not in (parent.pid, 0) and not parent.has_ended and self._lives(parent)
-
-    def _lives(self, member: _Member) -> bool:
-        return not self._ask.live or self._ask.own_ns(member.pid) is not None
+        return (
+            parent is not None
+            and info.ppid not in (parent.pid, 0)
+            and not parent.has_ended
+            and self._ask.lives(parent.info)
+        )
 
     def _set_parent(self, member: _Member, ppid: int) -> None:
         parent = self._of_pid.get(ppid)
@@ -369,6 +416,6 @@ class PureKeep:
         )
 
 
-def _unreadable(pid: int, own_ns: int) -> ProcessInfo:
-    """Stands for a row that is refused."""
-    return ProcessInfo(pid, 0, 0, 0, 0, "?", "", 1, 0, own_ns, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+def unreadable(pid: int) -> ProcessInfo:
+    """Stands for a row of which nothing is known."""
+    return ProcessInfo(pid, 0, 0, 0, 0, "?", "", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -84,8 +84,10 @@ def io(data: bytes) -> list[int]:
 def pss(data: bytes) -> int:
     """``smaps_rollup``: the line ``Pss:``, in bytes."""
     for line in data.split(b"\n")[:-1]:
-        if line.startswith(b"Pss:") and line.endswith(b" kB"):
-            return saturate(_unsigned(line[4:-3].strip(b" ")) * 1024)
+        if line.startswith(b"Pss:"):  # the first decides, as in parse.c
+            if not line.endswith(b" kB"):
+                raise ValueError("not in kB")
+            return saturate(_unsigned(line[4:-3].lstrip(b" ")) * 1024)
     raise ValueError("no share is told")
 
 
@@ -94,6 +96,30 @@ def children(data: bytes) -> list[int]:
     if data and not data.endswith(b" "):
         raise ValueError("cut off")
     return [_pid(field) for field in data.split(b" ")[:-1]]
+
+
+def last_pid(data: bytes) -> int:
+    """``ns_last_pid`` and ``loadavg``: the last word."""
+    return pid(data.removesuffix(b"\n").replace(b"\t", b" ").rpartition(b" ")[2])
+
+
+def thread_count(data: bytes) -> int:
+    """``loadavg``: the second half of its fourth word, as of ``0.20 0.18 0.12 1/80 11206``."""
+    words = data.split(b" ")
+    if len(words) < 5:
+        raise ValueError("too few words")
+    running, slash, threads = words[3].partition(b"/")
+    _unsigned(running)
+    if not slash:
+        raise ValueError("one number only")
+    return _unsigned(threads)
+
+
+def pid(field: bytes) -> int:
+    """A pid as proc names its directories: without a leading zero."""
+    if field.startswith(b"0"):
+        raise ValueError("no pid begins so")
+    return _pid(field)
 
 
 def _unsigned(field: bytes) -> int:

@@ -6,7 +6,10 @@ import os
 import time
 from _weakref import ref  # the module weakref around it costs a millisecond to import
 
+from prock import ttys
+from prock.engine.pids import check_pid
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
+from prock.model import LivenessInfo
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
 
     from prock.model import ProcessInfo, Scan
 
-PID_MAX = 2**31 - 1
 CLOCK_PID_LIMIT = 2**28
 """A clock id holds the pid above its three lowest bits; a larger one would name another clock."""
 
@@ -25,7 +27,9 @@ LONGEST_ENVIRON = 8 * 1024**2
 """Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
 its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
 
-_open_engines: list[ref[ProcFiles]] = []
+_open_engines: set[ref[ProcFiles]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied, in
+one step: any other can set off a garbage collection, and so takes out of it."""
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -33,24 +37,13 @@ def clock_id(pid: int, kind: int) -> int:
     return (~pid << 3) | kind
 
 
-def check_pid(pid: int | None) -> int | None:
-    """The pid as an `int`, or the error that says why it can't be one."""
-    if pid is None:
-        return None
-    try:
-        number = pid.__index__()
-    except AttributeError:
-        raise TypeError(f"a pid is an int or None, not {type(pid).__name__}") from None
-    if not 0 < number <= PID_MAX:
-        raise ValueError(f"{number} can't be a pid: it must be from 1 to {PID_MAX}")
-    return number
-
-
 class ProcFiles:
     """The proc file system at `root`, read with plain system calls."""
 
     root: str
     live: bool
+    io_includes_children = True
+    lists_miss_children = True
 
     if TYPE_CHECKING:
 
@@ -61,8 +54,7 @@ class ProcFiles:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
         self.live = self._is_live()
-        _open_engines[:] = [known for known in _open_engines if known() is not None]
-        _open_engines.append(ref(self))
+        _open_engines.add(ref(self, _open_engines.discard))
 
     def _is_live(self) -> bool:
         """Does `root` number processes as our own system calls do, and do CPU clocks answer?
@@ -114,6 +106,38 @@ class ProcFiles:
                 return int(file.read())
         except (OSError, ValueError):
             raise NotSupported(f"{self.root}/sys/kernel/pid_max") from None
+
+    def ppid(self, pid: int | None, /) -> int | None:
+        info = self.info(pid)
+        return None if info is None else info.ppid
+
+    def parents(self) -> dict[int, int]:
+        return {row.pid: row.ppid for row in self.scan()}
+
+    def liveness(self, pid: int | None, /) -> LivenessInfo | None:
+        info = self.info(pid)
+        if info is None:
+            return None
+        return LivenessInfo(
+            pid=info.pid,
+            ppid=info.ppid,
+            pgrp=info.pgrp,
+            session=info.session,
+            tty=ttys.device_name(info.tty_nr or 0),
+            state=info.state,
+            comm=info.comm,
+            num_threads=info.num_threads,
+            start_ticks=info.start_ticks,
+            start_time=self.start_time(info.start_ticks),
+        )
+
+    def start_time(self, start_ticks: int, /) -> float:
+        boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        centiseconds = round((boot_ns + start_ticks * TICK_NS) / 10_000_000)
+        return centiseconds / 100
+
+    def now_ticks(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // TICK_NS
 
     def children_by_scan(self, pid: int | None) -> list[int] | None:
         """For kernels that were built without CONFIG_PROC_CHILDREN."""
@@ -173,7 +197,7 @@ def _read_at_most(file: FileIO, limit: int) -> bytes | None:
 
 def _after_fork() -> None:
     """The child may be in another PID namespace, where the same proc shows other numbers."""
-    for known in _open_engines:
+    for known in _open_engines.copy():
         engine = known()
         if engine is not None:
             engine.live = engine._is_live()

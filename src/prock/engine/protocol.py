@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Protocol, TypeAlias
 
-    from prock.model import CpuTime, DiskIo, Identity, MemberSample, ProcessInfo, ProcessStats, Scan
+    from prock.model import CpuTime, DiskIo, Identity, LivenessInfo, MemberSample, ProcessInfo, ProcessStats, Scan
 
     class Engine(Protocol):
         """Everywhere: pid None is the calling process, a result None means gone.
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
         """
 
         name: str
-        """``native`` or ``pure``."""
+        """``native``, ``pure`` or ``portable``."""
         root: str
         """Where proc is mounted."""
         live: bool
         """Whether `root` shows the pids of the caller's own PID namespace, and CPU clocks answer. Only then the
         clocks are used; otherwise CPU time is counted in ticks."""
+
+        io_includes_children: bool
+        """Whether the counters of children that were waited for are added to their parent's."""
+        lists_miss_children: bool
+        """Whether `children` and a `Keep` can miss one that a scan finds."""
 
         def cpu_time(self, pid: int | None, /) -> CpuTime | None: ...
 
@@ -41,7 +46,20 @@ if TYPE_CHECKING:
         def environ(self, pid: int | None, /) -> bytes | None:
             """As the kernel keeps it: entries that end in NUL."""
 
+        def ppid(self, pid: int | None, /) -> int | None: ...
+
+        def liveness(self, pid: int | None, /) -> LivenessInfo | None: ...
+
+        def start_time(self, start_ticks: int, /) -> float:
+            """A start, in seconds since the epoch."""
+
+        def now_ticks(self) -> int:
+            """This instant, in the unit of `ProcessInfo.start_ticks`."""
+
         def children(self, pid: int | None, /) -> list[int] | None: ...
+
+        def parents(self) -> dict[int, int]:
+            """Of all processes."""
 
         def pids(self) -> list[int]:
             """All processes, ascending."""

@@ -7,8 +7,9 @@ import sys
 import time
 
 from prock.engine import parse
-from prock.engine.keep import PureKeep
-from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, PID_MAX, TICK_NS, ProcFiles, check_pid, clock_id
+from prock.engine.keep import PureKeep, unreadable
+from prock.engine.pids import PID_MAX, check_pid
+from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
 from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.engine.walk import TreePass
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
@@ -44,16 +45,21 @@ class PureEngine(ProcFiles):
 
     def info(self, pid: int | None, /) -> ProcessInfo | None:
         pid = check_pid(pid)
-        stat = self._parsed(pid, "stat", parse.stat)
-        if stat is None:
+        total_ns: int | None = 0
+
+        def ask_clock() -> None:
+            """While the file is open and before it is read: reading it fails once the process was waited for, so when
+            that succeeds the pid was nobody else's meanwhile, and both are of one process."""
+            nonlocal total_ns
+            total_ns = self.own_ns(pid or 0)
+
+        stat = self._parsed(pid, "stat", parse.stat, ask_clock if self.live else None)
+        if stat is None or total_ns is None:  # waited for since, or the id of a thread
             return None
         read_pid, comm, state, number = stat
         user, system = number[parse.UTIME], number[parse.STIME]
         if self.live:
-            try:
-                user_ns, system_ns = parse.split(time.clock_gettime_ns(clock_id(pid or 0, 2)), user, system)
-            except OSError:  # reaped since, or the id of a thread
-                return None
+            user_ns, system_ns = parse.split(total_ns, user, system)
         else:
             user_ns, system_ns = parse.saturate(user * TICK_NS), parse.saturate(system * TICK_NS)
         return ProcessInfo(
@@ -136,7 +142,20 @@ class PureEngine(ProcFiles):
         return TreePass(self, root, want).run()
 
     def keep(self, want: int, descriptors: int, /) -> PureKeep:
-        return PureKeep(self, want, TICK_NS)
+        return PureKeep(self, want)
+
+    def begin(self) -> None:
+        """A sample needs nothing beforehand here."""
+
+    def lives(self, info: ProcessInfo, /) -> bool:
+        try:
+            now = self.info(info.pid)
+        except (AccessDenied, MalformedProcFile, NotSupported):
+            return True
+        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
+
+    def outline(self, pid: int, /) -> ProcessInfo | None:
+        return unreadable(pid)
 
     def own_ns(self, pid: int, /) -> int | None:
         try:
@@ -200,6 +219,8 @@ class PureEngine(ProcFiles):
             stat = self._parsed(pid, f"task/{tid}/stat", parse.stat)
         except NotSupported:  # the process is there, the thread is not
             return None
+        except (AccessDenied, MalformedProcFile) as error:
+            raise type(error)(pid, "task/TID/stat") from None
         return None if stat is None else stat[2].decode("utf-8", "surrogateescape")
 
     def last_pid(self) -> int:
@@ -208,9 +229,11 @@ class PureEngine(ProcFiles):
             path = f"{self.root}/{name}"
             try:
                 if os.stat(path).st_dev == os.stat(self.root).st_dev:
-                    return int(_read_file(path).split()[-1])
+                    return parse.last_pid(_read_file(path))
             except (FileNotFoundError, PermissionError):
                 continue
+            except ValueError:
+                break
         raise NotSupported("the last pid that was given away")
 
     def open_task_clock(self, tid: int | None, /) -> int | None:
@@ -243,9 +266,15 @@ class PureEngine(ProcFiles):
             return None
         return self._parsed(pid, what, parser)
 
-    def _parsed(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
+    def _parsed(
+        self,
+        pid: int | None,
+        what: str,
+        parser: Callable[[bytes], Parsed],
+        when_open: Callable[[], object] | None = None,
+    ) -> Parsed | None:
         try:
-            data = _read_file(f"{self.root}/{pid or 'self'}/{what}")
+            data = _read_file(f"{self.root}/{pid or 'self'}/{what}", when_open)
         except PermissionError:
             raise AccessDenied(pid or os.getpid(), what) from None
         except FileNotFoundError:
@@ -301,9 +330,11 @@ def _is_pid(name: str) -> bool:
     return name.isascii() and name.isdigit() and name[0] != "0" and int(name) <= PID_MAX
 
 
-def _read_file(path: str) -> bytes:
+def _read_file(path: str, when_open: Callable[[], object] | None = None) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if when_open is not None:
+            when_open()
         data = os.read(descriptor, 4096)
         while part := os.read(descriptor, 65536) if data else b"":
             data += part

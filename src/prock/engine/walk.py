@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from prock.engine import parse
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import ProcessInfo, ProcessStats
@@ -82,8 +83,10 @@ class TreePass:
         engine, cpu, disk_io = self._engine, None, None
         refused: tuple[str, ...] = ()
         try:
-            if row is None and self._want & WANT_STAT and (row := engine.info(pid)) is None:
-                return None
+            if row is None and self._want & WANT_STAT:
+                row = engine.info(pid)
+                if row is None or self._is_another(row, parent):
+                    return None
         except (AccessDenied, MalformedProcFile, NotSupported):
             if pid == self._root:
                 raise
@@ -101,6 +104,12 @@ class TreePass:
                 refused += ("io",)
         ppid = parent if row is None else row.ppid
         return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused)
+
+    def _is_another(self, row: ProcessInfo, parent: int | None) -> bool:
+        """Whether its pid was given away again since it was found: who is not its parent's child, though that lives."""
+        if parent is None or row.ppid in (parent, 0) or not self._engine.live:
+            return False
+        return self._engine.own_ns(parent) is not None
 
     def _scan(self, unread: list[int]) -> None:
         """Let a scan read the rest. Where processes refuse it, walk after all: only that finds those among them."""
@@ -152,6 +161,6 @@ class TreePass:
         """Threads of the machine, a cheap upper bound for its processes; 0 where it can't be read."""
         try:
             with open(f"{self._engine.root}/loadavg", "rb") as file:
-                return int(file.read().split()[3].partition(b"/")[2])
-        except (OSError, ValueError, IndexError):
+                return parse.thread_count(file.read())
+        except (OSError, ValueError):
             return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,9 @@ def show(source: Source, interval_s: float, arguments: argparse.Namespace) -> in
         raise app.error
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
-    if ended_by is not None:  # the terminal is itself again: now as the one who sent it expects
+    if (
+        ended_by is not None and sys.platform != "win32"
+    ):  # the terminal is itself again: now as the one who sent it expects
         signal.signal(ended_by, signal.SIG_DFL)
         os.kill(os.getpid(), ended_by)
     return app.return_code or 0
@@ -183,7 +186,7 @@ class TopApp(App[signal.Signals]):
 
     def on_mount(self) -> None:
         self._view.focus()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT) if sys.platform != "win32" else ():
             asyncio.get_running_loop().add_signal_handler(number, self.exit, number)
         self._follower.start()
 

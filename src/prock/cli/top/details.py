@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
+from prock import engine
 from prock.cli import output, stat
 from prock.cli.text import count, format_percent
 from prock.cli.top.sources import command_line
@@ -24,7 +26,7 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
     pid = member.pid
     words = [
         ("command", _asked(lambda: screen.clean(command_line(pid)) or "none (kernel thread or zombie)")),
-        ("directory", _asked(lambda: screen.clean(os.readlink(f"/proc/{pid}/cwd")))),
+        ("directory", _asked(lambda: screen.clean(_directory(pid)))),
         ("user", _asked(lambda: screen.clean(_user(pid)))),
         ("open files", _asked(lambda: _open_files(pid))),
     ]
@@ -61,14 +63,28 @@ def _asked(question: Callable[[], str]) -> str:
         return "-"
 
 
+def _directory(pid: int) -> str:
+    if engine.active.name == "portable":
+        from prock.cli.top import words
+
+        return words.directory(pid)
+    return os.readlink(f"/proc/{pid}/cwd")
+
+
 def _user(pid: int) -> str:
     """The effective one, and the real one where it is another."""
+    if sys.platform == "win32" or engine.active.name == "portable":
+        from prock.cli.top import words
+
+        return words.user(pid)
     with open(f"/proc/{pid}/status", "rb") as file:
         real, effective = next(map(int, line.split()[1:3]) for line in file if line.startswith(b"Uid:"))
     return _user_name(effective) + ("" if real == effective else f", started by {_user_name(real)}")
 
 
 def _user_name(uid: int) -> str:
+    if sys.platform == "win32":
+        return str(uid)
     import pwd
 
     try:
@@ -78,6 +94,10 @@ def _user_name(uid: int) -> str:
 
 
 def _open_files(pid: int) -> str:
+    if engine.active.name == "portable":
+        from prock.cli.top import words
+
+        return words.open_files(pid)
     with os.scandir(f"/proc/{pid}/fd") as files:
         number = sum(1 for _ in files)  # there may be a million: no list of them
     with open(f"/proc/{pid}/limits", "rb") as file:

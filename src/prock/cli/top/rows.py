@@ -136,7 +136,8 @@ class Picture:
             then = before._subtree_io[member.identity]
             if then is None:
                 return None
-            return _rates(now.read_bytes - then.read_bytes, now.write_bytes - then.write_bytes, interval_ns)
+            used = now - then
+            return _rates(used.read_bytes, used.write_bytes, interval_ns)
         # Born in the interval, or older and seen for the first time: then the sampler knows no percentage either.
         return None if member.cpu_percent is None else _rates(now.read_bytes, now.write_bytes, interval_ns)
 
@@ -171,18 +172,19 @@ class Picture:
             now, then = sample.disk_io, None if before is None else before._io.get(sample.root_pid)
             if now is None or processes == 0:
                 continue
+            used = now if then is None else now - then
+            rates = _rates(used.read_bytes, used.write_bytes, sample.interval_ns)
+            if rates is None:
+                continue
             known = True
-            rates = _rates(
-                now.read_bytes - (0 if then is None else then.read_bytes),
-                now.write_bytes - (0 if then is None else then.write_bytes),
-                sample.interval_ns,
-            )
             read, write = read + rates.read, write + rates.write
         return Rates(read, write) if known else None
 
 
-def _rates(read_bytes: int, write_bytes: int, interval_ns: int) -> Rates:
-    """Never below zero: what an ended child used can leave a subtree."""
+def _rates(read_bytes: int | None, write_bytes: int | None, interval_ns: int) -> Rates | None:
+    """Never below zero: what an ended child used can leave a subtree. None where bytes to storage are not counted."""
+    if read_bytes is None or write_bytes is None:
+        return None
     seconds = max(1, interval_ns) / 1e9
     return Rates(max(0, read_bytes) / seconds, max(0, write_bytes) / seconds)
 

@@ -7,6 +7,7 @@ import re
 import time
 
 import prock
+from prock import engine
 from prock.cli import output
 from prock.cli.text import escape
 from prock.cli.top.rows import NOTHING, Picture
@@ -122,6 +123,10 @@ def command_line(pid: int) -> str:
 
     No more than `LONGEST_COMMAND_LINE` of them: a process can declare all of its memory to be its arguments.
     """
+    if engine.active.name == "portable":
+        from prock.cli.top import words
+
+        return words.command_line(pid)[:LONGEST_COMMAND_LINE]
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return os.fsdecode(file.read(LONGEST_COMMAND_LINE).rstrip(b"\0").replace(b"\0", b" "))

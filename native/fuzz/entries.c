@@ -1,0 +1,19 @@
+/* What getdents64 gives, as a file system that lies might. */
+#define _GNU_SOURCE
+#include "fuzz.h"
+#include "prock.h"
+
+FUZZ(entries)
+{
+    struct prock_pids pids = {0};
+    bool ascending = true;
+    int error = prock_parse_entries((const char *)data, size, &pids, &ascending);
+    HOLDS(error == 0 || error == -EBADMSG);
+    HOLDS(pids.n <= size / 20); /* ino, off, length, type, a digit */
+    for (size_t i = 0; i < pids.n; i++) {
+        HOLDS(pids.v[i] > 0);
+        HOLDS(i == 0 || !ascending || pids.v[i - 1] < pids.v[i]);
+    }
+    prock_pids_free(&pids);
+    return 0;
+}

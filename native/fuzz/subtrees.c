@@ -1,0 +1,43 @@
+/* Tables of members in any shape, with cycles and strangers: every member once, sums as their parts. */
+#include "fuzz.h"
+#include "keep.h"
+
+enum { MOST = 40 };
+
+FUZZ(subtrees)
+{
+    struct prock_kept rows[MOST];
+    struct prock_subtree sums[MOST] = {{0}};
+    uint32_t order[MOST + 1];
+    bool seen[MOST] = {false};
+    size_t n = 1 + (size_t)take_bytes(&data, &size, 1) % MOST, count = 0, below_nobody = 0;
+    memset(rows, 0, sizeof rows);
+    for (size_t i = 0; i < n; i++) {
+        rows[i].pid = (int32_t)i + 1;
+        rows[i].parent = (uint32_t)(take_bytes(&data, &size, 1) % (n + 1));
+        rows[i].tree = (uint32_t)take_bytes(&data, &size, 1) % 2;
+        rows[i].flags = (unsigned)take_bytes(&data, &size, 2);
+        rows[i].own_ns = take_bytes(&data, &size, 2);
+        rows[i].stat.num_threads = 1;
+        rows[i].stat.cutime = take_bytes(&data, &size, 8);
+    }
+    struct prock_table table = {rows, n, n};
+    HOLDS(prock_subtrees(&table, 1, 10000000, order, &count, sums) == 0);
+    HOLDS(count <= n);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t place = order[i];
+        HOLDS(place < n && !seen[place]);
+        seen[place] = true;
+        HOLDS(rows[place].tree == 1 && !(rows[place].flags & (PROCK_GONE | PROCK_UNREAD)));
+        uint32_t parent = rows[place].flags & PROCK_ROOT ? 0 : rows[place].parent;
+        bool is_top = parent == 0 || rows[parent - 1].tree != 1 || rows[parent - 1].flags & (PROCK_GONE | PROCK_UNREAD);
+        HOLDS(is_top || seen[parent - 1]); /* parents come before their children */
+        HOLDS(sums[place].processes >= 1 && sums[place].processes == sums[place].threads);
+        HOLDS(is_top || sums[parent - 1].processes > sums[place].processes);
+        below_nobody += is_top ? (size_t)sums[place].processes : 0;
+    }
+    HOLDS(below_nobody == count);
+    for (size_t i = 0; i < n; i++)
+        HOLDS(seen[i] || sums[i].processes == 0);
+    return 0;
+}

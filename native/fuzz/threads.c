@@ -1,0 +1,18 @@
+/* loadavg: how many threads there are. */
+#include "fuzz.h"
+#include "prock.h"
+
+FUZZ(threads)
+{
+    struct text rest = text_of(data, size), word, running;
+    uint64_t threads, other, ignored;
+    bool expected = true;
+    for (int i = 0; i < 3; i++)
+        expected = expected && cut(&rest, ' ', &word);
+    expected = expected && cut(&rest, ' ', &word) && cut(&word, '/', &running) && naive_u64(running, &ignored) &&
+               naive_u64(word, &other);
+    int error = prock_parse_thread_count((const char *)data, size, &threads);
+    HOLDS(error == (expected ? 0 : -EBADMSG));
+    HOLDS(error || threads == other);
+    return 0;
+}

@@ -1,0 +1,196 @@
+/* Threads that ask everything at once: what they share is read only, what they change is their own. Under
+ * ThreadSanitizer (make check-threads) each access that breaks this is told. */
+#define _GNU_SOURCE
+#include "keep.h"
+#include "records.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { THREADS = 6, CHILDREN = 20, PAGE = 4096, BYTES = 4096 };
+
+#define HOLDS(claim)                                                                                                   \
+    do {                                                                                                               \
+        if (!(claim)) {                                                                                                \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                                        \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static struct prock_root shared = {.path = "/proc", .path_len = 5, .dir = -1, .live = true};
+static int rounds;
+static long passes, records_read;
+
+static void ask_of_one(int32_t pid)
+{
+    struct prock_stat stat;
+    struct prock_statm statm;
+    struct prock_io io;
+    struct prock_cpu cpu;
+    struct prock_pids pids = {0};
+    char comm[PROCK_COMM_MAX], state;
+    size_t len;
+    uint64_t number;
+    int32_t own;
+    HOLDS(prock_read_stat(&shared, pid, &stat) == 0 && prock_read_cpu(&shared, pid, &cpu) == 0);
+    HOLDS(prock_read_memory(&shared, pid, false, &statm) == 0 && prock_read_comm(&shared, pid, comm, &len) == 0);
+    int error = prock_read_io(&shared, pid, &io);
+    HOLDS(error == 0 || error == -EACCES || error == -ENOTSUP);
+    error = prock_read_pss(&shared, pid, &number);
+    HOLDS(error == 0 || error == -EACCES || error == -ENOTSUP);
+    error = prock_read_children(&shared, pid, 0, &pids);
+    HOLDS(error == 0 || error == -ENOTSUP);
+    error = prock_read_families(&shared, pid, &pids);
+    HOLDS(error == 0 || error == -ENOTSUP);
+    HOLDS(prock_thread_state(&shared, pid, pid, &state) == 0);
+    HOLDS(prock_own_pid(&shared, &own) == 0 && own == (int32_t)getpid());
+    HOLDS(prock_thread_count(&shared, &number) == 0 && number > 0);
+    prock_last_pid(&shared, &own);
+    prock_pids_free(&pids);
+}
+
+static void ask_of_all(void)
+{
+    struct prock_scan scan;
+    struct prock_walk walk;
+    prock_scan_start(&scan, &shared);
+    HOLDS(prock_scan_run(&scan, PROCK_NO_DEADLINE) == 0 && scan.n > CHILDREN);
+    prock_scan_free(&scan);
+    prock_walk_start(&walk, &shared, (int32_t)getpid(), PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO);
+    HOLDS(prock_walk_run(&walk, PROCK_NO_DEADLINE) == 0 && walk.n > CHILDREN);
+    prock_walk_free(&walk);
+}
+
+/* A keep of the thread's own, of the same tree as everybody's. */
+static void follow(struct prock_keep *keep, int round)
+{
+    uint32_t order[512];
+    struct prock_subtree sums[512];
+    size_t n;
+    struct prock_table frame;
+    HOLDS(prock_keep_start(keep, -1, round % 5 == 0) == 0);
+    HOLDS(prock_keep_run(keep, PROCK_NO_DEADLINE) == 0);
+    HOLDS(prock_table_copy(keep->table, &frame) == 0);
+    if (frame.n <= 512) {
+        memset(sums, 0, sizeof sums);
+        HOLDS(prock_subtrees(&frame, 0, 10000000, order, &n, sums) == 0 && n > CHILDREN);
+    }
+    free(frame.rows);
+    prock_keep_set_budget(keep, (size_t)(round % 3) * 20);
+}
+
+static int buffer(void)
+{
+    int fd = memfd_create("buffer", MFD_CLOEXEC);
+    HOLDS(fd >= 0 && ftruncate(fd, PAGE + BYTES) == 0);
+    return fd;
+}
+
+/* A thread's records are its own; this one's other side is a thread too, which writes as the kernel does. */
+struct ring {
+    int fd;
+    unsigned char *base;
+};
+
+static void *write_records(void *argument)
+{
+    struct ring *ring = argument;
+    uint64_t *head = (uint64_t *)(void *)(ring->base + 1024), *tail = (uint64_t *)(void *)(ring->base + 1032), at = 0;
+    for (int i = 0; i < rounds * 100; i++) {
+        const struct {
+            uint32_t type;
+            uint16_t misc, size;
+            int32_t pid, tid;
+            uint64_t time_ns;
+        } record = {14, i % 2 ? 1 << 13 : 0, 24, 5, 5, (uint64_t)i};
+        while (at + 2 * sizeof record - __atomic_load_n(tail, __ATOMIC_ACQUIRE) > BYTES)
+            sched_yield();
+        for (size_t byte = 0; byte < sizeof record; byte++)
+            ring->base[PAGE + (at + byte) % BYTES] = ((const unsigned char *)&record)[byte];
+        at += sizeof record;
+        __atomic_store_n(head, at, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+static void read_records(void)
+{
+    struct ring ring = {.fd = buffer()};
+    int nothing = buffer();
+    struct prock_records records = {0};
+    pthread_t writer;
+    HOLDS(prock_records_map(&records, &nothing, &ring.fd, 1, BYTES) == 0);
+    ring.base = records.rings[1].base; /* the same mapping, so that the sanitizer sees both sides of it */
+    HOLDS(pthread_create(&writer, NULL, write_records, &ring) == 0);
+    while (records.switches < (uint64_t)rounds * 100) {
+        struct prock_record_list list = {0};
+        HOLDS(prock_records_drain(&records, UINT64_MAX, &list) == 0 && list.n == 0);
+        free(list.v);
+        sched_yield();
+    }
+    HOLDS(pthread_join(writer, NULL) == 0 && records.switches == (uint64_t)rounds * 100);
+    __atomic_add_fetch(&records_read, (long)records.switches, __ATOMIC_RELAXED);
+    prock_records_unmap(&records);
+    close(ring.fd);
+    close(nothing);
+}
+
+static void *ask(void *unused)
+{
+    (void)unused;
+    struct prock_keep keep;
+    struct prock_table table = {0};
+    prock_keep_init(&keep, &shared, PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO, 40, &table);
+    HOLDS(prock_keep_add(&keep, (int32_t)getpid(), 0) == 0);
+    for (int round = 0; round < rounds; round++) {
+        ask_of_one((int32_t)getpid());
+        if (round % 8 == 0)
+            ask_of_all();
+        follow(&keep, round);
+        uint64_t total;
+        int event = prock_perf_open(0);
+        if (event >= 0) {
+            HOLDS(prock_perf_read(&event, 1, &total) == 0);
+            close(event);
+        }
+        __atomic_add_fetch(&passes, 1, __ATOMIC_RELAXED);
+    }
+    read_records();
+    prock_keep_free(&keep);
+    free(table.rows);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    rounds = argc > 1 ? atoi(argv[1]) : 100;
+    shared.tick_ns = 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
+    shared.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    pid_t children[CHILDREN];
+    int gate[2];
+    HOLDS(sysconf(_SC_PAGESIZE) == PAGE && pipe(gate) == 0);
+    for (int i = 0; i < CHILDREN; i++)
+        if ((children[i] = fork()) == 0) {
+            char byte;
+            close(gate[1]);
+            _exit(read(gate[0], &byte, 1) != 0); /* until the parent has ended, however that may be */
+        }
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        HOLDS(pthread_create(&threads[i], NULL, ask, NULL) == 0);
+    for (int i = 0; i < THREADS; i++)
+        HOLDS(pthread_join(threads[i], NULL) == 0);
+    close(gate[1]);
+    for (int i = 0; i < CHILDREN; i++)
+        HOLDS(waitpid(children[i], NULL, 0) == children[i]);
+    printf(
+        "C threads: %d of them, %ld rounds, %ld records, nothing shared that changes\n", THREADS, passes, records_read);
+    return 0;
+}

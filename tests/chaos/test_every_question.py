@@ -1,0 +1,37 @@
+"""Every single question to the kernel goes wrong once: the n-th fails, or somebody dies right before it, for every n."""
+
+from __future__ import annotations
+
+import pytest
+from asker import ERRORS
+from cell import in_cell
+from director import KILLS, REPLACES, Director
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+
+def ask(engine_name: str, scenario: str, *, reaps: bool = True) -> None:
+    in_cell(lambda: Director(reaps=reaps).direct(engine_name, scenario))
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_it_fails(engine_name: str, error: str) -> None:
+    """An answer, or an exception that says why there is none; and whoever goes on asking is told the truth."""
+    ask(engine_name, f"error-{error}")
+
+
+@pytest.mark.parametrize("who", KILLS)
+def test_somebody_dies_right_before_it(engine_name: str, who: str) -> None:
+    """Never an exception: None, or what is left."""
+    ask(engine_name, f"kill-{who}")
+
+
+@pytest.mark.parametrize("who", KILLS)
+def test_somebody_is_a_zombie_right_before_it(engine_name: str, who: str) -> None:
+    ask(engine_name, f"zombie-{who}", reaps=False)
+
+
+@pytest.mark.parametrize("who", REPLACES)
+def test_somebody_else_has_the_pid_right_before_it(engine_name: str, who: str) -> None:
+    """Whoever takes over a pid is nobody's member, and nothing of what he used counts."""
+    ask(engine_name, f"replace-{who}")
