@@ -197,17 +197,14 @@ wait()""")
 
 
 STALE_PARENTS = """
-import psutil, sys
+import os, psutil, sys
 import prock
 pid = int(sys.argv[1])
-told = psutil._ppid_map
-older = min(psutil.process_iter(["create_time"]), key=lambda one: one.info["create_time"]).pid
+told, older, dead = psutil._ppid_map, os.getppid(), 2**30
 
 
 def stale():
-    parents = told()
-    dead = max(parents) + 1
-    return {**parents, older: pid, parents[pid]: dead}
+    return {**told(), os.getpid(): dead, older: pid}
 
 
 psutil._ppid_map = stale
@@ -217,7 +214,7 @@ with prock.TreeSampler(pid) as sampler:
 tree = list(prock.snapshot_tree(pid).pids)
 answer = {
     "older": [older in found for found in (members, tree, prock.get_children(pid), prock.build_children_map()[pid])],
-    "parents": [prock.get_ppid(older), parents[older], rows[older].ppid, prock.get_ppid(parents[pid])],
+    "parents": [prock.get_ppid(older), parents[older], rows[older].ppid, prock.get_ppid()],
     "mine": [prock.get_ppid(pid), parents[pid], rows[pid].ppid],
     "members": [len(members), len(tree)],
 }
@@ -225,7 +222,7 @@ answer = {
 
 
 def test_a_dead_parents_pid_that_is_anothers_by_now_on_windows(tree: Program) -> None:
-    """There the parent stays named for ever: who began before it is no child, and nobody's child has the parent 0."""
+    """There the parent stays named for ever: who began before it is no child, and who has no parent left says 0."""
     answer = run_on("win32", STALE_PARENTS, tree.pid)
     assert answer["older"] == [False] * 4 and answer["members"] == [3, 3]
     assert answer["parents"] == [0] * 4 and answer["mine"] == [os.getpid()] * 3
