@@ -346,7 +346,7 @@ class Running:
 
         Where orphans come to this process, a tree that is killed again and again ends generation by generation.
         """
-        if sys.platform == "win32" or row.ppid != os.getpid() or not self.engine.live:
+        if sys.platform == "win32" or sys.platform == "darwin" or row.ppid != os.getpid() or not self.engine.live:
             return False
         try:
             if os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
