@@ -75,12 +75,17 @@ static int note(struct prock_member *member, int error, unsigned refused)
     return 0;
 }
 
-/* Whether its pid was given away again since it was found: who is not its parent's child, though that one lives. */
+/* Whether its pid was given away again since it was found: who is not its parent's child, though that one lives. A
+ * parent that has ended, though nobody has waited for it yet, has handed its children on. */
 static bool is_another(const struct prock_walk *walk, const struct prock_member *member)
 {
     int32_t ppid = member->stat.ppid;
-    return member->parent && ppid != member->parent && ppid != 0 && walk->root->live &&
-           prock_is_process(walk->root, member->parent) == 0;
+    struct prock_stat parent;
+    if (!member->parent || ppid == member->parent || ppid == 0 || !walk->root->live)
+        return false;
+    if (prock_read_stat(walk->root, member->parent, &parent) != 0)
+        return false;
+    return (parent.state != 'Z' && parent.state != 'X' && parent.state != 'x') || parent.num_threads > 1;
 }
 
 /* All that is wanted of one member. `row`: its stat where that was read already. A root that refuses refuses the tree.

@@ -25,9 +25,9 @@ ENABLED = ("-Csetup-args=-Dnative=enabled", "-Csetup-args=-Dwerror=true")
 OLDEST_GLIBC = {"x86_64": (2, 17), "aarch64": (2, 17)}
 
 TOP = {
-    "binding", "benchmarks", "docs", "launcher", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy", "CHANGELOG.md",
-    "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md", "meson.build", "meson.options",
-    "pyproject.toml",
+    "binding", "benchmarks", "docs", "launcher", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy",
+    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md", "meson.build",
+    "meson.options", "pyproject.toml",
 }  # fmt: skip
 """What an sdist may hold at the top."""
 NEEDED = TOP - {".clang-tidy", "SECURITY.md"}

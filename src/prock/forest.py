@@ -40,8 +40,8 @@ VERIFY_SHARE = 500
 """Scans of the machine take at most one 500th of the time, however large it is."""
 
 _forests: set[ref[Forest]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied,
-in one step: any other can set off a garbage collection, and so takes out of it."""
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is
+copied, in one step: any other can set off a garbage collection, which takes out of it what has gone."""
 
 
 class Forest:

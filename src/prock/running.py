@@ -122,7 +122,7 @@ class Running:
             name = os.fsencode(executable) if executable is not None else command[0]
             launched = launch(
                 command,
-                _files(name, setup.env),
+                files_of(name, setup.env),
                 setup,
                 name=name,
                 group=sources.directory,
@@ -346,10 +346,13 @@ class Running:
 
         Where orphans come to this process, a tree that is killed again and again ends generation by generation.
         """
-        if sys.platform == "win32" or sys.platform == "darwin" or row.ppid != os.getpid() or not self.engine.live:
+        if sys.platform != "linux" or row.ppid != os.getpid() or not self.engine.live:
             return False
         try:
             if os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return False
+            info = self.engine.info(row.pid)
+            if info is None or info.identity != row.identity:  # by now another child of this process has its pid
                 return False
             os.kill(row.pid, number)
         except OSError:  # it is no child any more, or another user's
@@ -385,7 +388,7 @@ class Running:
             self.waited.close()
 
 
-def _files(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
+def files_of(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
     """Where a command may be, as execvp(3) looks for it."""
     here = b"./" + name if name.startswith(b"-") else name  # a script's name is no option of the shell that runs it
     if b"/" in name:

@@ -14,7 +14,7 @@ import time
 from prock import engine as engines
 from prock.accounting.child import waiting_for
 from prock.errors import NotSupported
-from prock.running import DEFAULTS, Running
+from prock.running import DEFAULTS, Running, files_of
 
 TYPE_CHECKING = False  # see _records.py
 if TYPE_CHECKING:
@@ -87,17 +87,9 @@ def _begin(command: Sequence[str], env: Mapping[bytes, bytes] | None) -> subproc
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-            script = _found(command[0], env)
-            if script.startswith(("-", "+")):  # its name is no option of the shell
-                script = f"./{script}"
-            by_shell = ["/bin/sh", script, *command[1:]]
+            files = files_of(os.fsencode(command[0]), {} if env is None else env)
+            script = next((file for file in files if os.access(file, os.X_OK)), files[0])
+            by_shell = ["/bin/sh", os.fsdecode(script), *command[1:]]
             process = subprocess.Popen(by_shell, close_fds=False, env=env)  # noqa: S603  # as above
     process.returncode = 0  # the standard library is not to wait for it: who follows it does
     return process
-
-
-def _found(name: str, env: Mapping[bytes, bytes] | None) -> str:
-    import shutil
-
-    path = None if env is None else os.fsdecode(env.get(b"PATH", os.fsencode(os.defpath)))
-    return shutil.which(name, path=path) or name

@@ -162,6 +162,7 @@ class Sampling:
     def __init__(self, stage: Stage, looks: int, **options: Any) -> None:
         self.now_ns = 10**15
         self.following = must_hold.Following()
+        options = {"io": True, "accounting": "ledger", **options}
         self.sampler = prock.TreeSampler(stage.root, clock=lambda: self.now_ns, **options)
         for _ in range(looks):
             self.now_ns += 10**8
@@ -256,7 +257,7 @@ def command(*words: str) -> Callable[[Stage], Callable[[], Any]]:
                 try:
                     code = main(arguments)
                 except SystemExit as end:
-                    code = end.code
+                    code = int(end.code or 0)
             return code, out.getvalue(), err.getvalue()
 
         return call
@@ -292,10 +293,10 @@ ASKED = [
     Asked("snapshot_tree", lambda stage: lambda: prock.snapshot_tree(stage.root, io=True),
           lambda answer, stage: must_hold.tree(answer, stage.root), knows_identities=True),
     Asked("begin", begin, a_sample),
-    Asked("sample", lambda stage: Sampling(stage, 1, io=True, accounting="ledger"), a_sample, knows_identities=True),
-    Asked("sample with kept files", lambda stage: Sampling(stage, 4, io=True, pss=True, accounting="ledger"), a_sample, knows_identities=True),
-    Asked("sample with a scan", lambda stage: LaterSampling(stage, 2, io=True, accounting="ledger"), a_sample, knows_identities=True),
-    Asked("sample with perf", lambda stage: Sampling(stage, 2, accounting="auto"), a_sample),
+    Asked("sample", lambda stage: Sampling(stage, 1), a_sample, knows_identities=True),
+    Asked("sample with kept files", lambda stage: Sampling(stage, 4, pss=True), a_sample, knows_identities=True),
+    Asked("sample with a scan", lambda stage: LaterSampling(stage, 2), a_sample, knows_identities=True),
+    Asked("sample with perf", lambda stage: Sampling(stage, 2, io=False, accounting="auto"), a_sample),
     Asked("trackers", Tracking, lambda answer, stage: must_hold.non_negative(answer), knows_identities=True),
     Asked("monitor", monitor, lambda answer, stage: must_hold.monitored(answer)),
     Asked("prock stat", command("stat", "{middle}", "--json"), a_command),

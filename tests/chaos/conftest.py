@@ -27,8 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     elif not (shutil.which("gcc") or shutil.which("cc")):
         why = "chaos needs a C compiler"
     for item in items:
-        if why is not None and HERE in item.path.parents:
+        if HERE not in item.path.parents:
+            continue
+        if why is not None:
             item.add_marker(pytest.mark.skip(reason=why))
+        for_linux = getattr(getattr(item, "module", None), "LINUX_ENGINES_ONLY", None)
+        if for_linux and getattr(item, "callspec", None) and "portable" in item.callspec.params.values():  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.skip(reason=for_linux))
 
 
 @pytest.fixture(scope="session", autouse=True)

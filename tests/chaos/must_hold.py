@@ -98,6 +98,11 @@ def tree(stats: TreeStats | None, root_pid: int, *, memory: bool = True, from_sc
     return stats
 
 
+def _all_at_most(less: prock.DiskIo, more: prock.DiskIo) -> bool:
+    """Of what is known."""
+    return all(a is None or b is None or a <= b for a, b in zip(less, more, strict=True))
+
+
 def subtrees(members: tuple[MemberSample, ...]) -> None:
     """Nobody below two; all below one of those at the top."""
     pids = {member.pid for member in members}
@@ -110,7 +115,7 @@ def subtrees(members: tuple[MemberSample, ...]) -> None:
             assert own is None or all_below >= own, (field, member)
         if member.disk_io is not None:
             assert member.subtree_disk_io is not None
-            assert all(below >= own for below, own in zip(member.subtree_disk_io, member.disk_io, strict=True))
+            assert _all_at_most(member.disk_io, member.subtree_disk_io)
     assert sum(member.subtree_processes for member in tops) >= len(members)
     assert all(member.subtree_processes <= len(members) for member in members)
 
@@ -182,7 +187,7 @@ def goes_on(before: TreeTotals, now: TreeTotals) -> None:
         assert now.unseen_cpu_ns >= before.unseen_cpu_ns
     if before.disk_io is not None:
         assert now.disk_io is not None
-        assert all(a <= b for a, b in zip(before.disk_io, now.disk_io, strict=True)), (before.disk_io, now.disk_io)
+        assert _all_at_most(before.disk_io, now.disk_io), (before.disk_io, now.disk_io)
     if now.cpu_percent is not None:
         used = now.cpu_percent * now.interval_ns / 100
         assert math.isclose(used, now.cpu_ns - before.cpu_ns, rel_tol=1e-6, abs_tol=1000)

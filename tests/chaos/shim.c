@@ -248,6 +248,15 @@ EXPORT long syscall(long number, ...)
             return -1;
         }
     }
+#ifdef SYS_newfstatat
+    if (number == SYS_newfstatat && is_asked_for((const char *)a[1])) {
+        int error = question(ASKS, "newfstatat", (const char *)a[1]);
+        if (error > 0) {
+            errno = error;
+            return -1;
+        }
+    }
+#endif
     return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 

@@ -106,9 +106,6 @@ def test_a_monitor_that_is_stopped_for_a_while(engine_name: str) -> None:
             watched = must_hold.monitored(monitor.result)
             assert watched.skipped >= 50
             assert max(one.interval_ns for one in watched.series) >= 250 * MS
-            assert all(
-                one.cpu_percent is None or one.cpu_percent < 100 * (os.cpu_count() or 1) * 3 for one in watched.series
-            )
             assert result.wall_ns >= 1_300 * MS and result.interval_ns >= 250 * MS
 
     in_cell(check)

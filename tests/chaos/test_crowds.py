@@ -53,6 +53,7 @@ def test_a_tree_of_5000(engine_name: str) -> None:
                         os.kill(pid, signal.SIGKILL)
                     while sum(row.state == "Z" for row in prock.scan_all_processes()) < 2500:
                         pass
+                    time.sleep(1.1)  # so old the state of one that has run may be
                     sample = following.take(sampler.sample())
                     assert sample.process_count == 5001 and sum(row.state == "Z" for row in sample.members) == 2500
                 used = tracker.get_tree_cpu_ns(wide.pid)
@@ -192,7 +193,7 @@ def test_a_fork_bomb(engine_name: str) -> None:
                 assert result.peak_processes > 50
                 if cage.is_accounted:
                     truth = cage.used_ns()
-                    for known in (result.cpu_ns, sample.cpu_ns, total):
+                    for known in (result.cpu_ns, sample.cpu_ns, total or 0):
                         must_hold.not_above(known, truth)
                 bomb.close()
 

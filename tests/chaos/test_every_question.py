@@ -1,4 +1,4 @@
-"""Every single question to the kernel goes wrong once: the n-th fails, or somebody dies right before it, for every n."""
+"""Every single question to the kernel goes wrong once: it fails, or somebody dies or is replaced right before it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from cell import in_cell
 from director import KILLS, REPLACES, Director
 
 pytestmark = pytest.mark.usefixtures("programs")
+
+LINUX_ENGINES_ONLY = "the shim is in between the engines of Linux and the kernel; psutil asks in ways of its own"
 
 
 def ask(engine_name: str, scenario: str, *, reaps: bool = True) -> None:

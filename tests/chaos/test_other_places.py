@@ -1,4 +1,4 @@
-"""Where processes are hidden, numbered otherwise or somebody else's: hidepid, namespaces, other users, other cgroups."""
+"""Where processes are hidden, numbered otherwise or another user's: hidepid, namespaces, cgroups, no proc at all."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from prock.engine.mounts import mounts
 CLONE_NEWUSER = 0x10000000
 CAN_RUN = is_public(sys.executable)
 """Whether an ordinary user may read this installation."""
+
+LINUX_ENGINES_ONLY = "what is hidden there, or numbered otherwise, is told by the engines of Linux"
 
 
 def import_all() -> None:

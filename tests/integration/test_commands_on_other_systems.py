@@ -191,6 +191,7 @@ from prock.accounting import Reaped
 class WindowsChild:
     "Made up: of the root alone."
     adopts = holds_children = lost_root = False
+    holds_root = True
     root_state = minor_faults = major_faults = voluntary_switches = involuntary_switches = disk_io = None
     refused_io = 0
 

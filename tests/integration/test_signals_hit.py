@@ -82,6 +82,28 @@ def test_a_member_whose_pid_is_used_again_is_no_member() -> None:
 
 
 @needs_root
+def test_a_member_whose_pid_another_child_has_is_not_hit() -> None:
+    """Children can be told by their pids where there are no pidfds; but not one for another."""
+
+    def check() -> None:
+        fork_with_pid(PID)
+        running = Running.attach(PID, Options(accounting="ledger"))
+        try:
+            before = running.engine.info(PID)
+            assert before is not None
+            use_again(PID)
+            assert not running._signal_child(before, signal.SIGKILL)
+            assert lives(PID)
+            now = running.engine.info(PID)
+            assert now is not None and running._signal_child(now, signal.SIGKILL)
+        finally:
+            running.close()
+        assert os.waitpid(PID, 0)[1] == signal.SIGKILL
+
+    as_first_of_a_namespace(check, with_proc=True)
+
+
+@needs_root
 @needs_filters
 @pytest.mark.parametrize("with_pidfds", [True, False])
 def test_a_command_that_is_gone_unnoticed(with_pidfds: bool) -> None:

@@ -28,8 +28,8 @@ LONGEST_ENVIRON = 8 * 1024**2
 its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
 
 _open_engines: set[ref[ProcFiles]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is copied,
-in one step: any other can set off a garbage collection, and so takes out of it."""
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is
+copied, in one step: any other can set off a garbage collection, which takes out of it what has gone."""
 
 
 def clock_id(pid: int, kind: int) -> int:

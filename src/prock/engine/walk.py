@@ -106,10 +106,16 @@ class TreePass:
         return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused)
 
     def _is_another(self, row: ProcessInfo, parent: int | None) -> bool:
-        """Whether its pid was given away again since it was found: who is not its parent's child, though that lives."""
+        """Whether its pid was given away again since it was found: who is not its parent's child, though that lives.
+
+        A parent that has ended, though nobody has waited for it yet, has handed its children on."""
         if parent is None or row.ppid in (parent, 0) or not self._engine.live:
             return False
-        return self._engine.own_ns(parent) is not None
+        try:
+            now = self._engine.info(parent)
+        except (AccessDenied, MalformedProcFile, NotSupported):
+            return False
+        return now is not None and now.is_alive
 
     def _scan(self, unread: list[int]) -> None:
         """Let a scan read the rest. Where processes refuse it, walk after all: only that finds those among them."""
