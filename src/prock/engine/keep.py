@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from prock.engine.frame import FrameRow, PureFrame, sums_of
+from prock.engine.member import Member, Stamp
 from prock.engine.protocol import WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import DiskIo, Identity, ProcessInfo
@@ -53,58 +54,13 @@ STALE_NS = 1_000_000_000
 REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 
 
-class _Stamp:
-    """When a file was read: at which instant, at which own time of its process, at which last pid of the machine."""
-
-    __slots__ = ("at_ns", "last_pid", "own_ns")
-
-    def __init__(self) -> None:
-        self.at_ns = self.own_ns = -1
-        self.last_pid: int | None = None
-
-
-class _Member:
-    __slots__ = (
-        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_before",
-        "io_read", "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report",
-        "reread", "stat_read", "tree", "untold",
-    )  # fmt: skip
-
-    def __init__(self, pid: int, tree: int, parent: _Member | None) -> None:
-        self.pid = pid
-        self.tree = tree
-        self.parent = parent
-        self.is_root = False
-        self.is_new = self.report = True
-        self.gone = self.reread = self.has_children = self.born_since = False
-        self.untold = False
-        """The latest pass failed: what it found is told by the next."""
-        self.expected_ticks: int | None = None
-        self.own_ns = self.before_ns = 0
-        self.info = unreadable(pid)
-        self.memory = (0, 0)
-        self.io: DiskIo | None = None
-        self.io_before: DiskIo | None = None
-        self.refused: frozenset[str] = frozenset()
-        self.stat_read, self.children_read, self.memory_read, self.io_read = _Stamp(), _Stamp(), _Stamp(), _Stamp()
-
-    @property
-    def has_ended(self) -> bool:
-        return self.gone or not self.info.is_alive
-
-    @property
-    def lacks_leader(self) -> bool:
-        """Its main thread has ended, others go on: then ``stat`` knows nothing of its memory."""
-        return self.info.state == "Z" and self.info.num_threads > 1
-
-
 class PureKeep:
     def __init__(self, ask: Questions, want: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._ask = ask
         self._want = want
-        self._members: list[_Member] = []
-        self._of_pid: dict[int, _Member] = {}
+        self._members: list[Member] = []
+        self._of_pid: dict[int, Member] = {}
         self._last_pid: int | None = None
         self._now_ns = 0
         self._boot_ticks_before: dict[int, int] = {}
@@ -154,7 +110,7 @@ class PureKeep:
             if pid in self._of_pid:
                 self._of_pid[pid].reread = True
         vanished: dict[int, int] = {}
-        looked_at: list[_Member] = []
+        looked_at: list[Member] = []
         for member in self._members:
             if tree in (-1, member.tree):
                 if not member.untold:
@@ -200,8 +156,8 @@ class PureKeep:
         except NotSupported:
             return None
 
-    def _append(self, pid: int, tree: int, parent: _Member | None) -> _Member:
-        member = _Member(pid, tree, parent)
+    def _append(self, pid: int, tree: int, parent: Member | None) -> Member:
+        member = Member(pid, tree, parent)
         self._members.append(member)
         self._of_pid[pid] = member
         if parent is not None and not parent.has_children:
@@ -218,7 +174,7 @@ class PureKeep:
             self._members = [member for member in self._members if not member.gone or member.untold]
             self._of_pid = {member.pid: member for member in self._members}
 
-    def _look(self, member: _Member) -> None:
+    def _look(self, member: Member) -> None:
         if member.gone:
             return  # found so by a pass that failed
         own_ns: int | None = member.own_ns
@@ -245,7 +201,7 @@ class PureKeep:
         whose clock answered, and it is to be made sure of."""
         return self._last_pid is not None and self._read_last_pid() != self._last_pid
 
-    def _verify(self, member: _Member) -> None:
+    def _verify(self, member: Member) -> None:
         """The member whose clock has moved and whose row was not read for that: is it still the one that it was?
 
         Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
@@ -260,7 +216,7 @@ class PureKeep:
             member.own_ns, member.io = member.before_ns, member.io_before
             member.gone = True
 
-    def _is_stale(self, member: _Member, own_ns: int) -> bool:
+    def _is_stale(self, member: Member, own_ns: int) -> bool:
         """Whether its row may have changed in a way that matters."""
         if not self._ask.live or own_ns < member.own_ns:
             return True
@@ -272,17 +228,17 @@ class PureKeep:
             or self._now_ns - member.stat_read.at_ns > STALE_NS
         )
 
-    def _pids_were_given_away(self, since: _Stamp) -> bool:
+    def _pids_were_given_away(self, since: Stamp) -> bool:
         return self._last_pid is None or self._last_pid != since.last_pid
 
-    def _has_run(self, member: _Member, since: _Stamp) -> bool:
+    def _has_run(self, member: Member, since: Stamp) -> bool:
         """Ticks are too coarse to tell: where only they are known everybody may have."""
         return since.own_ns != member.own_ns or not self._ask.live
 
-    def _stamp(self, stamp: _Stamp, member: _Member) -> None:
+    def _stamp(self, stamp: Stamp, member: Member) -> None:
         stamp.at_ns, stamp.own_ns, stamp.last_pid = self._now_ns, member.own_ns, self._last_pid
 
-    def _read_stat(self, member: _Member, own_ns: int) -> None:
+    def _read_stat(self, member: Member, own_ns: int) -> None:
         known = member.info
         try:
             info = self._ask.info(member.pid)
@@ -312,7 +268,7 @@ class PureKeep:
         if member.is_new or info.ppid != known.ppid:
             self._set_parent(member, info.ppid)
         if info.num_threads != known.num_threads:  # a new one may have forked already, where nobody has looked
-            member.children_read = _Stamp()
+            member.children_read = Stamp()
         member.own_ns = own_ns
         member.info = info
         self._stamp(member.stat_read, member)
@@ -320,7 +276,7 @@ class PureKeep:
             member.memory = (info.rss_bytes, info.vsize_bytes)
             self._stamp(member.memory_read, member)
 
-    def _outline(self, member: _Member, own_ns: int) -> ProcessInfo | None:
+    def _outline(self, member: Member, own_ns: int) -> ProcessInfo | None:
         """Of one that refuses its row. What was read of it before it did stays."""
         outline = self._ask.outline(member.pid)
         if outline is None or member.is_new:
@@ -328,7 +284,7 @@ class PureKeep:
         known = member.info
         return known if outline.start_ticks in (0, known.start_ticks) else outline
 
-    def _is_another(self, member: _Member, info: ProcessInfo) -> bool:
+    def _is_another(self, member: Member, info: ProcessInfo) -> bool:
         """Whether the pid was given away again: between two samples, or since somebody named it."""
         if member.info.start_ticks == 0 and not member.is_new:
             return False  # it was refused, and tells for the first time when it began
@@ -344,13 +300,13 @@ class PureKeep:
             and self._ask.lives(parent.info)
         )
 
-    def _set_parent(self, member: _Member, ppid: int) -> None:
+    def _set_parent(self, member: Member, ppid: int) -> None:
         parent = self._of_pid.get(ppid)
         member.parent = None if parent is None or parent.gone or parent is member else parent
         if member.parent is not None and not member.parent.has_children:
             member.parent.has_children = member.parent.report = True
 
-    def _read_memory(self, member: _Member) -> None:
+    def _read_memory(self, member: Member) -> None:
         stamp = member.memory_read
         if not self._want & WANT_STAT or "stat" in member.refused:
             return
@@ -363,7 +319,7 @@ class PureKeep:
                 member.memory = memory
                 self._stamp(stamp, member)
 
-    def _read_io(self, member: _Member) -> None:
+    def _read_io(self, member: Member) -> None:
         if not self._want & WANT_IO or not self._has_run(member, member.io_read):
             return
         try:
@@ -378,7 +334,7 @@ class PureKeep:
             member.io = io
             self._stamp(member.io_read, member)
 
-    def _read_children(self, member: _Member) -> None:
+    def _read_children(self, member: Member) -> None:
         """Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper)."""
         stamp = member.children_read
         ran = self._has_run(member, stamp)
@@ -399,7 +355,7 @@ class PureKeep:
                 self._append(pid, member.tree, member)
         self._stamp(stamp, member)
 
-    def _row(self, member: _Member) -> FrameRow:
+    def _row(self, member: Member) -> FrameRow:
         parent = member.parent
         return FrameRow(
             tree=member.tree,
@@ -414,8 +370,3 @@ class PureKeep:
             is_leaf=not member.has_children,
             is_new=member.is_new,
         )
-
-
-def unreadable(pid: int) -> ProcessInfo:
-    """Stands for a row of which nothing is known."""
-    return ProcessInfo(pid, 0, 0, 0, 0, "?", "", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -14,8 +14,9 @@ import time
 from prock.engine import by_psutil
 from prock.engine.by_psutil import IS_LINUX, IS_WINDOWS, IsZombie, PsRefused, PsZombie, answer, nanoseconds
 from prock.engine.generations import Generations, Pass
-from prock.engine.keep import PureKeep, unreadable
+from prock.engine.keep import PureKeep
 from prock.engine.linux_only import LinuxOnly
+from prock.engine.member import unreadable
 from prock.engine.pids import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, NotSupported

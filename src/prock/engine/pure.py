@@ -7,7 +7,8 @@ import sys
 import time
 
 from prock.engine import parse
-from prock.engine.keep import PureKeep, unreadable
+from prock.engine.keep import PureKeep
+from prock.engine.member import unreadable
 from prock.engine.pids import PID_MAX, check_pid
 from prock.engine.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
 from prock.engine.protocol import WANT_CPU, WANT_STAT
