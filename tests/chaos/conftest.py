@@ -31,9 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if why is not None:
             item.add_marker(pytest.mark.skip(reason=why))
-        for_linux = getattr(getattr(item, "module", None), "LINUX_ENGINES_ONLY", None)
-        if for_linux and getattr(item, "callspec", None) and "portable" in item.callspec.params.values():  # type: ignore[attr-defined]
-            item.add_marker(pytest.mark.skip(reason=for_linux))
+        engine = item.callspec.params.get("engine_name") if hasattr(item, "callspec") else None
+        lacks = getattr(getattr(item, "module", None), "PORTABLE_LACKS", {})
+        reason = lacks.get(getattr(item, "originalname", ""), lacks.get("all"))
+        if engine == "portable" and reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,6 +19,7 @@ from prock.engine import open_engine, using
 
 pytestmark = pytest.mark.usefixtures("programs")
 MS = 1_000_000
+PORTABLE_LACKS = {"test_a_run_of_a_fork_bomb": "only Linux hands orphans to who started the command"}
 
 
 def follow(root: int, looks: int, *, io: bool = True) -> prock.TreeSample:
@@ -126,7 +127,7 @@ def test_1000_zombies(engine_name: str) -> None:
             assert snapshot is not None and snapshot.process_count == 1001
             assert [member.state for member in snapshot.members].count("Z") == 1000
             used = sum(member.cpu_time.total_ns for member in snapshot.members[1:] if member.cpu_time)
-            assert used >= 1000 * MS // 10
+            assert used >= 1000 * MS // 10 or not prock.engine.active.live  # in ticks each is too short to be told
             following = must_hold.Following()
             with prock.TreeSampler(dead.pid, accounting="ledger", io=True) as sampler:
                 first = following.take(sampler.sample())

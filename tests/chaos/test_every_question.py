@@ -9,7 +9,7 @@ from director import KILLS, REPLACES, Director
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-LINUX_ENGINES_ONLY = "the shim is in between the engines of Linux and the kernel; psutil asks in ways of its own"
+PORTABLE_LACKS = {"all": "the shim is in between the engines of Linux and the kernel; psutil asks in ways of its own"}
 
 
 def ask(engine_name: str, scenario: str, *, reaps: bool = True) -> None:

@@ -21,7 +21,7 @@ CLONE_NEWUSER = 0x10000000
 CAN_RUN = is_public(sys.executable)
 """Whether an ordinary user may read this installation."""
 
-LINUX_ENGINES_ONLY = "what is hidden there, or numbered otherwise, is told by the engines of Linux"
+PORTABLE_LACKS = {"all": "what is hidden there, or numbered otherwise, is told by the engines of Linux"}
 
 
 def import_all() -> None:
