@@ -288,6 +288,7 @@ def test_hidepid(puppet: Program, engine: Engine, tmp_path: Path, hidepid: int) 
 
 
 @needs_root
+@on_linux_engines
 def test_one_that_is_hidden_and_then_tells(puppet: Program, engine: Engine, tmp_path: Path) -> None:
     """It is no other, and what it had used before is taken off once."""
     (root, pid, younger) = puppet.does("""
