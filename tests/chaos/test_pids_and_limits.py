@@ -24,7 +24,10 @@ MS = 1_000_000
 PIDS = 400
 SPACE = Path("/proc/sys/kernel/pid_max")
 LAST = Path("/proc/sys/kernel/ns_last_pid")
-PORTABLE_LACKS = {"test_pids_that_are_given_away_again_and_again": "the last pid is known to the engines of Linux", "test_little_memory": "its memory is psutil"s"}
+PORTABLE_LACKS = {
+    "test_pids_that_are_given_away_again_and_again": "the last pid is known to the engines of Linux",
+    "test_little_memory": "psutil needs memory of its own for it",
+}
 
 
 def has_own_pid_space() -> bool:
