@@ -157,9 +157,10 @@ def check_wheel(wheel: Path, sdist: Path) -> None:
             raise Failed(f"{wheel.name} is damaged")
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     modes = {entry.filename: stat.S_IMODE(entry.external_attr >> 16) for entry in entries}
-    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"
+    named = "-".join(wheel.name.split("-")[:2])
+    info = f"{named}.dist-info/"
     expected = {name.removeprefix("src/") for name in files_of(sdist) if name.startswith("src/")}
-    expected |= {"prock/_core.abi3.so", "prock/_launcher"}
+    expected |= {"prock/_core.abi3.so", "prock/_launcher", f"{named}.data/data/share/man/man1/prock.1"}
     expected |= {info + name for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
     if set(modes) != expected:
         raise Failed(f"{wheel.name} differs in {', '.join(sorted(set(modes) ^ expected))}")
