@@ -20,9 +20,6 @@ import prock
 from prock.engine import open_engine, using
 
 MS = 1_000_000
-PORTABLE_LACKS = {
-    "test_forks_of_a_program_whose_threads_sample": "it takes minutes there: every look is one at the whole machine"
-}
 
 
 def together(works: list[Callable[[], object]]) -> None:

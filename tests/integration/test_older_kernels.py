@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elsewhere import in_child
+from engines import on_linux_engines
 from launching import why_refused
 from runs import be_linux_4_18, has_cgroups, has_perf, needs_filters, opened, refuse, until
 
@@ -39,6 +40,7 @@ def size(pid: int) -> int:
 
 
 @needs_filters
+@on_linux_engines
 def test_a_command_on_linux_4_18(engine: Engine) -> None:
     def check() -> None:
         be_linux_4_18()
@@ -51,6 +53,7 @@ def test_a_command_on_linux_4_18(engine: Engine) -> None:
 
 
 @needs_filters
+@on_linux_engines
 def test_a_tree_on_linux_4_18(engine: Engine) -> None:
     def check() -> None:
         be_linux_4_18()
@@ -129,6 +132,7 @@ def test_descriptors_are_closed_without_close_range(pass_fds: bool) -> None:
 
 
 @needs_filters
+@on_linux_engines
 def test_a_kernel_without_perf_events(engine: Engine) -> None:
     def check() -> None:
         refuse("perf_event_open", errno.ENOSYS)
@@ -154,6 +158,7 @@ with launched(open_engine({engine!r}), "/bin/true", switches=False) as tree:
 
 @pytest.mark.skipif(why_refused(open_engine()) is not None, reason="no records of perf events here")
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no compiler")
+@on_linux_engines
 def test_events_that_do_not_tell_what_they_lost(tmp_path: Path, engine_name: str) -> None:
     """Before Linux 6.0 they can't be asked to."""
     library = tmp_path / "older.so"
