@@ -92,7 +92,7 @@ static int read_all_threads(const struct prock_root *root, int32_t pid, struct p
     }
     prock_pids_free(&tids);
     if (error == -ESRCH || (!error && threads_read == 0))
-        return prock_why_missing(root, pid);
+        return prock_why_missing(root, pid, "task");
     return error;
 }
 
@@ -105,13 +105,13 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_
         struct stat st;
         snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
         if (prock_stat(AT_FDCWD, task, &st) != 0)
-            return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
+            return errno == ENOENT ? prock_why_missing(root, pid, "task") : prock_errno(errno);
         num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
     }
     if (num_threads == 1) {
         error = read_thread(root, pid, pid, append_to);
         if (error == -ESRCH)
-            error = prock_why_missing(root, pid);
+            error = prock_why_missing(root, pid, "task");
     } else {
         error = read_all_threads(root, pid, append_to);
     }
@@ -139,7 +139,7 @@ int prock_read_families(const struct prock_root *root, int32_t pid, struct prock
     }
     prock_pids_free(&tids);
     if (error == -ESRCH || (!error && append_to->n == before))
-        error = prock_why_missing(root, pid);
+        error = prock_why_missing(root, pid, "task");
     if (error)
         append_to->n = before;
     return error;

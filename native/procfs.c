@@ -67,15 +67,20 @@ static void path_of(const struct prock_root *root, int32_t pid, const char *what
     put(at, what, strlen(what) + 1);
 }
 
-int prock_why_missing(const struct prock_root *root, int32_t pid)
+static int is_there(const struct prock_root *root, int32_t pid, const char *what)
 {
     char path[PATH_CAP];
-    path_of(root, pid, "", path);
-    if ((root->dir < 0 ? access(path, F_OK) : faccessat(root->dir, path, F_OK, 0)) == 0)
-        return -ENOTSUP;
+    path_of(root, pid, what, path);
+    return (root->dir < 0 ? access(path, F_OK) : faccessat(root->dir, path, F_OK, 0)) == 0;
+}
+
+int prock_why_missing(const struct prock_root *root, int32_t pid, const char *what)
+{
     uint64_t total;
+    if (is_there(root, pid, "")) /* with the file now: of another process, that has got the pid meanwhile */
+        return is_there(root, pid, what) ? -ESRCH : -ENOTSUP;
     if (root->live && prock_cpu_total(pid, &total) == 0)
-        return -EACCES; /* hidepid=2 */
+        return is_there(root, pid, "") ? -ESRCH : -EACCES; /* hidepid=2 */
     return -ESRCH;
 }
 
@@ -91,7 +96,7 @@ int prock_open(const struct prock_root *root, int32_t pid, const char *what)
     path_of(root, pid, what, path);
     int fd = root->dir < 0 ? open(path, O_RDONLY | O_CLOEXEC) : openat(root->dir, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? prock_why_missing(root, pid) : prock_errno(errno);
+        return errno == ENOENT ? prock_why_missing(root, pid, what) : prock_errno(errno);
     return fd;
 }
 

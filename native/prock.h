@@ -103,7 +103,7 @@ uint64_t prock_multiply(uint64_t a, uint64_t b); /* saturates */
 /* procfs.c */
 int prock_errno(int error);
 /* A file was not there: -ESRCH, -EACCES or -ENOTSUP? */
-int prock_why_missing(const struct prock_root *root, int32_t pid);
+int prock_why_missing(const struct prock_root *root, int32_t pid, const char *what);
 /* stat(2) of a path below a directory, or of a descriptor itself with "" for the path: 0, or -1 and errno. */
 struct stat;
 int prock_stat(int at, const char *path, struct stat *out);

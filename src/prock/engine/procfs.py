@@ -82,7 +82,9 @@ class ProcFiles:
 
     def _is_hidden(self, pid: int) -> bool:
         """Whether proc denies the existence of a process that does exist (mounted with ``hidepid=2``)."""
-        return self.live and not os.path.exists(f"{self.root}/{pid}") and self._clock_answers(pid)
+        path = f"{self.root}/{pid}"
+        # Looked at once more: who has got the pid between the two is not hidden.
+        return self.live and not os.path.exists(path) and self._clock_answers(pid) and not os.path.exists(path)
 
     def _has_no_memory(self, pid: int | None) -> bool:
         """Kernel threads and zombies: to ordinary users the kernel refuses what they do not even have."""
@@ -91,7 +93,10 @@ class ProcFiles:
 
     def _missing(self, pid: int | None, what: str) -> None:
         """The file was not there: returns where the process is gone, raises where there is another reason."""
-        if os.path.exists(f"{self.root}/{pid or 'self'}"):
+        directory = f"{self.root}/{pid or 'self'}"
+        if os.path.exists(directory):
+            if os.path.exists(f"{directory}/{what}"):
+                return  # of another process, that has got the pid meanwhile
             raise NotSupported(f"{self.root}/PID/{what}")
         if pid is not None and self._is_hidden(pid):
             raise AccessDenied(pid, what)

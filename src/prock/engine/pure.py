@@ -206,7 +206,7 @@ class PureEngine(ProcFiles):
         except ValueError:
             raise MalformedProcFile(pid, "task/TID/children") from None
         if not found:
-            self._missing(pid, "task/TID/children")
+            self._missing(pid, "task")
         return found or None
 
     def subreaper(self, wanted: bool | None, /) -> bool:
