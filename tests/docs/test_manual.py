@@ -97,7 +97,7 @@ def test_the_options_that_a_page_names_exist(name: str) -> None:
 @pytest.mark.parametrize("accounting", ["auto", "perf", "waited", "ledger"])
 def test_whatever_a_run_says_of_its_figures_is_in_the_table(accounting: str) -> None:
     try:
-        result = package.run(["sh", "-c", "ls / >/dev/null; (sleep 0.01 &)"], accounting=accounting)
+        result = package.run(["sh", "-c", "ls / >/dev/null; (sleep 0.01 &) ; sleep 0.1"], accounting=accounting)
     except package.NotSupported:
         pytest.skip(f"no {accounting} here")
     told = {(row.figure, row.bias) for row in figures.of_a_run()}

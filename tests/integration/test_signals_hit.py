@@ -16,6 +16,7 @@ from runs import needs_filters, refuse
 import prock
 from prock._signals import is_child, pidfd_of_child
 from prock.accounting.waited import Waited
+from prock.engine import open_engine
 from prock.engine.launch import _kill
 from prock.model import Identity
 from prock.running import Options, Running
@@ -87,7 +88,7 @@ def test_a_member_whose_pid_another_child_has_is_not_hit() -> None:
 
     def check() -> None:
         fork_with_pid(PID)
-        running = Running.attach(PID, Options(accounting="ledger"))
+        running = Running.attach(PID, Options(accounting="ledger"), engine=open_engine())
         try:
             before = running.engine.info(PID)
             assert before is not None
