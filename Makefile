@@ -26,6 +26,7 @@ help:
 	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
 	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
 	@echo "make check-cross   the C for arm64 (emulated) and with musl: its tests and the launcher"
+	@echo "make check-windows   what a Windows Python says of prock, under Wine (installs both; not part of check)"
 	@echo "make format  lay out the sources"
 	@echo "make clean   remove what the others made"
 
@@ -119,7 +120,7 @@ PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-
 check:
 	@$(PYTHON) tools/check.py "$(MAKE)" $(PARTS)
 
-.PHONY: dist check-wheel check-cross
+.PHONY: dist check-wheel check-cross check-windows
 dist: $(VENV)/.package-tools-installed
 	@$(BIN)/python tools/dist.py
 
@@ -128,6 +129,9 @@ check-wheel: $(VENV)/.package-tools-installed $(VENV)/.ci-installed
 
 check-cross: $(PACKAGE)
 	@sh tools/check-cross.sh $(BIN)/python
+
+check-windows: $(BIN)/python
+	@PYTHON=$(BIN)/python sh tools/test-on-wine.sh
 
 format: $(VENV)/.lint-installed
 	@$(BIN)/ruff format .

