@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -182,6 +183,14 @@ def the_command() -> None:
     assert command("stat", "999999")[0] != 0 and command("attach", "999999")[0] != 0
     assert command("run", "-q", "--", *PYTHON, "import sys; sys.exit(4)")[0] == 4
     assert command("run", "--", "there-is-no-such-command")[0] == 127
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "account.json")
+        for _ in range(2):  # the second replaces the first
+            assert command("run", "-q", "--json", path, "--", *PYTHON, "")[0] == 0
+            with open(path, encoding="utf-8") as file:
+                document = json.load(file)
+            assert document["schema"] == "prock.run/1" and document["returncode"] == 0
+        assert os.listdir(directory) == ["account.json"]
     code, _, err = command("run", "--timeout", "0.5", "--", *PYTHON, BUSY)
     assert code == 124 and "its time was over" in err
 
