@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import processes
@@ -36,7 +35,7 @@ def test_command_directory_user_and_files(puppet: processes.Program) -> None:
         root = sampler.sample().root
     assert root is not None
     lines = describe(root, Screen())
-    assert fact(lines, "command").startswith(f"{sys.executable} ")
+    assert fact(lines, "command").startswith(f"{processes.WORKER} ")
     assert fact(lines, "directory") == os.getcwd()
     assert Path("/proc/self").owner() in fact(lines, "user")
     assert int(fact(lines, "open files").split()[0]) >= 3
