@@ -288,10 +288,12 @@ def test_a_failing_source_ends_it(family: Family) -> None:
             raise OSError(24, "Too many open files")
 
     async def visit() -> TopApp:
-        app = TopApp(Broken("broken", lambda: [family.head], io=False), interval_s=0.01)
+        source = Broken("broken", lambda: [family.head], io=False)
+        app = TopApp(source, interval_s=0.01)
         async with asyncio.timeout(TIMEOUT_S), app.run_test() as pilot:
             while app.error is None:
                 await pilot.pause(0.01)
+        source.close()
         return app
 
     assert isinstance(asyncio.run(visit()).error, OSError)
