@@ -155,7 +155,8 @@ os.read(reader, 1)"""
         (survivor,) = result.survivors
         assert survivor.cpu_ns >= 50 * MS and survivor.rss_bytes and survivor.comm.startswith("python")
         assert result.returncode == 0 and result.cpu_ns is not None and result.cpu_ns >= survivor.cpu_ns + 10 * MS
-        assert state_of(survivor.pid) == "S" and not groups()
+        until(lambda: state_of(survivor.pid) == "S")
+        assert not groups()
         os.close(end)
         until(lambda: has_ended(survivor.pid))
 
