@@ -61,7 +61,7 @@ class Page:
     def _make(self, maker: Callable[[Page, Block], str], block: Block) -> str:
         try:
             return maker(self, block)
-        except Exception as error:
+        except Exception as error:  # whatever it is, who reads it is told of the page and the line
             raise consoles.Disagreement(f"{self.name}, line {block.line}: {error}") from error
 
     def run(self, block: Block) -> str:

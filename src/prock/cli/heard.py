@@ -12,6 +12,7 @@ import time
 
 from prock._records import NamedTuple
 from prock._signals import kernel, numbers
+from prock.cli.supervise import is_in_front
 
 TYPE_CHECKING = False  # see prock/_records.py
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class HeardSignals:
 
     def _note(self, number: int, _: Any) -> None:
         if number not in self._child:
-            self._heard.append(Heard(number, int(number in FROM_KEYS and _is_in_front())))
+            self._heard.append(Heard(number, int(number in FROM_KEYS and is_in_front())))
 
     @staticmethod
     def hear_of_children() -> None:
@@ -90,19 +91,3 @@ class HeardSignals:
             for end in self._pipe:
                 os.close(end)
             self._pipe = None
-
-
-def _is_in_front() -> bool:
-    """Whether a terminal's keys go to this process."""
-    if sys.platform == "win32":
-        return True
-    try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)

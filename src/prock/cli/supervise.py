@@ -315,6 +315,16 @@ def _is_job_in_foreground() -> bool:
         shell = os.getppid()
         if os.getpgid(shell) == os.getpgrp() or os.getsid(shell) != os.getsid(0):
             return False
+    except OSError:
+        return False
+    return is_in_front()
+
+
+def is_in_front() -> bool:
+    """Whether a terminal's keys go to this process."""
+    if sys.platform == "win32":
+        return True
+    try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
         return False
