@@ -45,6 +45,19 @@ int prock_py_int(PyObject *argument, int *number); /* steals it, which may be NU
 /* None for a process that is gone, else NULL with an exception set. */
 PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
 
+/* questions.c: methods */
+PyObject *Proc_cpu_time(Proc *self, PyObject *pid);
+PyObject *Proc_info(Proc *self, PyObject *pid);
+PyObject *Proc_memory(Proc *self, PyObject *pid);
+PyObject *Proc_disk_io(Proc *self, PyObject *pid);
+PyObject *Proc_comm(Proc *self, PyObject *pid);
+PyObject *Proc_children(Proc *self, PyObject *pid);
+PyObject *Proc_pids(Proc *self, PyObject *nothing);
+PyObject *Proc_scan(Proc *self, PyObject *nothing);
+PyObject *Proc_tree(Proc *self, PyObject *pid_and_want);
+PyObject *Proc_keep(Proc *self, PyObject *want_and_descriptors);
+PyObject *Proc_pss(Proc *self, PyObject *pids_and_until_ns);
+
 /* perf.c: methods */
 PyObject *Proc_families(Proc *self, PyObject *pid);
 PyObject *Proc_last_pid(Proc *self, PyObject *nothing);
