@@ -96,7 +96,7 @@ check-fuzz:
 # A million calls of what costs less than ten microseconds, of others as many as this time allows.
 LEAK_SECONDS ?= 2
 check-leaks: $(PACKAGE) $(VENV)/.test-installed
-	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s tests/integration/test_leaks.py
+	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s --timeout 0 tests/integration/test_leaks.py
 
 # The test suite with all C of ours under AddressSanitizer and UBSan; ARGS goes to pytest.
 check-sanitize: $(BIN)/python

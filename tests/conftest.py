@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,15 @@ from prock.engine import open_engine, using
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
+
+
+def pytest_configure() -> None:
+    """In the background, or under nohup, this starts with signals ignored, and so would all that the tests start.
+    A signal that is caught is as ever for these; the tests themselves go on as if they ignored it."""
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT"):
+        number = getattr(signal, name, None)  # not all systems have them
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
 
 
 def pytest_report_header() -> str:
