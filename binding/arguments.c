@@ -91,8 +91,14 @@ PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what)
     }
     case -ENOMEM:
         return PyErr_NoMemory();
-    default:
+    default: {
+        /* Python itself, asked to make the name, goes on without one where it has no memory for it. */
+        PyObject *name = PyUnicode_DecodeFSDefault(self->root.path);
         errno = -error;
-        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, self->root.path);
+        if (name)
+            PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+        Py_XDECREF(name);
+        return NULL;
+    }
     }
 }

@@ -34,7 +34,9 @@ int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new)
     if (in_place) {
         PyTuple_SetItem(in_place, 0, PyLong_FromLong(1));
         PyTuple_SetItem(in_place, 1, PyLong_FromLong(2));
-        same = PyObject_Hash(in_place) == PyObject_Hash(made) && PyObject_RichCompareBool(in_place, made, Py_EQ) == 1;
+        same = PyObject_RichCompareBool(in_place, made, Py_EQ);
+        if (same == 1)
+            same = PyObject_Hash(in_place) == PyObject_Hash(made);
     }
     Py_XDECREF(in_place);
     Py_XDECREF(made);
@@ -185,6 +187,8 @@ PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock
             Py_CLEAR(members);
         Py_XDECREF(row);
     }
+    if (!taken)
+        Py_CLEAR(members);
     Py_XDECREF(taken);
     return members ? Py_BuildValue("(Nn)", members, (Py_ssize_t)walk->vanished) : NULL;
 }

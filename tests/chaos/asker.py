@@ -26,6 +26,8 @@ from prock.engine import open_engine, using
 MOST = 2000
 """Questions of one answer: more than any has."""
 ERRORS = ("ENOENT", "ESRCH", "EACCES", "EMFILE", "ENFILE", "ENOMEM", "EIO", "EINTR", "short")
+NO_MEMORY = 4096
+"""For shim.c: not a question fails, but the core's n-th wish for memory."""
 LIES = ("ENOENT", "ESRCH")
 """Then the process is not there, says the kernel, though it is."""
 
@@ -60,7 +62,7 @@ class Asker:
         kind, _, what = scenario.partition("-")
         self.kind, self.what = kind, what
         if kind == "error":
-            self.action = 0 if what == "short" else int(getattr(errno, what))
+            self.action = {"short": 0, "memory": NO_MEMORY}.get(what) or int(getattr(errno, what, 0))
         else:
             self.action = -ord({"kill": KILLS, "zombie": KILLS, "replace": REPLACES}[kind][what])
         self.questions = 0
@@ -110,7 +112,7 @@ class Asker:
         if self.kind != "error":
             assert isinstance(error, prock.NoSuchProcess), "an exception, though somebody only ended"
             return
-        is_memory = self.what == "ENOMEM" and isinstance(error, MemoryError)
+        is_memory = self.what in ("ENOMEM", "memory") and isinstance(error, MemoryError)
         is_it = isinstance(error, OSError) and error.errno == self.action
         if not (isinstance(error, prock.ProckError) or is_it or is_memory):
             raise error

@@ -3,7 +3,7 @@
  * A question is a call about a file below /proc or /sys/fs/cgroup, or about the CPU clock of a process. shim_arm(n,
  * what) counts from now on; the n-th one fails with the error `what`, or for 0 returns less than there is; or, below 0,
  * what comes first is done: the byte -what is written to a descriptor, and the question goes on when an answer has
- * come.
+ * come. With NO_MEMORY it is the n-th time that the core in C wants memory, and it gets none.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define FILES 65536
+#define NO_MEMORY 4096 /* above all errors of the kernel */
 #define EXPORT __attribute__((visibility("default")))
 #define REAL(name) ((__typeof__(&name))real(#name))
 
@@ -117,7 +118,7 @@ static int error_of(int kind, const char *path)
 /* -1: as ever. 0: less than there is. Else the error. */
 static int question(int kind, const char *name, const char *path)
 {
-    if (at == 0)
+    if (at == 0 || action == NO_MEMORY)
         return -1;
     int error = action < 0 ? 0 : error_of(kind, path);
     if (error < 0 || atomic_fetch_add(&asked, 1) + 1 != at)
@@ -355,4 +356,39 @@ EXPORT int clock_gettime(clockid_t clock, struct timespec *t)
         t->tv_nsec = ns % 1000000000;
     }
     return status;
+}
+
+/* ---- memory ---- */
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *old, size_t size);
+
+static bool gets_none(const char *name, const void *caller)
+{
+    Dl_info of;
+    if (at == 0 || action != NO_MEMORY || !dladdr(caller, &of) || !strstr(of.dli_fname, "/_core."))
+        return false;
+    if (atomic_fetch_add(&asked, 1) + 1 != at)
+        return false;
+    struck = true;
+    snprintf(
+        where, sizeof where, "%s at %#lx", name, (unsigned long)((const char *)caller - (const char *)of.dli_fbase));
+    errno = ENOMEM;
+    return true;
+}
+
+EXPORT void *malloc(size_t size)
+{
+    return gets_none("malloc", __builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+EXPORT void *calloc(size_t n, size_t size)
+{
+    return gets_none("calloc", __builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
+}
+
+EXPORT void *realloc(void *old, size_t size)
+{
+    return gets_none("realloc", __builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
 }

@@ -22,6 +22,13 @@ def test_it_fails(engine_name: str, error: str) -> None:
     ask(engine_name, f"error-{error}")
 
 
+def test_there_is_no_memory_for_it(engine_name: str) -> None:
+    """Of the core, once at every place where it wants some; Python's own are another matter."""
+    if engine_name != "native":
+        pytest.skip("there is no core")
+    ask(engine_name, "error-memory")
+
+
 @pytest.mark.parametrize("who", KILLS)
 def test_somebody_dies_right_before_it(engine_name: str, who: str) -> None:
     """Never an exception: None, or what is left."""
