@@ -262,4 +262,4 @@ def _arun() -> None:
 
 def _popen() -> None:
     with prock.Popen(["true"]) as process:
-        process.wait()
+        process.finish()  # else what follows it may still be about to end when it is looked at what is held

@@ -44,6 +44,9 @@ SUFFIXES = {
 """And below it. Inputs of fuzz targets have names of any kind."""
 ANY_NAME = ("native/fuzz/corpus/", "native/fuzz/kept/")
 
+MODES_OF_GIT = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "tar.umask", "GIT_CONFIG_VALUE_0": "0022"}
+"""An sdist is made by git archive, which has an umask of its own; and not every Python that unpacks it has another."""
+
 
 class Failed(Exception):
     """What is wrong, for people."""
@@ -88,7 +91,7 @@ def build(directory: Path) -> tuple[Path, Path]:
 def run(*command: str | Path, cwd: Path | None = None, variables: Mapping[str, str | None] | None = None) -> str:
     """What it wrote, errors and all, where it succeeded. `variables` of its environment: None for not set."""
     path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": None, **(variables or {})}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": None, **MODES_OF_GIT, **(variables or {})}
     try:
         result = subprocess.run(
             command,
