@@ -19,7 +19,7 @@ KILLS = {"root": b"1", "middle": b"2", "leaf": b"3", "all": b"4"}
 REPLACES = {"root": b"5", "middle": b"6", "leaf": b"7"}
 NEW_STAGE = b"s"
 STRANGER_NS = 6_000_000
-"""What one who takes over a pid has used: more than all on the stage together."""
+"""What one who takes over a pid has used, more than all on the stage together."""
 TWO_TICKS_NS = 20_000_000
 """Who is born within the same tick of 10 ms has the same identity."""
 LAST_PID = "/proc/sys/kernel/ns_last_pid"
@@ -85,8 +85,9 @@ class Director:
         for name, byte in REPLACES.items():
             if byte == wish:
                 pid = {"root": root, "middle": middle, "leaf": leaf}[name]
+                used_ns = sum(map(cpu_ns, self._pids))
                 self._end(pid, True)
-                self._replace(pid)
+                self._replace(pid, used_ns + STRANGER_NS)
 
     def _end(self, pid: int, reaps: bool) -> None:
         """As a zombie, or waited for."""
@@ -99,8 +100,8 @@ class Director:
         while state_of(pid) not in ({""} if reaps else {"Z", ""}):
             pass
 
-    def _replace(self, pid: int) -> None:
-        """By a stranger that has used much; the machine has given away other pids meanwhile."""
+    def _replace(self, pid: int, use_ns: int) -> None:
+        """By a stranger that has used so much; the machine has given away other pids meanwhile."""
         while time.monotonic_ns() < self._set_ns + TWO_TICKS_NS:
             time.sleep(0.001)
         stranger = 0
@@ -111,7 +112,7 @@ class Director:
             Path(LAST_PID).write_text(str(pid - 1))
             stranger = os.fork()
             if stranger == 0:
-                until = time.process_time_ns() + STRANGER_NS
+                until = time.process_time_ns() + use_ns
                 while time.process_time_ns() < until:
                     pass
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -122,3 +123,8 @@ class Director:
         if another == 0:
             os._exit(0)
         os.waitpid(another, 0)
+
+
+def cpu_ns(pid: int) -> int:
+    """What a process has used."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
