@@ -27,6 +27,8 @@ class Account:
     def __init__(self, group: Path | None, log: Path) -> None:
         self.group = group
         self._log = log
+        self.start = log.with_name(f"{log.name}-start")
+        """Where a program may write what it had used when it joined."""
         self.exact = group is not None
         """Else it lacks the ends of the processes' lives, and what they have not logged yet."""
         self.join = JOIN.format(group=str(group) if group else "", log=str(log))

@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +24,10 @@ from prock.engine.mounts import cgroup2_home
 from prock.running import Running
 
 MS = 1_000_000
-START_NS = (12 if sys.executable != WORKER else 4) * MS
-"""What a command uses before it has joined an account, at most: the start of a small shell. Where tests run on another
-Python than their workers, a sanitizer's, its launcher in Python has the sanitizer's memory to take down."""
+JOINING_NS = 2 * MS
+"""What a shell uses to enter a group, at most."""
+START_NS = 4 * MS
+"""What the start of a small shell costs, where the kernel doesn't tell."""
 TICK_NS = 10 * MS
 SH = shutil.which("sh") or "/bin/sh"
 PYTHON = (WORKER, "-I", "-S", "-c")
@@ -70,6 +70,9 @@ class Cost(NamedTuple):
 
     result: prock.RunResult
     truth_ns: int
+    start_ns: int
+    """What it may have used more, before its account began: as the command itself says, for it differs by what starts
+    it and by how busy the machine is."""
     stolen_ns: int
     """What the host may have taken while it ran; perf events count it."""
     is_guessed: bool
@@ -81,11 +84,18 @@ class Cost(NamedTuple):
 
 
 def joins(account: Account, command: list[str]) -> list[str]:
-    """The command, in that account before it does anything."""
-    return [SH, "-c", f'echo 0 > {account.group}/cgroup.procs; exec "$@"', SH, *command] if account.group else command
+    """The command, in that account before it does anything; what it has used until then is written down."""
+    if not account.group:
+        return command
+    script = f"""read -r ran rest </proc/$$/schedstat
+echo 0 >{account.group}/cgroup.procs
+echo "$ran" >"{account.start}"
+exec "$@\""""
+    return [SH, "-c", script, SH, *command]
 
 
 def measure(account: Account, command: list[str], **options: Any) -> Cost:
+    account.start.unlink(missing_ok=True)
     before_ns, stolen_before_ns = account.used_ns(), stolen_ns()
     result = prock.run(joins(account, command), **{"reap_orphans": True, "wait_all": True, **options})
     stolen = stolen_ns() - stolen_before_ns
@@ -93,6 +103,7 @@ def measure(account: Account, command: list[str], **options: Any) -> Cost:
     return Cost(
         result,
         account.used_ns() - before_ns,
+        JOINING_NS + int((account.group and account.start.read_text().strip()) or START_NS),
         stolen + (os.cpu_count() or 1) * TICK_NS if is_robbed else 0,
         stolen > 0 and "cgroup" not in dict(result.cpu_by_source),
     )

@@ -270,9 +270,9 @@ def test_an_ordinary_user(engine: Engine) -> None:
             program = compile(
                 PRELUDE
                 + """
-for _ in range(20):
+for _ in range(10):
     pid = os.fork()
-    if pid == 0: burn(0.05); os._exit(0)  # long against the end of so large a process, which no event sees
+    if pid == 0: burn(0.2); os._exit(0)  # long against the end of so large a process, which no event sees
     os.waitpid(pid, 0)""",
                 "storm",
                 "exec",
