@@ -131,10 +131,14 @@ def test_others_are_named_where_they_are_compared(name: str) -> None:
     assert not [peer for peer in PEERS.split() if re.search(rf"\b{peer}\b", text)]
 
 
-def test_what_a_benchmark_kept_becomes_a_section(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_what_a_benchmark_kept_becomes_a_section(tmp_path: Path, level: int) -> None:
     assert readme.saved(tmp_path) == ""
-    (tmp_path / "core.md").write_text("`python core.py`\n\n## CPU\n\n- #1\n", encoding="utf-8")
-    assert readme.saved(tmp_path) == "## In full: core\n\n`python core.py`\n\n### CPU\n\n- #1\n"
+    text = f"`python core.py`\n\n{'#' * level} CPU\n\n- #1\n\n#{'#' * level} Below\n"
+    (tmp_path / "core.md").write_text(text, encoding="utf-8")
+    assert readme.saved(tmp_path) == (
+        "## In full: core\n\n`python core.py`\n\n### CPU\n\n- #1\n\n#### Below\n"
+    )  # fmt: skip
 
 
 def test_sections_of_the_readme_are_whole() -> None:

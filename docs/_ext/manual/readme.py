@@ -9,6 +9,7 @@ from manual.pages import DOCS
 
 MEASURED = DOCS / "_measured"
 LINK = re.compile(r"\[([^\]\n]*)\]\(([^)\s]*)\)")
+HEADING = re.compile(r"^(#+)(?= )", re.MULTILINE)
 README = DOCS.parent / "README.md"
 
 
@@ -52,8 +53,11 @@ def linked(text: str) -> str:
 
 def saved(folder: Path = MEASURED) -> str:
     """All that benchmarks have kept (``--save``), each below a heading of the second level; empty where none has."""
-    parts = []
-    for path in sorted(folder.glob("*.md")):
-        text = re.sub(r"^(#+) ", r"#\1 ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        parts.append(f"## In full: {path.stem}\n\n{text}")
-    return "\n".join(parts)
+    kept = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
+    return "\n".join(f"## In full: {name}\n\n{_at_level(3, text)}" for name, text in kept.items())
+
+
+def _at_level(level: int, text: str) -> str:
+    """With its highest headings there, and the others as far below them as they are."""
+    highest = min(map(len, HEADING.findall(text)), default=level)
+    return HEADING.sub(lambda marks: "#" * (len(marks[1]) - highest + level), text)
