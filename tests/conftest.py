@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,14 @@ def sampler(puppet: processes.Program, engine: Engine) -> Iterator[prock.TreeSam
     """Of the puppet, on each engine."""
     with prock.TreeSampler(puppet.pid, io=True, accounting="ledger") as sampler:
         yield sampler
+
+
+@pytest.fixture
+def sleeping_pid() -> Iterator[int]:
+    """A child's, which does nothing."""
+    with subprocess.Popen(["sleep", "1000000"]) as process:
+        yield process.pid
+        process.kill()
 
 
 @pytest.fixture

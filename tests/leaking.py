@@ -87,7 +87,7 @@ ALWAYS_THERE: list[object] = [None, True, False, (), "", 0, 1, 5, "stat", "io", 
 ALWAYS_THERE += [value for module in (model, errors) for value in vars(module).values() if isinstance(value, type)]
 
 
-def _held() -> Held:
+def what_is_held() -> Held:
     gc.collect()
     return Held(
         sys.getallocatedblocks(),
@@ -102,7 +102,7 @@ def _rss_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-def _call(case: Case, times: int) -> None:
+def repeat(case: Case, times: int) -> None:
     call, raises = case.call, case.raises
     if raises is None:
         for _ in range(times):
@@ -118,19 +118,19 @@ def _call(case: Case, times: int) -> None:
 
 def growth(case: Case, calls: int, seconds: float) -> Growth:
     """After so many calls in all, or as many as there is time for where one takes more than ten microseconds."""
-    _call(case, 5)
+    repeat(case, 5)
     begin = time.perf_counter()
-    _call(case, 5)
+    repeat(case, 5)
     each = (time.perf_counter() - begin) / 5
     if each > 10e-6:
         calls = min(calls, int(seconds / each))
     calls = max(calls // ROUNDS, 10)
-    _call(case, calls // 10)
-    held, rss_bytes = [_held()], _rss_bytes()
+    repeat(case, calls // 10)
+    held, rss_bytes = [what_is_held()], _rss_bytes()
     begin = time.perf_counter()
     for _ in range(ROUNDS):
-        _call(case, calls)
-        held.append(_held())
+        repeat(case, calls)
+        held.append(what_is_held())
     took = time.perf_counter() - begin
     steps = [map(int.__sub__, after, before) for before, after in pairwise(held)]
     return Growth(calls, took, Held(*map(min, *steps)), _rss_bytes() - rss_bytes)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 from collections.abc import Iterator
 
 import leaking
@@ -20,13 +19,6 @@ from prock.engine import open_engine, using
 
 CALLS = int(os.environ.get("PROCK_LEAK_CALLS", "10000"))
 SECONDS = float(os.environ.get("PROCK_LEAK_SECONDS", "0.05"))
-
-
-@pytest.fixture
-def pid() -> Iterator[int]:
-    with subprocess.Popen(["sleep", "1000000"]) as process:
-        yield process.pid
-        process.kill()
 
 
 def hold_flat(cases: list[Case], seconds: float = SECONDS) -> None:
@@ -48,15 +40,15 @@ def hold_flat(cases: list[Case], seconds: float = SECONDS) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_what_is_asked_of_processes(name: str, pid: int, dead_pid: int) -> None:
+def test_what_is_asked_of_processes(name: str, sleeping_pid: int, dead_pid: int) -> None:
     with using(open_engine(name)):
-        hold_flat(leaking.public_cases(pid, dead_pid), SECONDS if name == "native" else SECONDS / 5)
+        hold_flat(leaking.public_cases(sleeping_pid, dead_pid), SECONDS if name == "native" else SECONDS / 5)
 
 
 @pytest.mark.parametrize("name", ENGINES if CALLS > 10000 else ENGINES[:1])
-def test_what_follows_trees(name: str, pid: int, dead_pid: int) -> None:
+def test_what_follows_trees(name: str, sleeping_pid: int, dead_pid: int) -> None:
     with using(open_engine(name)):
-        cases, closes = leaking.follower_cases(pid, dead_pid)
+        cases, closes = leaking.follower_cases(sleeping_pid, dead_pid)
         hold_flat(cases, SECONDS if name == "native" else SECONDS / 5)
         for close in closes:
             close()
@@ -65,9 +57,9 @@ def test_what_follows_trees(name: str, pid: int, dead_pid: int) -> None:
 NOT_CALLED = {"CpuPercent"}  # is float
 
 
-def test_everything_public_has_a_case(pid: int, dead_pid: int) -> None:
-    cases, closes = leaking.follower_cases(pid, dead_pid)
-    cases += leaking.public_cases(pid, dead_pid)
+def test_everything_public_has_a_case(sleeping_pid: int, dead_pid: int) -> None:
+    cases, closes = leaking.follower_cases(sleeping_pid, dead_pid)
+    cases += leaking.public_cases(sleeping_pid, dead_pid)
     for close in closes:
         close()
     called = {case.name.partition(",")[0] for case in cases}
@@ -85,20 +77,20 @@ if "native" in ENGINES:
         yield roots
         roots.close()
 
-    def test_the_core(pid: int, dead_pid: int, roots: leaking_core.Roots) -> None:
-        hold_flat(leaking_core.proc_cases(pid, dead_pid, roots))
+    def test_the_core(sleeping_pid: int, dead_pid: int, roots: leaking_core.Roots) -> None:
+        hold_flat(leaking_core.proc_cases(sleeping_pid, dead_pid, roots))
 
-    def test_keeps_and_frames(pid: int, dead_pid: int) -> None:
-        hold_flat(leaking_core.keep_cases(pid, dead_pid))
+    def test_keeps_and_frames(sleeping_pid: int, dead_pid: int) -> None:
+        hold_flat(leaking_core.keep_cases(sleeping_pid, dead_pid))
 
     def test_records() -> None:
         hold_flat(leaking_core.record_cases())
 
-    def test_every_entry_of_the_core_has_a_case(pid: int, dead_pid: int, roots: leaking_core.Roots) -> None:
+    def test_every_entry_of_the_core_has_a_case(sleeping_pid: int, dead_pid: int, roots: leaking_core.Roots) -> None:
         from prock import _core
 
-        cases = leaking_core.proc_cases(pid, dead_pid, roots) + leaking_core.record_cases()
-        cases += leaking_core.keep_cases(pid, dead_pid)
+        cases = leaking_core.proc_cases(sleeping_pid, dead_pid, roots) + leaking_core.record_cases()
+        cases += leaking_core.keep_cases(sleeping_pid, dead_pid)
         called = {case.name.partition(":")[0] for case in cases}
         for kind in (_core.Proc, _core.Keep, _core.Frame, _core.Records):
             assert {name for name in vars(kind) if not name.startswith("_")} <= called

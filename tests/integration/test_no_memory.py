@@ -4,7 +4,6 @@ behind, and the next call is as ever."""
 from __future__ import annotations
 
 import gc
-import subprocess
 from collections.abc import Callable, Iterator
 
 import leaking
@@ -26,13 +25,6 @@ WITHOUT = 20
 ROUNDS = 4
 OF_PYTHON = {"keep: its life", "sample: one ends", "adopt", "drain"}
 """They do several things one after the other: one that is left out by a failure is not the core's to clear up."""
-
-
-@pytest.fixture
-def child() -> Iterator[int]:
-    with subprocess.Popen(["sleep", "1000000"]) as process:
-        yield process.pid
-        process.kill()
 
 
 @pytest.fixture
@@ -76,15 +68,15 @@ def hold(cases: list[Case]) -> None:
     gc.freeze()
     for case in (case for case in cases if case.name not in OF_PYTHON):
         starve(case)
-        before = leaking._held()
+        before = leaking.what_is_held()
         for i in range(ROUNDS):
             total += starve(case)
-            after = leaking._held()
+            after = leaking.what_is_held()
             blocks[i], descriptors[i] = after.blocks - before.blocks, after.descriptors - before.descriptors
             before = after
         if min(blocks) > 0 or min(descriptors) > 0:
             leaks.append(f"{case.name}: {blocks} objects, {descriptors} descriptors")
-        leaking._call(case, 1)
+        leaking.repeat(case, 1)
     gc.unfreeze()
     assert not leaks, "\n".join(leaks)
     assert total > len(cases)
@@ -101,5 +93,5 @@ Cases = Callable[[int, int, leaking_core.Roots], list[Case]]
         pytest.param(lambda *_: leaking_core.record_cases(), id="records"),
     ],
 )
-def test_the_core(cases: Cases, child: int, dead_pid: int, roots: leaking_core.Roots) -> None:
-    hold(cases(child, dead_pid, roots))
+def test_the_core(cases: Cases, sleeping_pid: int, dead_pid: int, roots: leaking_core.Roots) -> None:
+    hold(cases(sleeping_pid, dead_pid, roots))
