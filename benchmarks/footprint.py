@@ -19,7 +19,7 @@ from _text import number
 
 import prock
 from prock.engine import open_engine
-from prock.footprint import Footprint
+from prock.sampling.footprint import Footprint
 
 MIB = 1 << 20
 INTERVAL_S = 0.1

@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 from prock.cli.output import Screen
 from prock.cli.top.app import TopApp, View
-from prock.cli.top.draw import Pen
-from prock.cli.top.rows import Picture
-from prock.cli.top.sources import Source
-from prock.cli.top.state import State
+from prock.cli.top.model import Picture
+from prock.cli.top.render import Pen
+from prock.cli.top.trees import Source
+from prock.cli.top.view import State
 from prock.model import MemberSample
-from prock.sample import TreeSample
+from prock.sampling.sample import TreeSample
 
 SIZE = (200, 60)
 ROUNDS = 30

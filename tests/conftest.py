@@ -8,10 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import processes
 import pytest
-import run_engines
-from engines import ENGINES, KNOWS, Knows
+from support import processes, run_engines
+from support.engines import ENGINES, KNOWS, Knows
 
 import prock
 from prock.engine import open_engine, using

@@ -13,7 +13,8 @@ import sys
 
 def main(wanted: str, directory: str) -> int:
     import prock
-    from prock.engine import active, launch
+    from prock.engine import active
+    from prock.runner import spawn_linux as launch
 
     assert prock.__path__[0].startswith(os.path.join(os.path.realpath(directory), "")), prock.__path__
     assert active.name == wanted, f"the engine is {active.name}"

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from prock.engine import launch
+from prock.runner import spawn_linux as launch
 
 
 def main(launcher: str) -> int:

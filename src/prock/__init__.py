@@ -17,12 +17,8 @@ from prock.model import (
     TreeUsage,
 )
 
-TYPE_CHECKING = False  # see _records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.follow import awatch, watch
-    from prock.forest import Forest
-    from prock.monitor import Monitor, MonitorResult
-    from prock.popen import Popen, arun, run
     from prock.process import (
         get_all_stats,
         get_children,
@@ -41,9 +37,14 @@ if TYPE_CHECKING:
         list_all_pids,
         snapshot_process,
     )
-    from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
-    from prock.sample import TreeSample, TreeTotals
-    from prock.sampler import TreeSampler
+    from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
+    from prock.runner.popen import Popen, arun, run
+    from prock.sampling.forest import Forest
+    from prock.sampling.monitor import Monitor, MonitorResult
+    from prock.sampling.sample import TreeSample, TreeTotals
+    from prock.sampling.sampler import TreeSampler
+    from prock.sampling.trackers import CumulativeTracker, DeltaTracker
+    from prock.sampling.watch import awatch, watch
     from prock.snapshot import (
         build_children_map,
         build_parent_map,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
         snapshot_tree,
         snapshot_tree_from_scan,
     )
-    from prock.trackers import CumulativeTracker, DeltaTracker
     from prock.tree import collect_descendants_from_map, is_descendant_of
 
 __version__ = "0.1.0"
@@ -120,22 +120,22 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CommandUsage": "result",
-    "CumulativeTracker": "trackers",
-    "DeltaTracker": "trackers",
-    "Forest": "forest",
-    "Monitor": "monitor",
-    "MonitorResult": "monitor",
-    "Popen": "popen",
-    "ProcessUsage": "result",
-    "RunResult": "result",
-    "Source": "result",
-    "Survivor": "result",
-    "TreeSample": "sample",
-    "TreeSampler": "sampler",
-    "TreeTotals": "sample",
-    "arun": "popen",
-    "awatch": "follow",
+    "CommandUsage": "results",
+    "CumulativeTracker": "sampling.trackers",
+    "DeltaTracker": "sampling.trackers",
+    "Forest": "sampling.forest",
+    "Monitor": "sampling.monitor",
+    "MonitorResult": "sampling.monitor",
+    "Popen": "runner.popen",
+    "ProcessUsage": "results",
+    "RunResult": "results",
+    "Source": "results",
+    "Survivor": "results",
+    "TreeSample": "sampling.sample",
+    "TreeSampler": "sampling.sampler",
+    "TreeTotals": "sampling.sample",
+    "arun": "runner.popen",
+    "awatch": "sampling.watch",
     "build_children_map": "snapshot",
     "build_parent_map": "snapshot",
     "collect_descendants_from_map": "tree",
@@ -156,12 +156,12 @@ _MODULES = {
     "get_tty": "process",
     "is_descendant_of": "tree",
     "list_all_pids": "process",
-    "run": "popen",
+    "run": "runner.popen",
     "scan_all_processes": "snapshot",
     "snapshot_process": "process",
     "snapshot_tree": "snapshot",
     "snapshot_tree_from_scan": "snapshot",
-    "watch": "follow",
+    "watch": "sampling.watch",
 }
 """In which module each name is that is imported when it is first asked for: most programs ask for few of them."""
 

@@ -6,9 +6,9 @@ where the kernel says it, and how the number is biased: *exact*, *lower bound*, 
 
 from __future__ import annotations
 
-from prock._records import NamedTuple
+from prock._compat.namedtuple import NamedTuple
 
-TYPE_CHECKING = False  # see _records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias

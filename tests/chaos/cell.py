@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from elsewhere import CLONE_NEWNS, CLONE_NEWPID, libc, mount_proc, unshare
+from support.elsewhere import CLONE_NEWNS, CLONE_NEWPID, libc, mount_proc, unshare
 
 HANGS_S = 150
 """Longer than anything here takes on a slow and busy machine: only for what would hang for ever."""
@@ -119,7 +119,7 @@ def _answers(reader: int, until: float) -> Iterator[tuple[Any, ...]]:
 
 def _dump(first: int, dump: IO[bytes]) -> str:
     """What all threads of the function were at, and who else is there."""
-    from processes import descendants
+    from support.processes import descendants
 
     lines = []
     for number, pid in enumerate(descendants(first)):

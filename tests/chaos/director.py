@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cell
 from cell import Crowd
-from runs import children_of, state_of
+from support.runs import children_of, state_of
 
 KILLS = {"root": b"1", "middle": b"2", "leaf": b"3", "all": b"4"}
 REPLACES = {"root": b"5", "middle": b"6", "leaf": b"7"}

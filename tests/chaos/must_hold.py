@@ -12,8 +12,8 @@ from typing import Any
 
 import prock
 from prock.model import MemberSample, ProcessInfo, ProcessStats, Scan, TreeStats
-from prock.monitor import MonitorResult
-from prock.sample import TreeSample, TreeTotals
+from prock.sampling.monitor import MonitorResult
+from prock.sampling.sample import TreeSample, TreeTotals
 
 SIGNED = ("tty_nr", "returncode", "signal")
 UNKNOWN_GROUP = ("pgrp", "session")

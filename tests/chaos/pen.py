@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prock.engine.mounts import mounts
+from prock.engine.linux.mountinfo import mounts
 
 NAME = "prock-chaos-{pid}"
 

@@ -15,7 +15,7 @@ import must_hold
 import pytest
 from cell import crowd, in_cell
 from commands import every_command, here, is_borne
-from elsewhere import in_child, libc
+from support.elsewhere import in_child, libc
 
 import prock
 from prock.engine import open_engine, using

@@ -12,7 +12,7 @@ import must_hold
 import pytest
 from cell import Crowd, crowd, in_cell
 from pen import Pen, pen
-from runs import has_perf
+from support.runs import has_perf
 
 import prock
 from prock.engine import open_engine, using

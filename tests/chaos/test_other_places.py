@@ -10,12 +10,12 @@ import must_hold
 import pytest
 from cell import crowd, in_cell
 from commands import every_command, here, is_borne
-from elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, libc, mount_proc, unshare
-from runs import is_public
+from support.elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, libc, mount_proc, unshare
+from support.runs import is_public
 
 import prock
 from prock.engine import open_engine, using
-from prock.engine.mounts import mounts
+from prock.engine.linux.mountinfo import mounts
 
 CLONE_NEWUSER = 0x10000000
 CAN_RUN = is_public(sys.executable)
@@ -26,9 +26,9 @@ PORTABLE_LACKS = {"all": "what is hidden there, or numbered otherwise, is told b
 
 def import_all() -> None:
     """What a user who may not read the installation would miss."""
-    import prock.cli.attach
     import prock.cli.doctor
-    import prock.cli.run
+    import prock.cli.run.attach
+    import prock.cli.run.command
     import prock.cli.scan
     import prock.cli.stat
     import prock.cli.top  # noqa: F401

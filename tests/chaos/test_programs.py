@@ -13,8 +13,8 @@ import must_hold
 import pytest
 from cell import Crowd, crowd, in_cell
 from commands import every_command, is_borne, program
-from elsewhere import in_child
 from pen import pen
+from support.elsewhere import in_child
 
 import prock
 from prock.engine import open_engine, using

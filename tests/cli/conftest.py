@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import processes
 import pytest
-from command_line import NOBODY, TIMEOUT_S, environment
-from subjects import HOSTILE_NAME, Family
+from support import processes
+from support.command_line import NOBODY, TIMEOUT_S, environment
+from support.subjects import HOSTILE_NAME, Family
 
 import prock
 

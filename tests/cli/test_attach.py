@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 
-import processes
 import pytest
-from command_line import NO_PID, TIMEOUT_S, command, environment, is_followed_by, is_one_line, prock
-from run_engines import on_both
-from terminal import CTRL_C, Session
+from support import processes
+from support.command_line import NO_PID, TIMEOUT_S, command, environment, is_followed_by, is_one_line, prock
+from support.run_engines import on_both
+from support.terminal import CTRL_C, Session
 
 pytestmark = on_both
 

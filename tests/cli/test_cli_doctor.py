@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from command_line import TIMEOUT_S, command, environment, on_terminal, prock, prock_json
+from support.command_line import TIMEOUT_S, command, environment, on_terminal, prock, prock_json
 
 import prock as package
 from prock.cli import main
-from prock.cli.checks import LIMITED, NO, OK, all_checks
-from prock.cli.probes import cgroup_v2, perf_task_clock, proc_mount
+from prock.cli.doctor.checks import LIMITED, NO, OK, all_checks
+from prock.cli.doctor.linux import cgroup_v2, perf_task_clock, proc_mount
 from prock.engine import NAMES, open_engine, using
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import (
+from support.command_line import (
     COLOUR,
     NO_PID,
     TIMEOUT_S,
@@ -20,12 +20,12 @@ from command_line import (
     on_terminal,
     prock,
 )
-from run_engines import on_both
+from support.run_engines import on_both
 
 import prock as package
 from prock.cli import COMMANDS, OF_THEIR_OWN, main
+from prock.cli.argtypes import pid_argument
 from prock.cli.output import Failure
-from prock.cli.values import pid_argument
 
 pytestmark = on_both
 
@@ -203,7 +203,7 @@ def test_ctrl_c_is_130_for_those_who_call_main(monkeypatch: pytest.MonkeyPatch) 
 def test_no_descriptor_left_is_said_in_one_line() -> None:
     program = (
         "import os, resource, sys\n"
-        "import prock.cli.command, prock.cli.tree, prock.cli.tree_view\n"
+        "import prock.cli.parser, prock.cli.tree, prock.cli.tree_view\n"
         "from prock.cli import main\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
         "sys.exit(main(['tree']))\n"

@@ -6,17 +6,17 @@ import json
 import os
 from pathlib import Path
 
-import processes
 import pytest
-from command_line import Watch, prock, prock_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import row
-from run_engines import on_both
-from subjects import HOSTILE_NAME, Family
+from support import processes
+from support.command_line import Watch, prock, prock_json
+from support.made_up import row
+from support.run_engines import on_both
+from support.subjects import HOSTILE_NAME, Family
 
 from prock.cli import main
-from prock.cli.forest import Tree, forest
+from prock.cli.scan_groups import Tree, forest
 from prock.engine import open_engine, using
 from prock.model import ProcessInfo
 

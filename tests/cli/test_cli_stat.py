@@ -6,11 +6,11 @@ import os
 import re
 from typing import Any
 
-import processes
 import pytest
-from command_line import environment, prock, prock_json
-from run_engines import on_both
-from subjects import Family
+from support import processes
+from support.command_line import environment, prock, prock_json
+from support.run_engines import on_both
+from support.subjects import Family
 
 import prock as package
 

@@ -5,13 +5,24 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hostile import is_harmless
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from support.hostile import is_harmless
 
 from prock.cli.output import describe
-from prock.cli.text import COLOURS, MOST_MARKS, count, cut, decode_bytes, escape, format_age, harmless, table, width
+from prock.report.layout import (
+    COLOURS,
+    MOST_MARKS,
+    count,
+    cut,
+    decode_bytes,
+    escape,
+    format_age,
+    harmless,
+    table,
+    width,
+)
 
 ODD = "\x00\t\n\r\x1b[1;31m\x7f\x85\x9b\xa0\u0300\u0301\u0489\u061c\u115f\u200d\u202e\u2028\u2066\u3164\ufe0f\ufeff"
 ODD += "\udcff\\\ud800"

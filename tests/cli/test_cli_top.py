@@ -13,17 +13,17 @@ import subprocess
 import termios
 from typing import Any
 
-import processes
 import pytest
-from command_line import TIMEOUT_S, Watch, command, environment, is_one_line, on_terminal, prock, prock_json
-from made_up import row
-from run_engines import on_both
-from subjects import Family
+from support import processes
+from support.command_line import TIMEOUT_S, Watch, command, environment, is_one_line, on_terminal, prock, prock_json
+from support.made_up import row
+from support.run_engines import on_both
+from support.subjects import Family
 
-from prock.cli.top import sources
-from prock.cli.top.sources import command_line, outermost
+from prock.cli.top import trees as sources
+from prock.cli.top.trees import command_line, outermost
 from prock.model import MemberSample
-from prock.sample import TreeTotals
+from prock.sampling.sample import TreeTotals
 
 pytestmark = on_both
 

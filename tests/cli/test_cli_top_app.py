@@ -8,17 +8,17 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import processes
 import psutil
 import pytest
-from command_line import TIMEOUT_S
-from subjects import Family
+from support import processes
+from support.command_line import TIMEOUT_S
+from support.subjects import Family
 from textual.pilot import Pilot
 
-from prock.cli.text import width
-from prock.cli.top import sources
+from prock.cli.top import trees as sources
 from prock.cli.top.app import TopApp, View
-from prock.cli.top.rows import Picture
+from prock.cli.top.model import Picture
+from prock.report.layout import width
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import processes
 import pytest
-from other_systems import SYSTEMS, run_on
-from run_engines import on_both
+from support import processes
+from support.other_systems import SYSTEMS, run_on
+from support.run_engines import on_both
 
 import prock
 from prock.cli.output import Screen

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from made_up_samples import NO_IO, member, picture, sample, with_io
+from support.made_up_samples import NO_IO, member, picture, sample, with_io
 
 from prock.cli.output import Screen
-from prock.cli.top.draw import ASCII_BLOCKS, COLUMNS, UNICODE_BLOCKS, Pen
-from prock.cli.top.rows import SORTS, Picture, Rates, all_nodes, lead, lines
+from prock.cli.top.model import SORTS, Picture, Rates, all_nodes, lead, lines
+from prock.cli.top.render import ASCII_BLOCKS, COLUMNS, UNICODE_BLOCKS, Pen
 from prock.cli.tree_view import UNICODE_BRANCHES
 
 FAMILY = (member(1, 0), member(2, 1), member(3, 1), member(4, 2), member(5, 2))

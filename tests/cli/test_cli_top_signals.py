@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import signal
 
-import processes
 import pytest
-from elsewhere import become_nobody, in_child, needs_root
-from made_up_samples import member
-from run_engines import on_both
+from support import processes
+from support.elsewhere import become_nobody, in_child, needs_root
+from support.made_up_samples import member
+from support.run_engines import on_both
 
 import prock
 from prock.cli.output import Screen
 from prock.cli.top.details import describe
 from prock.model import Identity, MemberSample
-from prock.signals import NotSent, send
+from prock.runner.send_signal import NotSent, send
 
 pytestmark = on_both
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from made_up_samples import Desk, member, picture
+from support.made_up_samples import Desk, member, picture
 
 from prock.cli.output import Screen
-from prock.cli.text import width
-from prock.cli.top.draw import ASCII_BLOCKS, Pen
 from prock.cli.top.panes import wrap
-from prock.cli.top.state import INTERVALS_S
+from prock.cli.top.render import ASCII_BLOCKS, Pen
+from prock.cli.top.view import INTERVALS_S
+from prock.report.layout import width
 
 FAMILY = (member(1, 0), member(2, 1), member(3, 1), member(4, 2), member(5, 2))
 SIZES = [(200, 60), (80, 24), (40, 10), (25, 5), (10, 3), (3, 2), (1, 1)]

@@ -7,11 +7,11 @@ import os
 import signal
 from typing import Any
 
-import processes
-from command_line import Watch, environment, prock, prock_json
-from made_up import member
-from run_engines import PORTABLE, on_both
-from subjects import Family
+from support import processes
+from support.command_line import Watch, environment, prock, prock_json
+from support.made_up import member
+from support.run_engines import PORTABLE, on_both
+from support.subjects import Family
 
 import prock as package
 from prock.cli.output import Screen

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import member, row
+from support.made_up import member, row
 
-from prock.cli.forest import as_member, forest
+from prock.cli.scan_groups import as_member, forest
 from prock.cli.tree import Node, build, walk
 from prock.cli.usage import Interval
 from prock.model import DiskIo, ProcessStats

@@ -14,18 +14,18 @@ import termios
 from pathlib import Path
 from typing import Any
 
-import processes
 import pytest
-from command_line import TIMEOUT_S, command, environment, is_followed_by
-from hostile import NAMES, Strangers, fits, in_json, is_harmless, is_strict_json, programs, strings
 from rich.cells import cell_len
-from terminal import Session
+from support import processes
+from support.command_line import TIMEOUT_S, command, environment, is_followed_by
+from support.hostile import NAMES, Strangers, fits, in_json, is_harmless, is_strict_json, programs, strings
+from support.terminal import Session
 
 from prock.cli.output import Screen
-from prock.cli.text import escape
-from prock.cli.top import sources
+from prock.cli.top import trees as sources
 from prock.cli.top.app import TopApp, View
 from prock.cli.top.details import describe
+from prock.report.layout import escape
 
 COLUMNS = 100
 by_name = pytest.mark.parametrize("name", NAMES, ids=[ascii(name)[2:-1] for name in NAMES])
@@ -74,7 +74,7 @@ def test_stat(name: bytes, strangers: Strangers) -> None:
 @by_name
 def test_details(name: bytes, strangers: Strangers) -> None:
     """Of the view: the command line and the working directory are there, too."""
-    from made_up_samples import member
+    from support.made_up_samples import member
 
     import prock
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TIMEOUT_S, command, environment, is_one_line, prock
-from made_up_runs import result
-from run_engines import on_both
-from runs import has_ended
+from support.command_line import TIMEOUT_S, command, environment, is_one_line, prock
+from support.made_up_runs import result
+from support.run_engines import on_both
+from support.runs import has_ended
 
-from prock.cli.repeat import as_document
-from prock.result import RunResult
+from prock.cli.run.repeat import as_document
+from prock.results import RunResult
 
 pytestmark = on_both
 
@@ -348,7 +348,7 @@ def test_start_imports_nothing_dear() -> None:
         "signal",
         "socket",
         "threading",
-        "prock.cli.command",
+        "prock.cli.parser",
     }
     assert not imported & dear
 

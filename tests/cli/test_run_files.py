@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import NOBODY, TIMEOUT_S, command, environment, prock
-from elsewhere import become_nobody, in_child, needs_root
+from support.command_line import NOBODY, TIMEOUT_S, command, environment, prock
+from support.elsewhere import become_nobody, in_child, needs_root
 
-from prock.cli import replacing
-from prock.cli.outlets import Place
 from prock.cli.output import Failure
+from prock.cli.run import replacing
+from prock.cli.run.files import Place
 
 OTHER = 12345
 WAYS = pytest.mark.parametrize("option", ["--json", "-o"])

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TIMEOUT_S, prock
-from made_up_runs import MS, S, result
-from run_engines import on_both
+from support.command_line import TIMEOUT_S, prock
+from support.made_up_runs import MS, S, result
+from support.run_engines import on_both
 
 from prock.cli.output import Failure
-from prock.cli.time_format import GNU, check, ending, fill
+from prock.report.gnu_time import GNU, check, ending, fill
 
 pytestmark = on_both
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prock.cli.options import ATTACH, RUN, Incomprehensible, Settings, build_parser, parse, read
 from prock.cli.output import Failure
+from prock.cli.run.options import ATTACH, RUN, Incomprehensible, Settings, build_parser, parse, read
 
 HELP = {"name": "run", "usage": "prock run", "summary": "run", "epilog": "end"}
 OPTIONS = [option for group in RUN.values() for option in group]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from made_up_runs import MIB, MS, S, result, survivors
+from support.made_up_runs import MIB, MS, S, result, survivors
 
-from prock.cli import budget, repeat
-from prock.cli.options import RUN, Settings
-from prock.cli.report import Style, ending, headline, page, quote, truth
-from prock.result import ProcessUsage, RunResult, Source
+from prock.cli.run import budget, repeat
+from prock.cli.run.options import RUN, Settings
+from prock.report.text import Style, ending, headline, page, quote, truth
+from prock.results import ProcessUsage, RunResult, Source
 
 PLAIN = Style()
 HOSTILE = "a\n\x1b[31mb\u202e\udcff"
@@ -148,7 +148,7 @@ def test_long_commands_are_cut() -> None:
 
 
 def test_only_colours_differ_on_a_terminal() -> None:
-    from command_line import COLOUR
+    from support.command_line import COLOUR
 
     made = result(returncode=1, survivors=survivors(2))
     coloured = text(made, Style(colour=True, verbose=1))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TIMEOUT_S, command, environment
-from processes import WORKER
-from run_engines import on_both
-from terminal import CTRL_C, CTRL_Z, Session
+from support.command_line import TIMEOUT_S, command, environment
+from support.processes import WORKER
+from support.run_engines import on_both
+from support.terminal import CTRL_C, CTRL_Z, Session
 
-from prock.cli.supervise import SAME_NS
+from prock.cli.run.supervisor import SAME_NS
 
 pytestmark = on_both
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from made_up_runs import MS, S, Script, Tree
+from support.made_up_runs import MS, S, Script, Tree
 
-from prock.cli import supervise
-from prock.cli.supervise import Plan, Supervisor
+from prock.cli.run import supervisor as supervise
+from prock.cli.run.supervisor import Plan, Supervisor
 
 INT, TERM, HUP, KILL, CONT, TSTP = (
     int(getattr(signal, f"SIG{name}")) for name in "INT TERM HUP KILL CONT TSTP".split()
@@ -27,7 +27,7 @@ class Stage:
         self.stops = 0
         self.edits_lines = True
         monkeypatch.setattr(supervise, "time", SimpleNamespace(monotonic_ns=lambda: tree.now_ns))
-        monkeypatch.setattr("prock.endings.time", SimpleNamespace(monotonic_ns=lambda: tree.now_ns))
+        monkeypatch.setattr("prock.runner.terminate.time", SimpleNamespace(monotonic_ns=lambda: tree.now_ns))
         monkeypatch.setattr(supervise, "_say", self.said.append)
         monkeypatch.setattr(supervise, "_terminal_edits_lines", lambda: self.edits_lines)
         monkeypatch.setattr(supervise, "_is_job_in_foreground", lambda: True)

@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from command_line import prock
 from manual import commands, consoles, figures, manpage, readme
 from manual.pages import DOCS, all_pages
 from manual.render import render
+from support.command_line import prock
 
 import prock as package
 from prock.cli import COMMANDS

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import ENGINES, HAS_GIL
-from processes import fake_process
+from support.engines import ENGINES, HAS_GIL
+from support.processes import fake_process
 
 from prock.engine import open_engine
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT

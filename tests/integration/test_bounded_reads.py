@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import processes
 import pytest
+from support import processes
 
 import prock
 from prock.cli.output import Screen
 from prock.cli.top.details import describe
-from prock.cli.top.sources import LONGEST_COMMAND_LINE, command_line
-from prock.engine.mounts import cgroup2_home, lines, mounts
-from prock.engine.procfs import LONGEST_ENVIRON
+from prock.cli.top.trees import LONGEST_COMMAND_LINE, command_line
+from prock.engine.linux.mountinfo import cgroup2_home, lines, mounts
+from prock.engine.linux.procfs import LONGEST_ENVIRON
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
@@ -68,7 +68,7 @@ def test_as_much_as_can_be_is_read(more: int, spawn: processes.Spawn) -> None:
 
 
 def test_details_of_a_process_that_pretends(spawn: processes.Spawn) -> None:
-    from made_up_samples import member
+    from support.made_up_samples import member
 
     pid = pretends(spawn, 256 * MIB)
     liveness = prock.get_liveness_info(pid)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from other_systems import SYSTEMS, run_on
+from support.other_systems import SYSTEMS, run_on
 
 TYPES = configparser.ConfigParser()
 TYPES.read(Path(__file__).parents[2] / "tools" / "mypy-elsewhere.ini")
@@ -29,7 +29,7 @@ import prock
 only_linux = set(sys.argv[1:])
 others = {"prock.__main__", "prock._core"}
 if sys.platform == "win32":  # two that take Windows to import them, the second as textual does, and one never there
-    others |= {"prock.accounting.windows_child", "prock.cli.top.app", "prock.cli.replacing"}
+    others |= {"prock.accounting.wait_windows", "prock.cli.top.app", "prock.cli.run.replacing"}
 for module in pkgutil.walk_packages(prock.__path__, "prock."):
     if module.name not in only_linux | others:
         importlib.import_module(module.name)
@@ -166,7 +166,7 @@ for options in asked + ([{"accounting": "waited"}] if sys.platform == "win32" el
 @pytest.mark.parametrize("system", POSIX)
 def test_a_signal_goes_to_that_process_or_to_nobody(system: str) -> None:
     program = """
-from prock.signals import NotSent, send
+from prock.runner.send_signal import NotSent, send
 
 def told(identity):
     try:
@@ -186,7 +186,7 @@ with prock.Popen(SLEEP) as process:
 
 WINDOWS = """
 import posix, types
-from prock.accounting import Reaped
+from prock.accounting.protocol import Reaped
 
 class WindowsChild:
     "Made up: of the root alone."
@@ -213,7 +213,7 @@ class WindowsChild:
     def close(self):
         pass
 
-sys.modules["prock.accounting.windows_child"] = types.SimpleNamespace(WindowsChild=WindowsChild)
+sys.modules["prock.accounting.wait_windows"] = types.SimpleNamespace(WindowsChild=WindowsChild)
 """
 
 

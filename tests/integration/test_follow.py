@@ -8,8 +8,8 @@ import itertools
 import math
 
 import pytest
-from following import MS, Time, members, open_descriptors
-from processes import Program
+from support.following import MS, Time, members, open_descriptors
+from support.processes import Program
 
 import prock
 
@@ -116,7 +116,7 @@ def test_for_asyncio(puppet: Program) -> None:
 @pytest.mark.parametrize("by_thread", [False, True])
 def test_cancelling_leaves_nothing(puppet: Program, by_thread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it waits: no descriptor, no task."""
-    monkeypatch.setattr("prock.follow.THREAD_FROM_NS", 0 if by_thread else 10**18)
+    monkeypatch.setattr("prock.sampling.watch.THREAD_FROM_NS", 0 if by_thread else 10**18)
     puppet.does("grow(3, 1); told(3)")
 
     async def look(taken: list[prock.TreeSample], enough: asyncio.Event) -> None:

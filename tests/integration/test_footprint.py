@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import become_nobody, in_child, needs_root
-from engines import on_linux_engines
-from following import Time
-from processes import Program, descendants, fake_process
+from support.elsewhere import become_nobody, in_child, needs_root
+from support.engines import on_linux_engines
+from support.following import Time
+from support.processes import Program, descendants, fake_process
 
 import prock
 from prock.engine import open_engine
-from prock.footprint import Footprint
+from prock.sampling.footprint import Footprint
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from following import MS, TICK_NS, members
-from processes import PUPPET, Program, Spawn
+from support.following import MS, TICK_NS, members
+from support.processes import PUPPET, Program, Spawn
 
 import prock
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

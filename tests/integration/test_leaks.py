@@ -9,10 +9,10 @@ import gc
 import os
 from collections.abc import Iterator
 
-import leaking
 import pytest
-from engines import ENGINES
-from leaking import Case
+from support import leaking
+from support.engines import ENGINES
+from support.leaking import Case
 
 import prock
 from prock.engine import open_engine, using
@@ -69,7 +69,7 @@ def test_everything_public_has_a_case(sleeping_pid: int, dead_pid: int) -> None:
 
 
 if "native" in ENGINES:
-    import leaking_core
+    from support import leaking_core
 
     @pytest.fixture
     def roots() -> Iterator[leaking_core.Roots]:

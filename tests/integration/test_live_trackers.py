@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from engines import Knows
-from processes import Spawn
+from support.engines import Knows
+from support.processes import Spawn
 
 import prock
 

@@ -9,15 +9,15 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import in_child
-from following import MS, SLACK_NS, TICK_NS, open_descriptors
-from processes import Program
+from support.elsewhere import in_child
+from support.following import MS, SLACK_NS, TICK_NS, open_descriptors
+from support.processes import Program
 
 import prock
-from prock.sample import TreeTotals
+from prock.sampling.sample import TreeTotals
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

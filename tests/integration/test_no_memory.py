@@ -6,15 +6,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 
-import leaking
 import pytest
-from engines import ENGINES
-from leaking import Case
+from support import leaking
+from support.engines import ENGINES
+from support.leaking import Case
 
 if "native" not in ENGINES:
     pytest.skip("there is no core", allow_module_level=True)
 
-import leaking_core
+from support import leaking_core
 
 _testcapi = pytest.importorskip("_testcapi", reason="not every Python has its own tests' module")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import in_child
-from engines import on_linux_engines
-from launching import why_refused
-from runs import be_linux_4_18, has_cgroups, has_perf, needs_filters, opened, refuse, until
+from support.elsewhere import in_child
+from support.engines import on_linux_engines
+from support.launching import why_refused
+from support.runs import be_linux_4_18, has_cgroups, has_perf, needs_filters, opened, refuse, until
 
 import prock
 from prock.accounting.cgroup import Group
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 BURN = ["/bin/sh", "-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; (exit 7)"]
-NEW_CALLS = Path(__file__).resolve().parents[1] / "older_kernel.c"
+NEW_CALLS = Path(__file__).resolve().parents[1] / "support" / "older_kernel.c"
 LIST = ["/bin/sh", "-c", "ls /proc/self/fd"]
 GENERATIONS = ["/bin/sh", "-c", 'sh -c "sleep 60 & sleep 60; :" & sleep 60; :']
 
@@ -148,7 +148,7 @@ def test_a_kernel_without_perf_events(engine: Engine) -> None:
 EVENTS = """
 import sys
 sys.path[:0] = {path!r}
-from launching import launched
+from support.launching import launched
 from prock.engine import open_engine
 with launched(open_engine({engine!r}), "/bin/true", switches=False) as tree:
     records = tree.finish()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from elsewhere import needs_root
-from other_systems import SYSTEMS, run_on
-from processes import Program, Spawn
+from support.elsewhere import needs_root
+from support.other_systems import SYSTEMS, run_on
+from support.processes import Program, Spawn
 
 EVERYTHING = """
 import asyncio, sys
@@ -75,7 +75,7 @@ answer["awatch"] = asyncio.run(look())
 with prock.Monitor(0.01) as monitor:
     sum(range(300_000))
 answer["monitor"] = monitor.result.cpu_ns >= 0 and monitor.result.peak_rss_bytes > 2**20
-from prock.footprint import Footprint
+from prock.sampling.footprint import Footprint
 footprint = Footprint(prock.engine.active)
 footprint.take(sample)
 answer["footprint"] = [footprint.peak_bytes, footprint.source]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from elsewhere import in_child
-from run_engines import PORTABLE, on_both
-from runs import PYTHON, signal_handler
+from support.elsewhere import in_child
+from support.run_engines import PORTABLE, on_both
+from support.runs import PYTHON, signal_handler
 
 import prock
 

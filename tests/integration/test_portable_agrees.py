@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from elsewhere import become_nobody, in_child, needs_root
-from engines import KNOWS, LINUX_ENGINES
-from processes import Program, Spawn
+from support.elsewhere import become_nobody, in_child, needs_root
+from support.engines import KNOWS, LINUX_ENGINES
+from support.processes import Program, Spawn
 
 import prock
-from prock.engine import by_psutil, open_engine, using
-from prock.engine.portable import PortableEngine
+from prock.engine import open_engine, using
+from prock.engine.portable import psutil_adapter as by_psutil
+from prock.engine.portable.engine import PortableEngine
 from prock.model import ProcessInfo
 
 LAG_NS = KNOWS["portable"].cpu_lag_ns

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from engines import on_linux_engines
-from processes import Spawn
+from support.engines import on_linux_engines
+from support.processes import Spawn
 
 import prock
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

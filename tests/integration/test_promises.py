@@ -15,14 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import processes
 import pytest
-from command_line import NOBODY, TIMEOUT_S, command, environment, is_followed_by, on_terminal, prock, prock_json
-from elsewhere import become_nobody, in_child, libc, needs_root
+from support import processes
+from support.command_line import NOBODY, TIMEOUT_S, command, environment, is_followed_by, on_terminal, prock, prock_json
+from support.elsewhere import become_nobody, in_child, libc, needs_root
 
 import prock as library
-from prock.accounting.waited import Waited
-from prock.engine.launch import Setup
+from prock.accounting.wait_linux import Waited
+from prock.runner.spawn_linux import Setup
 
 SECRET = "S3cr3t-V4lue"
 WITH_SECRET = environment(TOKEN=SECRET, AWS_SECRET_ACCESS_KEY=SECRET)

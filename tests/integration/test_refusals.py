@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, mount_proc, needs_root, unshare
-from engines import on_linux_engines
-from processes import Spawn
+from support.elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, mount_proc, needs_root, unshare
+from support.engines import on_linux_engines
+from support.processes import Spawn
 
 import prock
 from prock.engine import open_engine, using
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from accounts import Account, open_account
-from engines import on_linux_engines
-from runs import JOINING_NS, MS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
+from support.accounts import Account, open_account
+from support.engines import on_linux_engines
+from support.runs import JOINING_NS, MS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine

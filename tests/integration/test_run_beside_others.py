@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from elsewhere import in_child
-from following import open_descriptors
-from processes import descendants
-from runs import (
+from support.elsewhere import in_child
+from support.following import open_descriptors
+from support.processes import descendants
+from support.runs import (
     PYTHON,
     children_of,
     groups,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from elsewhere import in_child
-from processes import descendants
-from runs import (
+from support.elsewhere import in_child
+from support.processes import descendants
+from support.runs import (
     MS,
     children_of,
     drive,
@@ -29,11 +29,11 @@ from runs import (
 )
 
 import prock
-from prock.account import finish
-from prock.endings import end_tree
-from prock.engine.launch import Setup
-from prock.engine.mounts import cgroup2_home
-from prock.running import Options, Running
+from prock.engine.linux.mountinfo import cgroup2_home
+from prock.runner.build_result import finish
+from prock.runner.session import Options, Running
+from prock.runner.spawn_linux import Setup
+from prock.runner.terminate import end_tree
 
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 SLEEP = "time.sleep(3600)"

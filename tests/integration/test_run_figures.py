@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import in_child
-from engines import on_linux_engines
-from runs import PYTHON, python
+from support.elsewhere import in_child
+from support.engines import on_linux_engines
+from support.runs import PYTHON, python
 
 import prock
 from prock.engine import using

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accounts import Account, open_account
-from elsewhere import in_child
-from processes import descendants
-from runs import MS, TICK_NS, has_ended, measure, opened, python, signal_handler, state_of, until
+from support.accounts import Account, open_account
+from support.elsewhere import in_child
+from support.processes import descendants
+from support.runs import MS, TICK_NS, has_ended, measure, opened, python, signal_handler, state_of, until
 
 import prock
-from prock.account import LOST_ROOT
 from prock.engine import open_engine, using
+from prock.runner.build_result import LOST_ROOT
 
 HOLDS = {
     "many short children": "for _ in range(40): os.waitpid(child(lambda: use(0.004)), 0)",

@@ -12,13 +12,23 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from elsewhere import CLONE_NEWNS, MS_PRIVATE, MS_REC, become_nobody, in_child, libc, mount_proc, needs_root, unshare
-from runs import MS, PYTHON, groups, has_cgroups, has_perf, is_public, needs_filters, refuse
+from support.elsewhere import (
+    CLONE_NEWNS,
+    MS_PRIVATE,
+    MS_REC,
+    become_nobody,
+    in_child,
+    libc,
+    mount_proc,
+    needs_root,
+    unshare,
+)
+from support.runs import MS, PYTHON, groups, has_cgroups, has_perf, is_public, needs_filters, refuse
 
 import prock
 from prock.engine import open_engine, using
-from prock.engine.launch import NATIVE, has_native_launcher
-from prock.engine.mounts import cgroup2_home
+from prock.engine.linux.mountinfo import cgroup2_home
+from prock.runner.spawn_linux import NATIVE, has_native_launcher
 
 MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
 BURN = ["/bin/sh", "-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; (exit 7)"]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import become_nobody, in_child, needs_root
-from engines import LINUX_ENGINES
-from processes import Program
+from support.elsewhere import become_nobody, in_child, needs_root
+from support.engines import LINUX_ENGINES
+from support.processes import Program
 
 import prock
 

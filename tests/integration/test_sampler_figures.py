@@ -7,15 +7,15 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from following import MS, SLACK_NS, TICK_NS, Time, members, used_ns
-from processes import Program
+from support.following import MS, SLACK_NS, TICK_NS, Time, members, used_ns
+from support.processes import Program
 
 import prock
 from prock.engine import open_engine
 from prock.model import DiskIo, MemberSample
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

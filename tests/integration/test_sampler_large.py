@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from processes import Program
+from support.processes import Program
 
 import prock
 from prock.engine import active, open_engine

@@ -7,13 +7,13 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from following import MS, SLACK_NS, TICK_NS, Time, members
-from processes import Program
+from support.following import MS, SLACK_NS, TICK_NS, Time, members
+from support.processes import Program
 
 import prock
 
 if TYPE_CHECKING:
-    from engines import Knows
+    from support.engines import Knows
 
     from prock.engine.protocol import Engine
 

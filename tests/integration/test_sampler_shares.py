@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from following import Time, members
-from processes import Program
+from support.following import Time, members
+from support.processes import Program
 
 import prock
 

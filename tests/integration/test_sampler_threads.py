@@ -8,9 +8,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import in_child
-from following import WORKERS, open_descriptors
-from processes import Program
+from support.elsewhere import in_child
+from support.following import WORKERS, open_descriptors
+from support.processes import Program
 
 import prock
 

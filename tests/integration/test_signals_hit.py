@@ -8,19 +8,19 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import processes
 import pytest
-from elsewhere import as_first_of_a_namespace, fork_with_pid, in_child, needs_root
-from runs import needs_filters, refuse
+from support import processes
+from support.elsewhere import as_first_of_a_namespace, fork_with_pid, in_child, needs_root
+from support.runs import needs_filters, refuse
 
 import prock
-from prock._signals import is_child, pidfd_of_child
-from prock.accounting.waited import Waited
+from prock._compat.signals import is_child, pidfd_of_child
+from prock.accounting.wait_linux import Waited
 from prock.engine import open_engine
-from prock.engine.launch import _kill
 from prock.model import Identity
-from prock.running import Options, Running
-from prock.signals import NotSent, send
+from prock.runner.send_signal import NotSent, send
+from prock.runner.session import Options, Running
+from prock.runner.spawn_linux import _kill
 
 PID = 300
 

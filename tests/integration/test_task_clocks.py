@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from accounts import Account, open_account, stolen_ns
-from elsewhere import become_nobody, in_child, needs_root
-from engines import LINUX_ENGINES
-from processes import PRELUDE, Program, Spawn
+from support.accounts import Account, open_account, stolen_ns
+from support.elsewhere import become_nobody, in_child, needs_root
+from support.engines import LINUX_ENGINES
+from support.processes import PRELUDE, Program, Spawn
 
 import prock
-from prock.accounting.perf import TaskClocks
+from prock.accounting.perf_clock import TaskClocks
 from prock.engine import open_engine
 from prock.errors import OutOfDescriptors
 

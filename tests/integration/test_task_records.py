@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from elsewhere import become_nobody, in_child, needs_root
-from engines import LINUX_ENGINES
-from launching import launched, why_refused
-from processes import WORKER
+from support.elsewhere import become_nobody, in_child, needs_root
+from support.engines import LINUX_ENGINES
+from support.launching import launched, why_refused
+from support.processes import WORKER
 
 from prock.accounting import launched as events
-from prock.accounting import records as module
+from prock.accounting import perf_records as module
 from prock.accounting.launched import cpus_to_record
-from prock.accounting.records import TaskRecords
+from prock.accounting.perf_records import TaskRecords
 from prock.engine import open_engine
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import ENGINES, HAS_GIL
-from processes import Spawn, stat_line
+from support.engines import ENGINES, HAS_GIL
+from support.processes import Spawn, stat_line
 
 import prock
 from prock.engine import open_engine, using

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from processes import Spawn, descendants, wait_for_rest
+from support.processes import Spawn, descendants, wait_for_rest
 
 import prock
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import IO_LINES, STAT_FIELDS, fake_process, stat_line
+from support.engines import ENGINES
+from support.processes import IO_LINES, STAT_FIELDS, fake_process, stat_line
 
 from prock.engine import open_engine
 

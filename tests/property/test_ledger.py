@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_kernel import INIT, TICK, Kernel, read_tree, sample, update
+from support.simulated_kernel import INIT, TICK, Kernel, read_tree, sample, update
 
-from prock.ledger import Ledger
 from prock.model import ProcessInfo
+from prock.sampling.cpu_ledger import Ledger
 
 Step = tuple[str, int, int]
 """What happens, to which of the living processes (modulo their number), and how much of it."""

@@ -6,11 +6,11 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_runs import result
+from support.made_up_runs import result
 
+from prock.accounting.estimate import AGREE, CGROUP, LEDGER, PERF, WAITED, CpuEvidence, judge_cpu
 from prock.model import CpuTime
-from prock.reckoning import AGREE, CGROUP, LEDGER, PERF, WAITED, CpuEvidence, judge_cpu
-from prock.result import CommandUsage, ProcessUsage, RunResult, Source, Survivor
+from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
 
 times = st.integers(0, 2**62)
 spans = st.builds(CpuTime, times, times)

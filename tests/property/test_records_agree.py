@@ -8,9 +8,9 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import LINUX_ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.engines import LINUX_ENGINES
 
 from prock.engine import open_engine
 from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from simulated_kernel import INIT, TICK, LiveKernel
+from support.simulated_kernel import INIT, TICK, LiveKernel
 from test_ledger import STEPS, Step, finish
 
 from prock import NoSuchProcess
-from prock.engine.keep import PureKeep
-from prock.forest import Forest
-from prock.ledger import WAITED_SLACK_NS
+from prock.engine.pure.tracker import PureKeep
 from prock.model import DiskIo, ProcessInfo, Scan
-from prock.sample import TreeSample
+from prock.sampling.cpu_ledger import WAITED_SLACK_NS
+from prock.sampling.forest import Forest
+from prock.sampling.sample import TreeSample
 
 MS = 1_000_000
 SECOND = 1000 * MS

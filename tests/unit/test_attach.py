@@ -1,4 +1,4 @@
-"""Which number came first, and whose CPU it is: what `prock.accounting.attach` decides, without a kernel."""
+"""Which number came first, and whose CPU it is: what `prock.accounting.perf_attach` decides, without a kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prock.accounting.attach import Attachment, Doubt, Numbers
+from prock.accounting.perf_attach import Attachment, Doubt, Numbers
 
 MS = 1_000_000
 PARENT, SECOND, CHILD = 10, 11, 12

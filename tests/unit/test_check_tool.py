@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import until
+from support.runs import until
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check.py"
 MAKEFILE = """

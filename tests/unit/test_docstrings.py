@@ -8,14 +8,14 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from engines import on_linux_engines
+from support.engines import on_linux_engines
 
 import prock
 
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(prock.__path__, "prock.")
-    if name not in ("prock._core", "prock.__main__", "prock.engine.native")
+    if name not in ("prock._core", "prock.__main__", "prock.engine.linux.native")
 ]
 
 

@@ -6,10 +6,10 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from made_up_runs import MS, S, Tree
+from support.made_up_runs import MS, S, Tree
 
-from prock import endings
-from prock.endings import Ending, end_tree
+from prock.runner import terminate as endings
+from prock.runner.terminate import Ending, end_tree
 
 TERM, CONT, KILL = map(int, (signal.SIGTERM, signal.SIGCONT, signal.SIGKILL))
 

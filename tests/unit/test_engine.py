@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from engines import ENGINES, on_linux_engines
+from support.engines import ENGINES, on_linux_engines
 
 import prock
 from prock.engine import open_engine, using

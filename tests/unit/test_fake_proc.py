@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engines import LINUX_ENGINES
-from processes import fake_process, stat_line
+from support.engines import LINUX_ENGINES
+from support.processes import fake_process, stat_line
 
 import prock
 from prock.engine import open_engine, using

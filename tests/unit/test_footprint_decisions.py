@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from made_up_samples import member, sample
+from support.made_up_samples import member, sample
 
 from prock.errors import AccessDenied
-from prock.footprint import Footprint
 from prock.model import ProcessInfo
-from prock.sample import TreeSample
+from prock.sampling.footprint import Footprint
+from prock.sampling.sample import TreeSample
 
 MIB = 1 << 20
 MS = 1_000_000

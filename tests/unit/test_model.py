@@ -11,7 +11,8 @@ import typing
 import pytest
 
 import prock
-from prock import CpuTime, DiskIo, Scan, _records
+from prock import CpuTime, DiskIo, Scan
+from prock._compat import namedtuple as _records
 
 
 def info(**changed: object) -> prock.ProcessInfo:

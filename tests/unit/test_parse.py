@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from processes import IO_LINES, stat_line
+from support.processes import IO_LINES, stat_line
 
-from prock.engine import parse
+from prock.engine.pure import parse
 
 
 def test_stat_fields_are_where_proc5_says() -> None:

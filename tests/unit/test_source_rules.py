@@ -47,25 +47,25 @@ def test_no_shell() -> None:
     assert [(file, what) for file, what, _ in calls() if banned.search(what)] == []
     assert [file for file, _, call in calls() if any(word.arg == "shell" for word in call.keywords)] == []
     assert {file for file, text in literals() if text == "/bin/sh"} == {
-        "commands.py",
-        "engine/launcher.py",
-        "starting.py",
+        "runner/args.py",
+        "engine/pure/launcher.py",
+        "runner/spawn_portable.py",
     }
     starts = re.compile(r"(^|\.)(posix_spawnp?|exec[lv]p?e?|fork|forkpty|Popen|check_call|check_output)$")
     assert Counter(file for file, what, _ in calls() if starts.search(what)) == {
-        "engine/launch.py": 1,  # the launcher
-        "engine/launcher.py": 2,  # the command, and the shell of a script
-        "starting.py": 3,  # the same on other systems, of which Windows has no such scripts
+        "runner/spawn_linux.py": 1,  # the launcher
+        "engine/pure/launcher.py": 2,  # the command, and the shell of a script
+        "runner/spawn_portable.py": 3,  # the same on other systems, of which Windows has no such scripts
     }
 
 
 def test_no_code_from_outside() -> None:
     banned = re.compile(r"^(eval|exec|compile|__import__|(_?pickle|marshal|shelve|importlib\.util)\..*|ctypes\.CDLL)$")
     assert Counter((file, what) for file, what, _ in calls() if banned.match(what)) == {
-        ("_records.py", "eval"): 1,  # of names in our own classes
+        ("_compat/namedtuple.py", "eval"): 1,  # of names in our own classes
         ("__init__.py", "__import__"): 2,  # of our own modules, when they are needed
-        ("engine/perf.py", "ctypes.CDLL"): 1,
-        ("engine/subreaper.py", "ctypes.CDLL"): 1,  # the C library that is there already
+        ("engine/pure/perf.py", "ctypes.CDLL"): 1,
+        ("engine/pure/subreaper.py", "ctypes.CDLL"): 1,  # the C library that is there already
     }
 
 
@@ -75,19 +75,19 @@ def test_signals_by_pid_go_to_ourselves_and_to_children_that_are_not_waited_for(
     )
     found = Counter((file, what) for file, what, _ in calls() if sends.search(what) and not what.startswith("self."))
     assert {key: number for key, number in found.items() if key[1] in ("os.kill", "os.killpg")} == {
-        ("accounting/child.py", "os.kill"): 1,  # a child that is not waited for, under the lock of who waits
+        ("accounting/wait_posix.py", "os.kill"): 1,  # a child that is not waited for, under the lock of who waits
         ("cli/__init__.py", "os.kill"): 1,  # prock itself, of SIGINT
         ("cli/top/app.py", "os.kill"): 1,  # prock itself
-        ("cli/supervise.py", "os.kill"): 2,  # itself, to stop; the command, which is not waited for
-        ("engine/launch.py", "os.kill"): 1,  # without pidfds: a child that is not waited for
-        ("follower.py", "os.kill"): 1,  # the same, under the lock of who waits
-        ("running.py", "os.kill"): 1,  # the same: a child that is the process which was seen
-        ("signals.py", "os.kill"): 1,  # on other systems than Linux, just after a look at who has the pid
+        ("cli/run/supervisor.py", "os.kill"): 2,  # itself, to stop; the command, which is not waited for
+        ("runner/spawn_linux.py", "os.kill"): 1,  # without pidfds: a child that is not waited for
+        ("runner/thread.py", "os.kill"): 1,  # the same, under the lock of who waits
+        ("runner/session.py", "os.kill"): 1,  # the same: a child that is the process which was seen
+        ("runner/send_signal.py", "os.kill"): 1,  # on other systems than Linux, just after a look at who has the pid
     }
     assert {file for file, what in found if what.endswith("pidfd_send_signal")} == {
-        "signals.py",
-        "follower.py",
-        "engine/launch.py",
+        "runner/send_signal.py",
+        "runner/thread.py",
+        "runner/spawn_linux.py",
     }
 
 
@@ -103,10 +103,16 @@ def test_the_environment_is_read_for_what_it_says_to_prock_alone() -> None:
     }
     assert {name for _, name in named} == {"PROCK_ENGINE", "NO_COLOR", "TERM"}
     whole = {file for file, number in read.items() if number > sum(name_file == file for name_file, _ in named)}
-    assert whole <= {"cli/run.py", "commands.py", "engine/launcher.py", "cli/top/__init__.py", "cli/top/app.py"}
+    assert whole <= {
+        "cli/run/command.py",
+        "runner/args.py",
+        "engine/pure/launcher.py",
+        "cli/top/__init__.py",
+        "cli/top/app.py",
+    }
     asks = {file for file, what, _ in calls() if what.endswith(("get_process_environ", ".environ"))}
     # The function for it, and what psutil has for it; the own one, for the command.
-    assert asks == {"process.py", "engine/portable.py", "cli/run.py"}
+    assert asks == {"process.py", "engine/portable/engine.py", "cli/run/command.py"}
 
 
 def test_where_processes_have_links_they_are_read_and_never_followed() -> None:
@@ -133,9 +139,9 @@ def test_files_are_made_in_few_places() -> None:
         "accounting/cgroup.py": 2,  # the group's directory; a pid into cgroup.procs
     }
     creating = {file for file, node in nodes() if isinstance(node, ast.Attribute) and node.attr == "O_CREAT"}
-    assert creating == {"cli/outlets.py", "cli/replacing.py"}
+    assert creating == {"cli/run/files.py", "cli/run/replacing.py"}
     others = [file for file, what, _ in calls() if what.startswith(("tempfile.", "shutil.")) or what == "os.chmod"]
-    assert others == ["cli/replacing_on_windows.py"]
+    assert others == ["cli/run/replacing_on_windows.py"]
 
 
 def test_no_other_rights_are_taken() -> None:

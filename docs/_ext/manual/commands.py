@@ -7,10 +7,12 @@ import importlib
 from typing import NamedTuple
 
 from prock.cli import COMMANDS, OF_THEIR_OWN
-from prock.cli.command import new_parser
-from prock.cli.options import ATTACH, RUN, build_parser
+from prock.cli.parser import new_parser
+from prock.cli.run.options import ATTACH, RUN, build_parser
 
 GROUPS = {"run": RUN, "attach": ATTACH}
+MODULES = {"run": "run.command", "attach": "run.attach"}
+"""Where a command is not in the module of its name."""
 
 
 class Option(NamedTuple):
@@ -29,7 +31,7 @@ class Option(NamedTuple):
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """As ``prock NAME --help`` has it."""
-    module = importlib.import_module(f"prock.cli.{name}")
+    module = importlib.import_module(f"prock.cli.{MODULES.get(name, name)}")
     if name in OF_THEIR_OWN:
         return build_parser(GROUPS[name], name=name, usage=module.USAGE, summary=COMMANDS[name], epilog=module.EPILOG)
     parser = new_parser(name, COMMANDS[name], module.EPILOG)
@@ -66,9 +68,9 @@ def usage(name: str) -> str:
 
 
 def epilog(name: str) -> str:
-    return str(importlib.import_module(f"prock.cli.{name}").EPILOG)
+    return str(importlib.import_module(f"prock.cli.{MODULES.get(name, name)}").EPILOG)
 
 
 def about(name: str) -> str:
     """What the module says of itself, in reStructuredText: its JSON document above all."""
-    return str(importlib.import_module(f"prock.cli.{name}").__doc__)
+    return str(importlib.import_module(f"prock.cli.{MODULES.get(name, name)}").__doc__)

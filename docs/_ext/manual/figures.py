@@ -1,7 +1,7 @@
 """What the library itself says of how true its figures are, and what they cost: read from it, so that it can't drift.
 
 How the CPU time is judged is arithmetic, and is asked for every case there is. Where the other figures come from stands
-in `prock.account` as texts, which are read from its source.
+in `prock.runner.build_result` as texts, which are read from its source.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import prock
-import prock.account
-import prock.footprint
+import prock.runner.build_result
+import prock.sampling.footprint
+from prock.accounting.estimate import CpuEvidence, judge_cpu
 from prock.model import CpuTime
-from prock.reckoning import CpuEvidence, judge_cpu
 
 ORDER = "cpu user_system root_cpu memory largest_process cgroup_peak io faults processes".split()
 STOLEN = re.compile(r"[\d.]+ % were stolen")
@@ -60,7 +60,7 @@ def _of_cpu() -> Iterator[Trust]:
 
 
 def _of_account() -> Iterator[Trust]:
-    tree = ast.parse(inspect.getsource(prock.account))
+    tree = ast.parse(inspect.getsource(prock.runner.build_result))
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
             for call in ast.walk(function):
@@ -85,7 +85,7 @@ def _texts(node: ast.expr, function: ast.FunctionDef, before: ast.expr) -> list[
         case ast.Name(id=name):
             return [text for value in _assigned(name, function, before) for text in _texts(value, function, before)]
         case ast.Attribute(attr="bias"):
-            return [value for name, value in vars(prock.footprint).items() if name.startswith("BIAS_OF_")]
+            return [value for name, value in vars(prock.sampling.footprint).items() if name.startswith("BIAS_OF_")]
         case ast.Attribute(attr="source"):
             return ["rss or pss"]
     raise ValueError(f"line {node.lineno} of account.py: what can {ast.unparse(node)} be?")

@@ -22,7 +22,7 @@ def of(view: str) -> str:
 
 
 async def _visit(root: int) -> str:
-    from prock.cli.top import sources
+    from prock.cli.top import trees as sources
     from prock.cli.top.app import TopApp
 
     source = sources.one(root, io=True)

@@ -13,13 +13,13 @@ import errno
 import os
 import time
 
-from prock.engine.launch import ABOVE_STANDARD
-from prock.engine.mounts import cgroup2_home
+from prock.engine.linux.mountinfo import cgroup2_home
 from prock.engine.pids import check_pid
 from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
+from prock.runner.spawn_linux import ABOVE_STANDARD
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
@@ -81,14 +81,14 @@ def _guarded(called: str, arguments: list[str]) -> int:
 
 def _dispatch(called: str, arguments: list[str]) -> int:
     if called == "prock run":
-        from prock.cli import run
+        from prock.cli.run import command as run
 
         return run.main(arguments[1:])
     if called == "prock attach":
-        from prock.cli import attach
+        from prock.cli.run import attach
 
         return attach.main(arguments[1:])
-    from prock.cli import command
+    from prock.cli import parser as command
 
     if called == "prock":
         return command.run_without_subcommand(arguments, COMMANDS)

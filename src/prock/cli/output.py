@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-from prock.cli.text import COLOURS, escape, harmless
+from prock.report.layout import COLOURS, escape, harmless
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TextIO

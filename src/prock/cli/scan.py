@@ -13,14 +13,16 @@ import time
 
 import prock
 from prock import engine
-from prock.cli import command, output, values
-from prock.cli.forest import Tree, as_member, forest
-from prock.cli.text import count, cut, decode_bytes, format_percent, table, width
+from prock.cli import argtypes as values
+from prock.cli import output
+from prock.cli import parser as command
+from prock.cli.scan_groups import Tree, as_member, forest
 from prock.cli.usage import Interval, Sums
 from prock.model import Scan
-from prock.units import format_bytes, format_cpu
+from prock.report.format import format_bytes, format_cpu
+from prock.report.layout import count, cut, decode_bytes, format_percent, table, width
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable

@@ -11,12 +11,13 @@ import time
 
 import prock
 from prock import engine
-from prock.cli import command, output
-from prock.cli.text import count, decode_bytes, format_age, table
+from prock.cli import output
+from prock.cli import parser as command
 from prock.model import CpuTime, ProcessInfo, ProcessStats
-from prock.units import format_bytes, format_cpu
+from prock.report.format import format_bytes, format_cpu
+from prock.report.layout import count, decode_bytes, format_age, table
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable

@@ -13,13 +13,15 @@ import time
 
 import prock
 from prock import engine
-from prock.cli import command, output, values
-from prock.cli.text import decode_bytes
+from prock.cli import argtypes as values
+from prock.cli import output
+from prock.cli import parser as command
 from prock.cli.tree_view import View
 from prock.cli.usage import Interval, Sums, Usage, usage_of
 from prock.model import CpuTime, ProcessStats, TreeStats
+from prock.report.layout import decode_bytes
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator

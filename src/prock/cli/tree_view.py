@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from prock.cli.text import count, cut, format_percent, format_rate, table, width
 from prock.cli.usage import Sums
-from prock.units import format_bytes, format_cpu
+from prock.report.format import format_bytes, format_cpu
+from prock.report.layout import count, cut, format_percent, format_rate, table, width
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

@@ -7,10 +7,10 @@ change of their times *with waited-for children* has those, but also what such a
 
 from __future__ import annotations
 
-from prock._records import NamedTuple
+from prock._compat.namedtuple import NamedTuple
 from prock.model import ProcessStats
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

@@ -12,7 +12,7 @@ import sys
 
 from prock.errors import NotSupported
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
@@ -32,20 +32,20 @@ def open_engine(name: str | None = None, root: str = "/proc") -> Engine:
     if name == "portable" or (name is None and sys.platform != "linux"):
         if root != "/proc":
             raise NotSupported(f"the proc at {root} with the engine portable")
-        from prock.engine.portable import PortableEngine  # with psutil, which takes 20 ms to import
+        from prock.engine.portable.engine import PortableEngine  # with psutil, which takes 20 ms to import
 
         return PortableEngine()
     if sys.platform != "linux":
         raise NotSupported(f"the engine {name}, which asks Linux, on {sys.platform}")
     if name != "pure":
         try:
-            from prock.engine.native import NativeEngine
+            from prock.engine.linux.native import NativeEngine
         except ImportError as error:
             if name == "native":
                 raise NotSupported(f"the native engine ({error})") from error
         else:
             return NativeEngine(root)
-    from prock.engine.pure import PureEngine  # here, as the native engine has no use for it
+    from prock.engine.pure.engine import PureEngine  # here, as the native engine has no use for it
 
     return PureEngine(root)
 

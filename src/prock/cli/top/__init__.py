@@ -12,22 +12,24 @@ import os
 import sys
 import time
 
-from prock.cli import command, output, values
-from prock.cli.text import decode_bytes, format_percent, table
-from prock.cli.top import sources
-from prock.cli.top.draw import Pen, counts, lost, trust
-from prock.cli.top.rows import SORTS, lines
-from prock.follow import Deadlines
-from prock.units import format_bytes
+from prock.cli import argtypes as values
+from prock.cli import output
+from prock.cli import parser as command
+from prock.cli.top import trees as sources
+from prock.cli.top.model import SORTS, lines
+from prock.cli.top.render import Pen, counts, lost, trust
+from prock.report.format import format_bytes
+from prock.report.layout import decode_bytes, format_percent, table
+from prock.sampling.watch import Deadlines
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from prock.cli.top.rows import Picture
-    from prock.cli.top.sources import Source
+    from prock.cli.top.model import Picture
+    from prock.cli.top.trees import Source
     from prock.model import MemberSample
-    from prock.sample import TreeSample
+    from prock.sampling.sample import TreeSample
 
 EPILOG = """\
 On a terminal, and with the extra "top" installed, it fills the screen: ? there

@@ -23,9 +23,9 @@ from textual.widget import Widget
 
 from prock.cli.output import Screen
 from prock.cli.top import details, panes
-from prock.cli.top.draw import Pen
-from prock.cli.top.follow import Follower
-from prock.cli.top.state import State
+from prock.cli.top.render import Pen
+from prock.cli.top.sampler_thread import Follower
+from prock.cli.top.view import State
 
 if TYPE_CHECKING:
     import argparse
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from textual import events
 
-    from prock.cli.top.draw import Drawn
-    from prock.cli.top.rows import Picture
-    from prock.cli.top.sources import Source
+    from prock.cli.top.model import Picture
+    from prock.cli.top.render import Drawn
+    from prock.cli.top.trees import Source
     from prock.model import MemberSample
 
 STYLES = {

@@ -7,12 +7,12 @@ import sys
 
 from prock import engine
 from prock.cli import output, stat
-from prock.cli.text import count, format_percent
-from prock.cli.top.sources import command_line
+from prock.cli.top.trees import command_line
 from prock.errors import AccessDenied
-from prock.units import format_bytes, format_cpu
+from prock.report.format import format_bytes, format_cpu
+from prock.report.layout import count, format_percent
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

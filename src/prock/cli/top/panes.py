@@ -5,16 +5,16 @@ A pane draws itself in the room it gets, and answers a key with what follows: it
 
 from __future__ import annotations
 
-from prock.cli.text import width
-from prock.signals import SIGNALS
+from prock.report.layout import width
+from prock.runner.send_signal import SIGNALS
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from signal import Signals
     from typing import Protocol
 
-    from prock.cli.top.draw import Drawn
+    from prock.cli.top.render import Drawn
 
     class Pane(Protocol):
         def draw(self, columns: int, rows: int, /) -> list[Drawn]: ...

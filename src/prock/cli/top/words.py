@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-TYPE_CHECKING = False  # see prock/_records.py
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

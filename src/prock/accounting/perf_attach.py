@@ -1,0 +1,378 @@
+"""Attach perf events to a tree that forks meanwhile, so that everything is in exactly one of them.
+
+A thread that was there before its creator had an event needs its own; one that its creator started afterwards inherits,
+and with an event of its own would count twice. The first look is made before any event is opened: all it finds needs
+one. What a later look finds is judged by numbers. The kernel gives pids and tids away in sequence, and each event is
+noted with the last one given away before and after it was opened: who has a number from before inherited nothing.
+
+A number from afterwards does not prove the opposite. A fork first copies the events, then the memory, and takes the
+number at the end (Linux 6.18; of 30 forks of a 200 MB process with an event opened meanwhile, 15 children had a later
+number and no event). That can be so for the first child only, as a thread forks one at a time, and not where the
+thread sleeps while its event is opened. Such a child is left in doubt, and CPU time decides: it gets an event of its
+own, and its parent a second one, which the child can't be in. If the child inherited, the first event has all that the
+child uses beyond the second. What it has not is counted from the child's own event. So nothing counts twice however it
+was, and once the child has used some milliseconds it is settled; later only where the parent forked again just when its
+second event was opened, as that child blurs the comparison while it runs.
+
+Compared and left: to open again until no number was given away meanwhile (does not see the fork in flight, and may not
+end beside a fork storm); to stop the tree.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from _thread import get_native_id  # the module threading around it costs two milliseconds to import
+
+from prock.errors import OutOfDescriptors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from prock.engine.protocol import Engine
+
+LOOKS = 10
+"""At most: one that opens nothing is the last, mostly the second; in a fork storm the third or fourth."""
+PAUSE_S = 0.0005
+"""Between two looks where a fork may be in flight, the first time; each next time twice as long."""
+FORK_NS, FORK_NS_PER_KB = 1_000_000, 100
+"""A fork takes less CPU; 8 ms for 200 MB were measured."""
+DECISIVE_NS = 1_000_000
+"""More than events of one thread come apart in a comparison: parts of a microsecond each time that it is switched."""
+
+
+def is_event(descriptor: int) -> bool:
+    """Whether it still can be one: a program that turns itself into a daemon closes all, and uses their numbers again.
+
+    Perf events have no type of file; nor has an eventfd, but pipes, sockets, terminals and files all have one.
+    """
+    try:
+        return stat.S_IFMT(os.fstat(descriptor).st_mode) == 0
+    except OSError:
+        return False
+
+
+class Numbers:
+    """The sequence in which pids and tids are given away, from the beginning of the attachment on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._size = engine.pid_limit()
+        self._first = engine.last_pid()
+
+    def given_away(self) -> int:
+        return (self._engine.last_pid() - self._first) % self._size
+
+    def of(self, tid: int) -> int:
+        """Its place in the sequence; 0 for all that were given away before, however the numbers have wrapped."""
+        place = (tid - self._first) % self._size
+        return place if place <= self.given_away() else 0
+
+
+class Source:
+    """A thread with an event of its own."""
+
+    __slots__ = ("event", "first_child_seen", "pid", "since", "tid", "until")
+
+    def __init__(self, pid: int, tid: int, event: int, since: int, until: int) -> None:
+        self.pid = pid
+        self.tid = tid
+        self.event = event
+        self.since = since
+        """Of the numbers up to this one nobody inherited from it."""
+        self.until = until
+        """Of those after this one everybody did whom it started, but perhaps the first."""
+        self.first_child_seen = False
+
+
+class Member:
+    """A process of the tree whose threads, those that were there, have events of their own."""
+
+    __slots__ = ("doubt", "inherited", "sources")
+
+    def __init__(self, doubt: Doubt | None) -> None:
+        self.doubt = doubt
+        self.sources: dict[int, Source] = {}
+        self.inherited: set[int] = set()
+
+
+class Doubt:
+    """A process, with what it started, that either inherited from some of `sources` or did not.
+
+    The first of the sources is its parent, unless the child came to that by way of a subreaper or of a thread that
+    ended; the others are all that have ended.
+    """
+
+    def __init__(self, engine: Engine, sources: list[int]) -> None:
+        self._engine = engine
+        self._sources = sources
+        self.events: list[int] = []
+        self.second: list[int] = []
+        """The second event of the parent, where it still lives."""
+        self.doubts: list[Doubt] = []
+        """Of the children that it was about to fork itself."""
+        self.is_clean = True
+        """Whether no later child can be in the first event of the parent but not in the second."""
+        self._kept_ns = 0
+        self.rebase()
+
+    def descriptors(self) -> list[int]:
+        found = self.events + self.second
+        for doubt in self.doubts:
+            found += doubt.descriptors()
+        return found
+
+    def loses(self, events: list[int], settled: Doubt) -> None:
+        """Some are about to be closed, as all that they count is in those that `settled` inherited from.
+
+        If this one inherited from one of them, it did from those, too.
+        """
+        if not set(events).isdisjoint(self._sources):
+            self._kept_ns += self.read()[1]
+            self._sources = list(dict.fromkeys([*self._sources, *settled._sources]))
+            self._sources = [source for source in self._sources if source not in events]
+            self.rebase()
+        for doubt in self.doubts:
+            doubt.loses(events, settled)
+
+    def rebase(self) -> None:
+        """Compare from now on. Read in an order, here and in `read`, that rather gives the sources too much."""
+        sources_ns = self._engine.read_task_clocks(self._sources)
+        self._used_before_ns = self._used_ns()
+        self._beyond_before_ns = sources_ns - self._engine.read_task_clocks(self.second)
+
+    def read(self) -> tuple[int, int]:
+        """What it used since the last time, and how much of that no other event has, at least."""
+        second_ns = self._engine.read_task_clocks(self.second)
+        used_ns = self._used_ns() - self._used_before_ns
+        beyond_ns = self._engine.read_task_clocks(self._sources) - second_ns - self._beyond_before_ns
+        return used_ns, max(0, used_ns - max(0, beyond_ns))
+
+    def own_ns(self) -> int:
+        """All of it that no other event has, at least."""
+        return self._kept_ns + self.read()[1]
+
+    def inherited(self) -> bool | None:
+        """None: that is not sure yet."""
+        used, own = self.read()
+        if own > max(DECISIVE_NS, used // 10):  # had it inherited, none would be its own
+            return False
+        if used < 4 * DECISIVE_NS:
+            return None
+        if self.is_clean:
+            return True
+        self._kept_ns += own  # a later child may have blurred the comparison: perhaps it does not the next time
+        self.rebase()
+        return None
+
+    def _used_ns(self) -> int:
+        return sum(doubt.own_ns() for doubt in self.doubts) + self._engine.read_task_clocks(self.events)
+
+
+class Attachment:
+    """All events of a tree. `run` opens them, once."""
+
+    def __init__(self, engine: Engine, limit: int) -> None:
+        self._engine = engine
+        self._limit = limit
+        self._members: dict[int, Member | None] = {}  # None: inherited, as all that it starts
+        self._maybe_forking: list[Source] = []
+        self.events: list[int] = []
+        self.doubts: list[Doubt] = []
+        self.descriptors = 0
+        self.missed = 0
+        self._settled_ns = 0
+
+    def close(self) -> None:
+        events, self.events = self.events, []
+        doubts, self.doubts = self.doubts, []
+        self._close(events)
+        for doubt in doubts:
+            self._close(doubt.descriptors())
+
+    def run(self, roots: list[int]) -> None:
+        try:
+            self._attach(roots)
+        except OSError as error:
+            if type(error) is OSError and error.errno in (errno.EMFILE, errno.ENFILE):
+                raise OutOfDescriptors(self.descriptors) from error
+            raise
+        finally:
+            self._members.clear()
+            self._maybe_forking.clear()
+
+    def _attach(self, roots: list[int]) -> None:
+        self._numbers = Numbers(self._engine)
+        pause = PAUSE_S
+        for _ in range(LOOKS):
+            settled, opened, before = not self._maybe_forking, self.descriptors, self._numbers.given_away()
+            self._look(roots)
+            if settled and self.descriptors == opened:
+                break
+            self._maybe_forking = [source for source in self._maybe_forking if not self._has_forked(source)]
+            if self._maybe_forking:
+                time.sleep(pause)
+                pause *= 2
+            elif self._numbers.given_away() == before:
+                break
+
+    def settle_doubts(self) -> int:
+        """What the processes in doubt add to the sum of `events`; to be read before those."""
+        total = 0
+        for doubt in list(self.doubts):
+            inherited = doubt.inherited()
+            if inherited is None:
+                total += doubt.own_ns()
+                continue
+            self.doubts.remove(doubt)
+            if inherited:
+                self._settled_ns += doubt.own_ns()
+                closing = doubt.descriptors()
+                for other in self.doubts:
+                    other.loses(closing, doubt)
+                self._close(closing)
+            else:
+                self._close(doubt.second)
+                self.events += doubt.events
+                self.doubts += doubt.doubts
+                total += sum(inner.own_ns() for inner in doubt.doubts)
+        return self._settled_ns + total
+
+    def _has_forked(self, source: Source) -> bool:
+        """Whether no fork can be in flight any more that was when its event was opened."""
+        if source.first_child_seen or self._engine.thread_state(source.pid, source.tid) not in ("R", "D"):
+            return True
+        memory = self._engine.memory(source.pid)
+        enough = FORK_NS + (memory[0] // 1024 * FORK_NS_PER_KB if memory else 0)
+        return self._engine.read_task_clocks([source.event]) > enough
+
+    def _look(self, roots: list[int]) -> None:
+        """Walk down from the roots, parents first, past what has inherited."""
+        queue, queued = list(roots), set(roots)
+        for pid in queue:
+            member = self._members.get(pid)
+            if member is None and pid in self._members:
+                continue
+            families = self._engine.families(pid)
+            if families is None:
+                continue
+            if member is None or not member.sources:
+                member = member or Member(None)
+                self._members[pid] = member
+                self._open_all(member, pid, [tid for tid, _ in families])
+                self._admit(member.doubt, [child for _, children in families for child in children])
+            else:
+                self._judge(member, pid, families)
+            for _, children in families:
+                queue += [child for child in children if child not in queued]
+                queued.update(children)
+
+    def _admit(self, doubt: Doubt | None, pids: list[int]) -> None:
+        for pid in pids:
+            self._members.setdefault(pid, Member(doubt))
+
+    def _open_all(self, member: Member, pid: int, tids: Collection[int]) -> None:
+        since = self._numbers.given_away() if tids else 0
+        for tid in tids:
+            event = self._open(tid, self.events if member.doubt is None else member.doubt.events)
+            until = self._numbers.given_away()
+            if event is not None:
+                source = member.sources[tid] = Source(pid, tid, event, since, until)
+                if self._slept(pid, tid, event):
+                    source.since, source.first_child_seen = until, True
+                else:
+                    self._maybe_forking.append(source)
+            since = until
+
+    def _slept(self, pid: int, tid: int, event: int) -> bool:
+        """Whether it was not in a fork when its event was opened: it sleeps, and has not run since.
+
+        No fork sleeps so that a signal could wake it; where it waits for memory or locks, its state is ``D``. Nor is
+        the thread in one that asks.
+        """
+        if tid == get_native_id():
+            return True
+        return self._engine.thread_state(pid, tid) not in ("R", "D") and not self._engine.read_task_clocks([event])
+
+    def _open(self, tid: int, into: list[int]) -> int | None:
+        if self.descriptors >= self._limit:
+            raise OutOfDescriptors(self._limit)
+        event = self._engine.open_task_clock(tid)
+        if event is not None:
+            into.append(event)
+            self.descriptors += 1
+        return event
+
+    def _close(self, events: list[int]) -> None:
+        for event in events:
+            self.descriptors -= 1
+            if is_event(event):
+                os.close(event)
+
+    def _judge(self, member: Member, pid: int, families: list[tuple[int, list[int]]]) -> None:
+        """What is new in a process that has its events."""
+        tids = {tid for tid, _ in families}
+        new = tids - member.sources.keys() - member.inherited
+        old = {tid for tid in new if self._is_older(tid, member)}
+        self._open_all(member, pid, old)
+        member.inherited |= new - old
+        dead = [source for tid, source in member.sources.items() if tid not in tids]
+        for tid, children in families:
+            unknown = [child for child in children if child not in self._members]
+            if unknown:
+                self._judge_children(member, tid, unknown, dead)
+
+    def _is_older(self, tid: int, member: Member) -> bool:
+        """Whether the thread was there before any of its process had an event. Which of them started it is not told."""
+        place = self._numbers.of(tid)
+        if place <= min(source.since for source in member.sources.values()):
+            return True
+        if place <= max(source.until for source in member.sources.values()):
+            self.missed += 1
+        return False
+
+    def _judge_children(self, member: Member, tid: int, children: list[int], dead: list[Source]) -> None:
+        source = member.sources.get(tid)
+        if source is None:
+            self._members.update(dict.fromkeys(children))
+            if tid not in member.inherited:  # it was ending when it was to get its event
+                self.missed += len(children)
+            return
+        for place, child in sorted((self._numbers.of(child), child) for child in children):
+            if place <= source.since:
+                # Unless a thread started it that had an event earlier, and left its children to this one when it ended.
+                doubtful = any(other.since < place for other in dead)
+                inherited = False
+            else:
+                doubtful = place <= source.until or not source.first_child_seen
+                inherited = True
+                source.first_child_seen |= place > source.until
+            if doubtful:
+                self._doubt(member, source, child)
+            elif inherited:
+                self._members[child] = None
+            else:
+                self._admit(member.doubt, [child])
+
+    def _doubt(self, member: Member, source: Source, child: int) -> None:
+        """That the thread itself started the child is not sure: a subreaper gets the children of all who have ended."""
+        doubt = Doubt(self._engine, [source.event, *self._events_of_the_dead(source)])
+        (self.doubts if member.doubt is None else member.doubt.doubts).append(doubt)
+        event = self._open(source.tid, doubt.second)
+        doubt.is_clean = event is None or self._slept(source.pid, source.tid, event)
+        self._admit(doubt, [child])
+
+    def _events_of_the_dead(self, besides: Source) -> list[int]:
+        events = []
+        for pid, member in self._members.items():
+            if member is not None and member.sources:
+                living = {tid for tid, _ in self._engine.families(pid) or ()}
+                events += [
+                    source.event
+                    for source in member.sources.values()
+                    if source.tid not in living and source is not besides
+                ]
+        return events

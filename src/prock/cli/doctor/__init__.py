@@ -1,0 +1,93 @@
+"""``prock doctor``: what can be measured here, what can not, and what would enable it.
+
+JSON (``prock.doctor/1``): `version`, `works` (whether the engine does) and `checks`, each with a stable `name`, a
+`status` (``ok``, ``limited`` or ``no``), `finding` and `remedy` (null where nothing is missing). The last two are for
+people.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import prock
+from prock.cli import output
+from prock.cli.doctor.checks import LIMITED, NO, OK, Check, all_checks
+from prock.report.layout import count, decode_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+Changes nothing and writes nothing. "limited" is still measured, in a dearer
+or coarser way, or not for everybody. The exit code is 0 unless the engine
+does not work at all: then it is 1.
+
+example:
+  prock doctor --json | python3 -m json.tool
+"""
+
+TITLES = {
+    "engine": "engine",
+    "launcher": "launcher",
+    "python": "Python",
+    "kernel": "kernel",
+    "proc": "proc",
+    "cpu_clocks": "CPU clocks",
+    "children_files": "children files",
+    "task_io": "I/O counters",
+    "perf_task_clock": "perf task-clock",
+    "cgroup_v2": "cgroup v2",
+    "psutil": "psutil",
+    "cpu_times": "CPU times",
+    "waited_children": "ended children",
+    "shares": "shares of memory",
+    "run_accounting": "prock run",
+    "signals": "signals",
+    "descriptors": "descriptors",
+}
+COLOURS = {OK: "green", LIMITED: "yellow", NO: "red"}
+TITLE_WIDTH = max(map(len, TITLES.values()))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """It takes nothing but ``--json``."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    checks = all_checks()
+    works = all(check.status != NO for check in checks if check.name == "engine")
+    if arguments.json:
+        output.write_json(
+            {
+                "schema": "prock.doctor/1",
+                "version": prock.__version__,
+                "works": works,
+                "checks": [{**check._asdict(), "finding": decode_bytes(check.finding)} for check in checks],
+            }
+        )
+    else:
+        screen = output.Screen()
+        lines = [line for check in checks for line in _lines(check, screen)]
+        output.write([screen.paint(f"prock {prock.__version__}", "bold"), *lines, "", _summary(checks)])
+    return 0 if works else 1
+
+
+def _lines(check: Check, screen: output.Screen) -> list[str]:
+    status = screen.paint(f"{check.status:7}", COLOURS[check.status])
+    indent = " " * (7 + 2 + TITLE_WIDTH + 2)
+    finding = _wrapped(screen.clean(check.finding), len(indent), screen)
+    remedy = [] if check.remedy is None else _wrapped(f"to enable: {check.remedy}", len(indent), screen)
+    lines = [f"{status}  {TITLES[check.name]:{TITLE_WIDTH}}  {finding[0]}", *(indent + line for line in finding[1:])]
+    return lines + [indent + screen.paint(line, "dim") for line in remedy]
+
+
+def _wrapped(text: str, indent: int, screen: output.Screen) -> list[str]:
+    if screen.width is None:
+        return [text]
+    return textwrap.wrap(text, max(20, screen.width - indent), break_on_hyphens=False) or [""]
+
+
+def _summary(checks: list[Check]) -> str:
+    numbers = [f"{sum(check.status == status for check in checks)} {status}" for status in (OK, LIMITED, NO)]
+    return f"{count(len(checks), 'check')}: {', '.join(numbers)}"

@@ -1,0 +1,149 @@
+"""What ``prock doctor`` looks at on Linux. Nothing here writes, and whatever is opened is closed at once."""
+
+from __future__ import annotations
+
+import os
+
+from prock import engine
+from prock.cli.doctor.checks import LIMITED, NO, OK, Check, descriptors, engine_that_fails, the_kernel, the_python
+from prock.engine.linux.mountinfo import cgroup2_home, lines, mounts
+from prock.errors import AccessDenied, NotSupported, ProckError
+from prock.runner.spawn_linux import has_native_launcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARANOID_LIMIT = 2
+"""The highest kernel.perf_event_paranoid with which an ordinary user may open perf events."""
+MOUNT_PROC = "mount this PID namespace's proc: mount -t proc proc /proc"
+
+
+def the_engine() -> Check:
+    name, asked = engine.active.name, os.environ.get("PROCK_ENGINE")
+    reason = engine_that_fails()
+    if reason is not None:
+        return Check("engine", NO, f"{name} does not work on {engine.active.root}: {reason}", MOUNT_PROC)
+    chosen = f", as PROCK_ENGINE={asked} asks" if asked else ""
+    if name == "native":
+        return Check("engine", OK, f"native: the compiled core{chosen}")
+    finding = f"{name}{chosen}: the same answers in plain Python"
+    try:
+        from prock.engine.linux import native  # noqa: F401  # is it there?
+    except ImportError as error:
+        # pip keeps the wheel that it built without a compiler, and would take it again
+        again = "pip install --no-cache-dir --force-reinstall prock"
+        remedy = f"a C compiler and the headers of Python and Linux, then: {again}"
+        return Check("engine", LIMITED, f"{finding}, as the compiled core is not there ({error})", remedy)
+    return Check("engine", LIMITED, finding, "unset PROCK_ENGINE")
+
+
+def launcher() -> Check:
+    if engine.active.name == "native" and has_native_launcher():
+        return Check("launcher", OK, "compiled: prock run starts commands from a small program")
+    finding = "in Python: prock run starts commands 40 ms later, and can't tell small ones' largest process"
+    return Check("launcher", LIMITED, finding, "a wheel, or a C compiler, and install prock again")
+
+
+def proc_mount() -> Check:
+    root = engine.active.root
+    mounted = [mount for mount in mounts(root, "proc") if mount.point == root]
+    if not mounted:
+        return Check("proc", NO, f"no proc is mounted at {root}", MOUNT_PROC)
+    hiding = [option for option in mounted[-1].options if option.startswith(("hidepid=", "subset="))]
+    if not hiding or hiding == ["hidepid=0"] or hiding == ["hidepid=off"]:
+        return Check("proc", OK, f"mounted at {root}, hides no process")
+    found = f"mounted at {root} with {','.join(hiding)}"
+    try:
+        seen = engine.active.info(1) is not None
+    except AccessDenied:
+        seen = False
+    if seen:
+        return Check("proc", OK, f"{found}, but this user sees the others' processes")
+    remedy = "run as root or as a member of the mount's gid= group"
+    return Check("proc", LIMITED, f"{found}: processes of other users are hidden", remedy)
+
+
+def cpu_clocks() -> Check:
+    if engine.active.live:
+        return Check("cpu_clocks", OK, "answer, in nanoseconds, for every user's processes")
+    return Check(
+        "cpu_clocks",
+        LIMITED,
+        "do not answer, or proc is another PID namespace's: CPU time is counted in ticks of 10 ms",
+        "leave the sandbox, or let its seccomp profile pass clock_gettime; mount this namespace's proc",
+    )
+
+
+def children_files() -> Check:
+    root, pid = engine.active.root, os.getpid()
+    if os.path.exists(f"{root}/self/task/{pid}/children") or os.path.exists(f"{root}/thread-self/children"):
+        return Check("children_files", OK, "there: a tree costs what it has members, not what the machine has")
+    finding = "not there: every look at a tree scans the machine"
+    return Check("children_files", LIMITED, finding, "a kernel with CONFIG_PROC_CHILDREN")
+
+
+def task_io() -> Check:
+    try:
+        if engine.active.disk_io(None) is None:
+            return Check("task_io", NO, "the own counters are not to be found", MOUNT_PROC)
+    except (ProckError, OSError) as error:
+        return Check("task_io", NO, f"no I/O counters ({error})", "a kernel with CONFIG_TASK_IO_ACCOUNTING")
+    for pid in _others():
+        try:
+            if engine.active.disk_io(pid) is not None:
+                return Check("task_io", OK, "readable, of other users' processes too")
+        except (AccessDenied, NotSupported):
+            finding = "readable of this user's processes; refused of others'"
+            return Check("task_io", LIMITED, finding, "run as root (CAP_SYS_PTRACE)")
+    return Check("task_io", OK, "readable of this user's processes; no others are here to try")
+
+
+def perf_task_clock() -> Check:
+    paranoid = _first_line("/proc/sys/kernel/perf_event_paranoid")
+    setting = f"kernel.perf_event_paranoid = {paranoid or 'unknown'}"
+    try:
+        event = engine.active.open_task_clock(None)
+        if event is not None:  # None only for other threads
+            os.close(event)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    else:
+        return Check("perf_task_clock", OK, f"can be opened, {setting}")
+    if paranoid is None or not paranoid.lstrip("-").isdigit() or int(paranoid) <= PARANOID_LIMIT:
+        remedy = "a kernel with CONFIG_PERF_EVENTS; in a container a seccomp profile that passes perf_event_open"
+    else:
+        remedy = f"sudo sysctl kernel.perf_event_paranoid={PARANOID_LIMIT}"
+    return Check("perf_task_clock", NO, f"{reason}, {setting}", remedy)
+
+
+def cgroup_v2() -> Check:
+    home = cgroup2_home(engine.active.root)
+    if home is None:
+        return Check("cgroup_v2", NO, "not mounted", "mount -t cgroup2 none DIRECTORY, or boot with cgroup v2")
+    mount, group = home
+    if os.access(group, os.W_OK | os.X_OK) and os.access(f"{group}/cgroup.procs", os.W_OK):
+        return Check("cgroup_v2", OK, f"mounted at {mount.point}, this user may make groups in {group}")
+    finding = f"mounted at {mount.point}, but this user may not make groups in {group}"
+    remedy = "systemd-run --user --scope -p Delegate=yes COMMAND, or run as root"
+    return Check("cgroup_v2", LIMITED, finding, remedy if os.geteuid() else "a mount that is not read-only")
+
+
+def _others() -> Iterator[int]:
+    """Processes of other users."""
+    for pid in engine.active.pids():
+        try:
+            if os.stat(f"{engine.active.root}/{pid}").st_uid != os.geteuid():
+                yield pid
+        except OSError:  # gone
+            continue
+
+
+def _first_line(path: str) -> str | None:
+    return next(iter(lines(path)), None)
+
+
+PROBES = (
+    the_engine, launcher, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io, perf_task_clock,
+    cgroup_v2, descriptors,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The commands ``prock run`` and ``prock attach``."""

@@ -1,0 +1,1 @@
+"""The engine on the C core, and what else reads /proc."""

@@ -1,0 +1,211 @@
+"""What the two Linux engines share: where proc is, which pids can be, and the answers whose cost no C can lower."""
+
+from __future__ import annotations
+
+import os
+import time
+from _weakref import ref  # the module weakref around it costs a millisecond to import
+
+from prock.engine.linux import tty as ttys
+from prock.engine.pids import check_pid
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
+from prock.model import LivenessInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import FileIO
+
+    from prock.model import ProcessInfo, Scan
+
+CLOCK_PID_LIMIT = 2**28
+"""A clock id holds the pid above its three lowest bits; a larger one would name another clock."""
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+LONGEST_ENVIRON = 8 * 1024**2
+"""Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
+its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
+
+_open_engines: set[ref[ProcFiles]] = set()
+"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is
+copied, in one step: any other can set off a garbage collection, which takes out of it what has gone."""
+
+
+def clock_id(pid: int, kind: int) -> int:
+    """Id of a process's CPU clock; pid 0 is the caller. Kinds: 0 user + system by tick, 1 user by tick, 2 scheduler."""
+    return (~pid << 3) | kind
+
+
+class ProcFiles:
+    """The proc file system at `root`, read with plain system calls."""
+
+    root: str
+    live: bool
+    io_includes_children = True
+    lists_miss_children = True
+
+    if TYPE_CHECKING:
+
+        def info(self, pid: int | None, /) -> ProcessInfo | None: ...
+
+        def scan(self) -> Scan: ...
+
+    def __init__(self, root: str = "/proc") -> None:
+        self.root = root.rstrip("/") or "/"
+        self.live = self._is_live()
+        _open_engines.add(ref(self, _open_engines.discard))
+
+    def _is_live(self) -> bool:
+        """Does `root` number processes as our own system calls do, and do CPU clocks answer?
+
+        Not so for a fake or another namespace's proc, and where a sandbox refuses the clocks.
+        """
+        try:
+            return os.readlink(f"{self.root}/self") == str(os.getpid()) and self._clock_answers(os.getpid())
+        except OSError:
+            return False
+
+    @staticmethod
+    def _clock_answers(pid: int) -> bool:
+        if pid >= CLOCK_PID_LIMIT:
+            return False
+        try:
+            time.clock_gettime_ns(clock_id(pid, 2))
+        except OSError:
+            return False
+        return True
+
+    def _is_process(self, pid: int) -> bool:
+        """Whether the pid names a process now: proc answers for the ids of threads too."""
+        return not self.live or self._clock_answers(pid)
+
+    def _is_hidden(self, pid: int) -> bool:
+        """Whether proc denies the existence of a process that does exist (mounted with ``hidepid=2``)."""
+        path = f"{self.root}/{pid}"
+        # Looked at once more: who has got the pid between the two is not hidden.
+        return self.live and not os.path.exists(path) and self._clock_answers(pid) and not os.path.exists(path)
+
+    def _has_no_memory(self, pid: int | None) -> bool:
+        """Kernel threads and zombies: to ordinary users the kernel refuses what they do not even have."""
+        row = self.info(pid)
+        return row is not None and row.vsize_bytes == 0
+
+    def _missing(self, pid: int | None, what: str) -> None:
+        """The file was not there: returns where the process is gone, raises where there is another reason."""
+        directory = f"{self.root}/{pid or 'self'}"
+        if os.path.exists(directory):
+            if os.path.exists(f"{directory}/{what}"):
+                return  # of another process, that has got the pid meanwhile
+            raise NotSupported(f"{self.root}/PID/{what}")
+        if pid is not None and self._is_hidden(pid):
+            raise AccessDenied(pid, what)
+
+    def _own_pid(self) -> int:
+        """As proc at `root` numbers it, which may be another PID namespace's number than `os.getpid`."""
+        return int(os.readlink(f"{self.root}/self"))
+
+    def pid_limit(self) -> int:
+        try:
+            with open(f"{self.root}/sys/kernel/pid_max", "rb") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            raise NotSupported(f"{self.root}/sys/kernel/pid_max") from None
+
+    def ppid(self, pid: int | None, /) -> int | None:
+        info = self.info(pid)
+        return None if info is None else info.ppid
+
+    def parents(self) -> dict[int, int]:
+        return {row.pid: row.ppid for row in self.scan()}
+
+    def liveness(self, pid: int | None, /) -> LivenessInfo | None:
+        info = self.info(pid)
+        if info is None:
+            return None
+        return LivenessInfo(
+            pid=info.pid,
+            ppid=info.ppid,
+            pgrp=info.pgrp,
+            session=info.session,
+            tty=ttys.device_name(info.tty_nr or 0),
+            state=info.state,
+            comm=info.comm,
+            num_threads=info.num_threads,
+            start_ticks=info.start_ticks,
+            start_time=self.start_time(info.start_ticks),
+        )
+
+    def start_time(self, start_ticks: int, /) -> float:
+        boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        centiseconds = round((boot_ns + start_ticks * TICK_NS) / 10_000_000)
+        return centiseconds / 100
+
+    def now_ticks(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // TICK_NS
+
+    def children_by_scan(self, pid: int | None) -> list[int] | None:
+        """For kernels that were built without CONFIG_PROC_CHILDREN."""
+        pid = check_pid(pid) or self._own_pid()
+        rows = self.scan()
+        return [row.pid for row in rows if row.ppid == pid] if any(row.pid == pid for row in rows) else None
+
+    def path(self, pid: int | None, /) -> str | None:
+        pid = check_pid(pid)
+        if pid is not None and not self._is_process(pid):
+            return None
+        try:
+            path = os.readlink(f"{self.root}/{pid or 'self'}/exe")
+        except PermissionError:
+            if self._has_no_memory(pid):
+                return None
+            raise AccessDenied(pid or os.getpid(), "exe") from None
+        except (FileNotFoundError, ProcessLookupError):  # gone; or a kernel thread or a zombie, which has none
+            if pid is not None and self._is_hidden(pid):
+                raise AccessDenied(pid, "exe") from None
+            return None
+        if path.endswith(" (deleted)") and not os.path.lexists(path):
+            return path.removesuffix(" (deleted)")
+        return path
+
+    def environ(self, pid: int | None, /) -> bytes | None:
+        pid = check_pid(pid)
+        if pid is not None and not self._is_process(pid):
+            return None
+        try:
+            with open(f"{self.root}/{pid or 'self'}/environ", "rb", buffering=0) as file:
+                block = _read_at_most(file, LONGEST_ENVIRON)
+        except PermissionError:
+            if self._has_no_memory(pid):
+                return b""
+            raise AccessDenied(pid or os.getpid(), "environ") from None
+        except FileNotFoundError:
+            self._missing(pid, "environ")
+            return None
+        except ProcessLookupError:  # from Linux 6.16 on also for kernel threads and zombies, which read as empty before
+            return b"" if os.path.exists(f"{self.root}/{pid or 'self'}") else None
+        if block is None:
+            raise MalformedProcFile(pid or os.getpid(), "environ")
+        return block
+
+
+def _read_at_most(file: FileIO, limit: int) -> bytes | None:
+    """All of it, or None where that is more."""
+    parts, size = [], 0
+    while part := file.read(65_536):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            return None
+    return b"".join(parts)
+
+
+def _after_fork() -> None:
+    """The child may be in another PID namespace, where the same proc shows other numbers."""
+    for known in _open_engines.copy():
+        engine = known()
+        if engine is not None:
+            engine.live = engine._is_live()
+
+
+os.register_at_fork(after_in_child=_after_fork)

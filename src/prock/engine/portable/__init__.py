@@ -1,0 +1,1 @@
+"""The engine on psutil, for macOS, Windows and BSD."""

@@ -1,0 +1,373 @@
+"""The engine on psutil: for macOS, Windows and BSD. It runs on Linux too, which is how it is tested.
+
+What a system can't know is None, or `NotSupported` where nothing else can be the answer; what it refuses to this user
+raises `AccessDenied`. Who belongs to whom comes from one map of all parents, as no system but Linux has a cheaper
+question; everything else is asked of members only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from prock.engine.pids import check_pid
+from prock.engine.portable import psutil_adapter as by_psutil
+from prock.engine.portable.linux_only import LinuxOnly
+from prock.engine.portable.ppid_map import Generations, Pass
+from prock.engine.portable.psutil_adapter import (
+    IS_LINUX,
+    IS_WINDOWS,
+    IsZombie,
+    PsRefused,
+    PsZombie,
+    answer,
+    nanoseconds,
+)
+from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
+from prock.engine.pure.member import unreadable
+from prock.engine.pure.tracker import PureKeep
+from prock.errors import AccessDenied, NotSupported
+from prock.model import CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, Scan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+COMM_MAX = 64
+
+
+class PortableEngine(LinuxOnly):
+    name = "portable"
+    root = "/proc"
+    live = False
+    io_includes_children = IS_LINUX
+    lists_miss_children = False
+
+    def __init__(self) -> None:
+        self._starts = by_psutil.Starts()
+
+    def cpu_time(self, pid: int | None, /) -> CpuTime | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        times = answer(number, "cpu_times", lambda: by_psutil.process(number).cpu_times())
+        return None if times is None else CpuTime(nanoseconds(times.user), nanoseconds(times.system))
+
+    def info(self, pid: int | None, /) -> ProcessInfo | None:
+        number = self._process(pid)
+        return None if number is None else self.row(number, None)
+
+    def row(self, pid: int, ppid: int | None, num_threads: int | None = None) -> ProcessInfo | None:
+        """Of a pid that is a process's. A parent that is known already saves Windows a look at all processes."""
+        if ppid is None and IS_WINDOWS:
+            ppid = Generations(self, by_psutil.parents()).parent(pid)
+            if ppid is None:
+                return None
+        asked = by_psutil.process(pid)
+        asked.oneshot_enter()
+        try:
+            return answer(pid, "stat", lambda: self._row(asked, ppid, num_threads))
+        finally:
+            asked.oneshot_exit()
+
+    def _row(self, asked: Any, ppid: int | None, num_threads: int | None) -> ProcessInfo:
+        pid: int = asked.pid
+        start_ticks = self._starts.of(asked)
+        name = asked.name()
+        state = "?" if IS_WINDOWS else by_psutil.letter(asked.status())
+        user = system = children_user = children_system = 0.0
+        rss = vsize = 0
+        try:
+            user, system, children_user, children_system = asked.cpu_times()[:4]
+            rss, vsize = asked.memory_info()[:2]
+            threads = asked.num_threads() if num_threads is None else num_threads
+        except PsZombie:
+            state, threads = "Z", 1
+        has_waited = by_psutil.HAS_WAITED
+        return ProcessInfo(
+            pid=pid,
+            ppid=asked.ppid() if ppid is None or not IS_WINDOWS else ppid,
+            pgrp=_group(pid),
+            session=_session(pid),
+            tty_nr=None,
+            state=state,
+            comm=name[:COMM_MAX],
+            num_threads=threads,
+            start_ticks=start_ticks,
+            user_ns=nanoseconds(user),
+            system_ns=nanoseconds(system),
+            children_user_ns=nanoseconds(children_user) if has_waited else None,
+            children_system_ns=nanoseconds(children_system) if has_waited else None,
+            rss_bytes=rss,
+            vsize_bytes=vsize,
+            minor_faults=None,
+            major_faults=None,
+            children_minor_faults=None,
+            children_major_faults=None,
+        )
+
+    def ppid(self, pid: int | None, /) -> int | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        if IS_WINDOWS:
+            return Generations(self, by_psutil.parents()).parent(number)
+        ppid: int | None = answer(number, "ppid", lambda: by_psutil.process(number).ppid())
+        return ppid
+
+    def parents(self) -> dict[int, int]:
+        parents = by_psutil.parents()
+        if not IS_WINDOWS:
+            return parents
+        generations = Generations(self, parents)
+        return {pid: generations.parent(pid) or 0 for pid in parents}
+
+    def liveness(self, pid: int | None, /) -> LivenessInfo | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        ppid = self.ppid(number)
+        asked = by_psutil.process(number)
+        return None if ppid is None else answer(number, "state", lambda: self._liveness(asked, ppid))
+
+    def _liveness(self, asked: Any, ppid: int) -> LivenessInfo:
+        pid: int = asked.pid
+        start_ticks = self._starts.of(asked)
+        state = by_psutil.letter(asked.status())
+        try:
+            threads: int | None = asked.num_threads()
+        except (PsRefused, PsZombie):
+            threads = None
+        return LivenessInfo(
+            pid=pid,
+            ppid=ppid,
+            pgrp=_group(pid),
+            session=_session(pid),
+            tty=by_psutil.terminal(asked),
+            state="?" if IS_WINDOWS and state == "R" else state,
+            comm=asked.name()[:COMM_MAX],
+            num_threads=threads,
+            start_ticks=start_ticks,
+            start_time=self.start_time(start_ticks),
+        )
+
+    def start_time(self, start_ticks: int, /) -> float:
+        return self._starts.epoch_seconds(start_ticks)
+
+    def now_ticks(self) -> int:
+        return self._starts.now()
+
+    def start_of(self, pid: int) -> int | None:
+        """When it started; None where it is gone or does not tell."""
+        try:
+            return answer(pid, "create_time", lambda: self._starts.of(by_psutil.process(pid)))
+        except (AccessDenied, NotSupported):
+            return None
+
+    def outline(self, pid: int) -> ProcessInfo | None:
+        """Of a process that refuses its row: what is told of everybody, and zeros for the rest."""
+        try:
+            known = self.liveness(pid)
+        except (AccessDenied, NotSupported):
+            return unreadable(pid) if by_psutil.exists(pid) else None
+        if known is None:
+            return None
+        return unreadable(pid)._replace(
+            ppid=known.ppid, state=known.state, comm=known.comm, start_ticks=known.start_ticks
+        )  # fmt: skip
+
+    def memory(self, pid: int | None, /) -> tuple[int, int] | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        try:
+            found = answer(number, "memory_info", lambda: by_psutil.process(number).memory_info())
+        except IsZombie:
+            return 0, 0
+        return None if found is None else (found.rss, found.vms)
+
+    def disk_io(self, pid: int | None, /) -> DiskIo | None:
+        number = self._process(pid)
+        if not (IS_LINUX or IS_WINDOWS) or not by_psutil.has("io_counters"):
+            raise NotSupported(f"I/O counters of processes: {sys.platform} keeps none in bytes")
+        return None if number is None else self.io_of(number)
+
+    def io_of(self, pid: int) -> DiskIo | None:
+        io = answer(pid, "io", lambda: by_psutil.process(pid).io_counters())
+        if io is None:
+            return None
+        if IS_WINDOWS:  # there they are bytes through calls, whether to a disk or not
+            return DiskIo(None, None, None, io.read_bytes, io.write_bytes, io.read_count, io.write_count)
+        return DiskIo(
+            io.read_bytes, io.write_bytes, None, io.read_chars, io.write_chars, io.read_count, io.write_count
+        )  # fmt: skip
+
+    def comm(self, pid: int | None, /) -> str | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        name: str | None = answer(number, "name", lambda: by_psutil.process(number).name())
+        return None if name is None else name[:COMM_MAX]
+
+    def path(self, pid: int | None, /) -> str | None:
+        number = self._process(pid)
+        if sys.platform.startswith("openbsd"):
+            raise NotSupported("paths of executables: OpenBSD does not tell them")
+        if number is None:
+            return None
+        try:
+            return answer(number, "exe", lambda: by_psutil.process(number).exe()) or None
+        except IsZombie:
+            return None
+        except AccessDenied:
+            if self._has_no_memory(number):
+                return None
+            raise
+
+    def environ(self, pid: int | None, /) -> bytes | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        try:
+            found = answer(number, "environ", lambda: by_psutil.process(number).environ())
+        except IsZombie:
+            return b""
+        except AccessDenied:
+            if self._has_no_memory(number):
+                return b""
+            raise
+        if found is None:
+            return None
+        return "".join(f"{name}={value}\0" for name, value in found.items()).encode("utf-8", "surrogateescape")
+
+    def children(self, pid: int | None, /) -> list[int] | None:
+        number = self._process(pid)
+        if number is None:
+            return None
+        generations = Generations(self, by_psutil.parents())
+        return generations.children(number) if number in generations else None
+
+    def pids(self) -> list[int]:
+        return by_psutil.all_pids()
+
+    def scan(self) -> Scan:
+        taken_ns = time.monotonic_ns()
+        rows: list[ProcessInfo] = []
+        vanished = denied = 0
+        generations = Generations(self, by_psutil.parents() if IS_WINDOWS else {})
+        for pid in by_psutil.all_pids():
+            try:
+                row = self.row(pid, generations.parent(pid))
+            except (AccessDenied, NotSupported):
+                denied += 1
+                continue
+            if row is None:
+                vanished += 1
+            else:
+                rows.append(row)
+        return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
+
+    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
+        root = self._process(pid)
+        if root is None:
+            return None
+        taken_ns = time.monotonic_ns()
+        generations = Generations(self, by_psutil.parents())
+        if root not in generations:
+            return None
+        members: list[ProcessStats] = []
+        vanished = 0
+        queue = [root]
+        known = {root}
+        for one in queue:
+            member = self._member(one, generations.parent(one) or 0, want, taken_ns, is_root=one == root)
+            if member is None:
+                vanished += one != root
+                continue
+            members.append(member)
+            for child in generations.children(one):
+                if child not in known:
+                    known.add(child)
+                    queue.append(child)
+        return (members, vanished) if members else None
+
+    def _member(self, pid: int, ppid: int, want: int, taken_ns: int, *, is_root: bool) -> ProcessStats | None:
+        row: ProcessInfo | None = None
+        cpu: CpuTime | None = None
+        disk_io: DiskIo | None = None
+        refused: tuple[str, ...] = ()
+        try:
+            if want & WANT_STAT:
+                row = self.row(pid, ppid)
+                if row is None:
+                    return None
+                cpu, ppid = row.cpu_time, row.ppid
+            elif want & WANT_CPU:
+                cpu = self.cpu_time(pid)
+                if cpu is None:
+                    return None
+        except (AccessDenied, NotSupported):
+            if is_root:
+                raise
+            refused = ("stat",)
+        if want & WANT_IO:
+            try:
+                disk_io = self.disk_io(pid)
+            except (AccessDenied, NotSupported):
+                refused += ("io",)
+        return ProcessStats(taken_ns, pid, ppid, cpu, row, disk_io, refused)
+
+    def keep(self, want: int, descriptors: int, /) -> PureKeep:
+        return PureKeep(Pass(self), want)
+
+    def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
+        if not IS_LINUX:
+            return [None] * len(pids)
+        found: list[int | None] = []
+        for pid in pids:
+            if found and time.monotonic_ns() > until_ns:
+                break
+            found.append(self._pss(pid))
+        return found
+
+    def _pss(self, pid: int) -> int | None:
+        try:
+            shares = answer(pid, "smaps_rollup", lambda: by_psutil.process(pid).memory_full_info())
+        except (AccessDenied, NotSupported, IsZombie):
+            return None
+        share: int | None = getattr(shares, "pss", None)
+        return share or None
+
+    def _process(self, pid: int | None) -> int | None:
+        """The number, where it is a process's."""
+        number = check_pid(pid)
+        if number is None:
+            return os.getpid()
+        return number if not IS_LINUX or by_psutil.exists(number) else None
+
+    def _has_no_memory(self, pid: int) -> bool:
+        """Kernel threads and zombies: to ordinary users they refuse what they do not even have."""
+        try:
+            return self.memory(pid) in ((0, 0), None)
+        except (AccessDenied, NotSupported):
+            return False
+
+
+def _group(pid: int) -> int | None:
+    """Process group; None where the system has none or does not tell."""
+    if sys.platform == "win32":
+        return None
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _session(pid: int) -> int | None:
+    if sys.platform == "win32":
+        return None
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None

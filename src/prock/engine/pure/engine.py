@@ -1,0 +1,344 @@
+"""The engine in plain Python: the fallback where nothing could be compiled, and the oracle of the native one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from prock.engine.linux.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
+from prock.engine.pids import PID_MAX, check_pid
+from prock.engine.protocol import WANT_CPU, WANT_STAT
+from prock.engine.pure import parse
+from prock.engine.pure.member import unreadable
+from prock.engine.pure.tracker import PureKeep
+from prock.engine.pure.tree_walk import TreePass
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
+from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
+
+    from prock.engine.pure.records import PureRecords
+
+    Parsed = TypeVar("Parsed")
+
+
+class PureEngine(ProcFiles):
+    name = "pure"
+
+    def cpu_time(self, pid: int | None, /) -> CpuTime | None:
+        pid = check_pid(pid)
+        if not self.live:
+            info = self.info(pid)
+            return None if info is None else info.cpu_time
+        if pid is not None and pid >= CLOCK_PID_LIMIT:
+            return None
+        try:
+            total = time.clock_gettime_ns(clock_id(pid or 0, 2))
+            by_tick = time.clock_gettime_ns(clock_id(pid or 0, 0))
+            user = time.clock_gettime_ns(clock_id(pid or 0, 1))
+        except OSError:
+            return None
+        return CpuTime(*parse.split(total, user, max(0, by_tick - user)))
+
+    def info(self, pid: int | None, /) -> ProcessInfo | None:
+        pid = check_pid(pid)
+        total_ns: int | None = 0
+
+        def ask_clock() -> None:
+            """While the file is open and before it is read: reading it fails once the process was waited for, so when
+            that succeeds the pid was nobody else's meanwhile, and both are of one process."""
+            nonlocal total_ns
+            total_ns = self.own_ns(pid or 0)
+
+        stat = self._parsed(pid, "stat", parse.stat, ask_clock if self.live else None)
+        if stat is None or total_ns is None:  # waited for since, or the id of a thread
+            return None
+        read_pid, comm, state, number = stat
+        user, system = number[parse.UTIME], number[parse.STIME]
+        if self.live:
+            user_ns, system_ns = parse.split(total_ns, user, system)
+        else:
+            user_ns, system_ns = parse.saturate(user * TICK_NS), parse.saturate(system * TICK_NS)
+        return ProcessInfo(
+            pid=pid or read_pid,
+            ppid=number[parse.PPID],
+            pgrp=number[parse.PGRP],
+            session=number[parse.SESSION],
+            tty_nr=number[parse.TTY_NR],
+            state=state.decode("utf-8", "surrogateescape"),
+            comm=comm.decode("utf-8", "surrogateescape"),
+            num_threads=number[parse.NUM_THREADS],
+            start_ticks=number[parse.STARTTIME],
+            user_ns=user_ns,
+            system_ns=system_ns,
+            children_user_ns=parse.saturate(number[parse.CUTIME] * TICK_NS),
+            children_system_ns=parse.saturate(number[parse.CSTIME] * TICK_NS),
+            rss_bytes=parse.saturate(number[parse.RSS] * PAGE_BYTES),
+            vsize_bytes=number[parse.VSIZE],
+            minor_faults=number[parse.MINFLT],
+            major_faults=number[parse.MAJFLT],
+            children_minor_faults=number[parse.CMINFLT],
+            children_major_faults=number[parse.CMAJFLT],
+        )
+
+    def memory(self, pid: int | None, /) -> tuple[int, int] | None:
+        pages = self._parsed_of_process(pid, "statm", parse.statm)
+        if pages is None:
+            return None
+        virtual, resident = pages
+        return parse.saturate(resident * PAGE_BYTES), parse.saturate(virtual * PAGE_BYTES)
+
+    def disk_io(self, pid: int | None, /) -> DiskIo | None:
+        counters = self._parsed_of_process(pid, "io", parse.io)
+        return None if counters is None else DiskIo(*counters)
+
+    def comm(self, pid: int | None, /) -> str | None:
+        name = self._parsed_of_process(pid, "comm", bytes)
+        return None if name is None else name.removesuffix(b"\n")[: parse.COMM_MAX].decode("utf-8", "surrogateescape")
+
+    def children(self, pid: int | None, /) -> list[int] | None:
+        pid = check_pid(pid) or self._own_pid()
+        if not self._is_process(pid):
+            return None
+        try:
+            return self.children_of_threads(pid)
+        except NotSupported:
+            return self.children_by_scan(pid)
+
+    def pids(self) -> list[int]:
+        names = os.listdir(self.root)
+        return sorted(int(name) for name in names if _is_pid(name))
+
+    def scan(self) -> Scan:
+        taken_ns = time.monotonic_ns()
+        rows, vanished, denied = self.read_all(self.pids())
+        return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
+
+    def read_all(self, pids: list[int]) -> tuple[list[ProcessInfo], int, int]:
+        """The rows of those processes, how many had vanished, and how many were denied."""
+        rows = []
+        vanished = denied = 0
+        for pid in pids:
+            try:
+                row = self.info(pid)
+            except (AccessDenied, MalformedProcFile, NotSupported):
+                denied += 1
+                continue
+            if row is None:
+                vanished += 1
+            else:
+                rows.append(row)
+        return rows, vanished, denied
+
+    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
+        root = check_pid(pid) or self._own_pid()
+        if not self._is_process(root):
+            return None
+        if want & WANT_CPU and not self.live:
+            want |= WANT_STAT
+        return TreePass(self, root, want).run()
+
+    def keep(self, want: int, descriptors: int, /) -> PureKeep:
+        return PureKeep(self, want)
+
+    def begin(self) -> None:
+        """A sample needs nothing beforehand here."""
+
+    def lives(self, info: ProcessInfo, /) -> bool:
+        try:
+            now = self.info(info.pid)
+        except (AccessDenied, MalformedProcFile, NotSupported):
+            return True
+        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
+
+    def outline(self, pid: int, /) -> ProcessInfo | None:
+        return unreadable(pid)
+
+    def own_ns(self, pid: int, /) -> int | None:
+        try:
+            return time.clock_gettime_ns(clock_id(pid, 2)) if pid < CLOCK_PID_LIMIT else None
+        except OSError:
+            return None
+
+    def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:
+        """As `memory`, also of a process whose main thread has ended: any other thread's file has it."""
+        if info.state != "Z" or info.num_threads < 2:
+            return self.memory(pid)
+        try:
+            threads = [
+                int(name) for name in os.listdir(f"{self.root}/{pid}/task") if _is_pid(name) and name != str(pid)
+            ]
+        except OSError:
+            return None
+        pages = self._parsed(pid, f"task/{threads[0]}/statm", parse.statm) if threads else None
+        return None if pages is None else (parse.saturate(pages[1] * PAGE_BYTES), parse.saturate(pages[0] * PAGE_BYTES))
+
+    def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
+        found: list[int | None] = []
+        for pid in pids:
+            if found and time.monotonic_ns() > until_ns:
+                break
+            try:
+                found.append(self._parsed(pid, "smaps_rollup", parse.pss))
+            except (AccessDenied, MalformedProcFile, NotSupported):
+                found.append(None)
+        return found
+
+    def families(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
+        pid = check_pid(pid) or self._own_pid()
+        if not self._is_process(pid):
+            return None
+        task = f"{self.root}/{pid}/task"
+        found = []
+        try:
+            for tid in map(int, filter(_is_pid, os.listdir(task))):
+                children = self._children_of_thread(f"{task}/{tid}")
+                if children is not None:
+                    found.append((tid, children))
+        except PermissionError:
+            raise AccessDenied(pid, "task/TID/children") from None
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        except ValueError:
+            raise MalformedProcFile(pid, "task/TID/children") from None
+        if not found:
+            self._missing(pid, "task")
+        return found or None
+
+    def subreaper(self, wanted: bool | None, /) -> bool:
+        from prock.engine.pure import subreaper  # here, as ctypes costs 4 ms to import
+
+        return subreaper.subreaper(wanted)
+
+    def thread_state(self, pid: int, tid: int, /) -> str | None:
+        check_pid(pid), check_pid(tid)
+        try:
+            stat = self._parsed(pid, f"task/{tid}/stat", parse.stat)
+        except NotSupported:  # the process is there, the thread is not
+            return None
+        except (AccessDenied, MalformedProcFile) as error:
+            raise type(error)(pid, "task/TID/stat") from None
+        return None if stat is None else stat[2].decode("utf-8", "surrogateescape")
+
+    def last_pid(self) -> int:
+        # The first needs CONFIG_CHECKPOINT_RESTORE; the second may be a made-up one that lxcfs mounted over it.
+        for name in ("sys/kernel/ns_last_pid", "loadavg"):
+            path = f"{self.root}/{name}"
+            try:
+                if os.stat(path).st_dev == os.stat(self.root).st_dev:
+                    return parse.last_pid(_read_file(path))
+            except (FileNotFoundError, PermissionError):
+                continue
+            except ValueError:
+                break
+        raise NotSupported("the last pid that was given away")
+
+    def open_task_clock(self, tid: int | None, /) -> int | None:
+        from prock.engine.pure import perf  # with ctypes, which nothing else here needs
+
+        return perf.open_task_clock(check_pid(tid))
+
+    def read_task_clocks(self, fds: Iterable[int], /) -> int:
+        return sum(int.from_bytes(os.read(fd, 8), sys.byteorder) for fd in fds)
+
+    def open_on_exec(self, cpu: int, /) -> int:
+        from prock.engine.pure import perf
+
+        return perf.open_on_exec(cpu)
+
+    def open_switches_on_exec(self, cpu: int, /) -> int:
+        from prock.engine.pure import perf
+
+        return perf.open_switches_on_exec(cpu)
+
+    def map_records(self, descriptors: list[int], switches: list[int], size: int, /) -> PureRecords:
+        from prock.engine.pure.records import PureRecords  # with mmap, which nothing else here needs
+
+        return PureRecords(descriptors, switches, size)
+
+    def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
+        """As `_parsed`, but nothing for the id of a thread."""
+        pid = check_pid(pid)
+        if pid is not None and not self._is_process(pid):
+            return None
+        return self._parsed(pid, what, parser)
+
+    def _parsed(
+        self,
+        pid: int | None,
+        what: str,
+        parser: Callable[[bytes], Parsed],
+        when_open: Callable[[], object] | None = None,
+    ) -> Parsed | None:
+        try:
+            data = _read_file(f"{self.root}/{pid or 'self'}/{what}", when_open)
+        except PermissionError:
+            raise AccessDenied(pid or os.getpid(), what) from None
+        except FileNotFoundError:
+            self._missing(pid, what)
+            return None
+        except ProcessLookupError:
+            return None
+        try:
+            return parser(data)
+        except ValueError:
+            raise MalformedProcFile(pid or os.getpid(), what) from None
+
+    def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
+        """Children that any thread started. A number of threads that is known already saves listing them.
+
+        Raises `NotSupported` where the kernel was built without CONFIG_PROC_CHILDREN.
+        """
+        task = f"{self.root}/{pid}/task"
+        found: list[int] = []
+        threads_read = 0
+        try:
+            if num_threads is None:
+                num_threads = os.stat(task).st_nlink - 2  # a directory for each thread; some file systems don't count
+            tids = [pid] if num_threads == 1 else map(int, filter(_is_pid, os.listdir(task)))
+            for tid in tids:
+                children = self._children_of_thread(f"{task}/{tid}")
+                if children is not None:
+                    threads_read += 1
+                    found += children
+        except PermissionError:
+            raise AccessDenied(pid, "children") from None
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        except ValueError:
+            raise MalformedProcFile(pid, "children") from None
+        if not threads_read:
+            self._missing(pid, "task")
+            return None
+        return found
+
+    def _children_of_thread(self, directory: str) -> list[int] | None:
+        try:
+            return parse.children(_read_file(f"{directory}/children"))
+        except FileNotFoundError:
+            if os.path.exists(directory):
+                raise NotSupported(f"{self.root}/PID/task/TID/children") from None
+        except ProcessLookupError:
+            pass
+        return None
+
+
+def _is_pid(name: str) -> bool:
+    return name.isascii() and name.isdigit() and name[0] != "0" and int(name) <= PID_MAX
+
+
+def _read_file(path: str, when_open: Callable[[], object] | None = None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if when_open is not None:
+            when_open()
+        data = os.read(descriptor, 4096)
+        while part := os.read(descriptor, 65536) if data else b"":
+            data += part
+        return data
+    finally:
+        os.close(descriptor)

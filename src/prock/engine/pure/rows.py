@@ -1,0 +1,143 @@
+"""What a sample of the pure engine found, and sums over it: what ``native/subtree.c`` and the binding do."""
+
+from __future__ import annotations
+
+from prock._compat.namedtuple import NamedTuple
+from prock.engine.protocol import WANT_STAT
+from prock.model import CpuPercent, DiskIo, MemberSample, ProcessInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prock.engine.protocol import Sums
+
+NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
+
+
+class FrameRow(NamedTuple):
+    """A member at the time of the sample."""
+
+    tree: int
+    info: ProcessInfo
+    own_ns: int
+    before_ns: int | None
+    """Own time at the sample before; None where it was not seen then, though it existed."""
+    memory: tuple[int, int]
+    io: DiskIo | None
+    refused: frozenset[str]
+    parent: int | None
+    """Pid of the member above."""
+    is_root: bool
+    is_leaf: bool
+    is_new: bool
+
+    @property
+    def used_ns(self) -> int | None:
+        return None if self.before_ns is None else max(0, self.own_ns - self.before_ns)
+
+
+def sums_of(rows: list[FrameRow], vanished: dict[int, int]) -> list[Sums]:
+    """Of each tree; how many vanished comes from outside, as those have no rows."""
+    trees: dict[int, list[FrameRow]] = {}
+    for row in rows:
+        trees.setdefault(row.tree, []).append(row)
+    size = max((*trees, *vanished), default=-1) + 1
+    return [_sum_of(trees.get(tree, []), vanished.get(tree, 0)) for tree in range(size)]
+
+
+def _sum_of(rows: list[FrameRow], vanished: int) -> Sums:
+    return (
+        len(rows),
+        sum(row.info.num_threads for row in rows),
+        sum(row.own_ns for row in rows),
+        sum(row.memory[0] for row in rows),
+        sum(row.memory[1] for row in rows),
+        sum((row.io for row in rows if row.is_leaf and row.io is not None), NO_IO),
+        sum(1 for row in rows if row.refused),
+        sum(row.is_new for row in rows),
+        vanished,
+    )
+
+
+class PureFrame:
+    def __init__(self, rows: list[FrameRow], want: int) -> None:
+        self._rows = rows
+        self._want = want
+
+    def rows(
+        self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
+    ) -> list[MemberSample]:
+        rows = {row.info.pid: row for row in self._rows if row.tree == tree}
+        order = _breadth_first(rows.values())
+        extra: dict[int, int] = {}
+        for pid, ns in unseen:
+            extra[pid] = extra.get(pid, 0) + ns
+        sums: dict[int, list[int]] = {}
+        ios: dict[int, DiskIo] = {}
+        for row in reversed(order):
+            info = row.info
+            waited = info.waited_ns
+            numbers = [
+                1,
+                info.num_threads,
+                row.own_ns + waited,
+                (row.used_ns or 0) + extra.get(info.pid, 0),
+                *row.memory,
+            ]
+            mine = sums.setdefault(info.pid, [0] * 6)
+            mine[:] = map(int.__add__, mine, numbers)
+            if row.io is not None:
+                ios[info.pid] = ios.get(info.pid, NO_IO) + row.io
+            if row.parent in rows and row.parent is not None:
+                above = sums.setdefault(row.parent, [0] * 6)
+                above[:] = map(int.__add__, above, mine)
+                if info.pid in ios:
+                    ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
+        return [self._sample(row, sums[row.info.pid], ios.get(row.info.pid), interval_ns, pss) for row in order]
+
+    def _sample(
+        self, row: FrameRow, sums: list[int], io: DiskIo | None, interval_ns: int, pss: dict[int, int]
+    ) -> MemberSample:
+        def percent(ns: int | None) -> CpuPercent | None:
+            return None if ns is None or interval_ns <= 0 else 100.0 * ns / interval_ns
+
+        info, knows_memory = row.info, bool(self._want & WANT_STAT) and "stat" not in row.refused
+        return MemberSample(
+            pid=info.pid,
+            ppid=info.ppid,
+            comm=info.comm,
+            state=info.state,
+            num_threads=info.num_threads,
+            start_ticks=info.start_ticks,
+            cpu_ns=row.own_ns,
+            cpu_percent=percent(row.used_ns),
+            rss_bytes=row.memory[0] if knows_memory else None,
+            vsize_bytes=row.memory[1] if knows_memory else None,
+            disk_io=row.io,
+            pss_bytes=pss.get(info.pid),
+            subtree_processes=sums[0],
+            subtree_threads=sums[1],
+            subtree_cpu_ns=sums[2],
+            subtree_cpu_percent=percent(sums[3]),
+            subtree_rss_bytes=sums[4] if self._want & WANT_STAT else None,
+            subtree_vsize_bytes=sums[5] if self._want & WANT_STAT else None,
+            subtree_disk_io=io,
+            refused=tuple(name for name in ("stat", "io", "children") if name in row.refused),
+        )
+
+
+def _breadth_first(rows: Iterable[FrameRow]) -> list[FrameRow]:
+    """The root, then those whose parent is not among the rows, then children."""
+    by_pid = {row.info.pid: row for row in rows}
+    children: dict[int, list[FrameRow]] = {}
+    tops = []
+    for row in by_pid.values():
+        if row.parent in by_pid and row.parent is not None and not row.is_root:
+            children.setdefault(row.parent, []).append(row)
+        else:
+            tops.append(row)
+    order = sorted(tops, key=lambda row: not row.is_root)
+    for row in order:
+        order += children.get(row.info.pid, ())
+    return order

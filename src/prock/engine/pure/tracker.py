@@ -1,0 +1,372 @@
+"""Trees that are followed, in plain Python: what ``native/keep.c`` does, without descriptors that are kept."""
+
+from __future__ import annotations
+
+import time
+
+from prock.engine.protocol import WANT_IO, WANT_STAT
+from prock.engine.pure.member import Member, Stamp
+from prock.engine.pure.rows import FrameRow, PureFrame, sums_of
+from prock.errors import AccessDenied, MalformedProcFile, NotSupported
+from prock.model import DiskIo, Identity, ProcessInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from prock.engine.protocol import Sums
+
+    class Questions(Protocol):
+        """What has to be asked of a kernel; a pid that is gone is None."""
+
+        live: bool
+
+        def begin(self) -> None:
+            """A sample begins."""
+
+        def now_ticks(self) -> int:
+            """This instant, in the unit of `ProcessInfo.start_ticks`."""
+
+        def lives(self, info: ProcessInfo, /) -> bool:
+            """Whether that process has not ended since, as far as that can be told. A zombie has."""
+
+        def outline(self, pid: int, /) -> ProcessInfo | None:
+            """Stands for a row that is refused: what is known all the same, and zeros. None where it is gone."""
+
+        def last_pid(self) -> int:
+            """Last one given away on this machine. `NotSupported` where that is not known. Only asked where live."""
+
+        def own_ns(self, pid: int, /) -> int | None:
+            """By the CPU clock; only asked where it is live."""
+
+        def info(self, pid: int, /) -> ProcessInfo | None: ...
+
+        def children_of_threads(self, pid: int, num_threads: int | None = None, /) -> list[int] | None: ...
+
+        def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None: ...
+
+        def disk_io(self, pid: int, /) -> DiskIo | None: ...
+
+
+STALE_NS = 1_000_000_000
+"""After that a running process's row, and everybody's memory, is read again though nothing asks for it."""
+REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
+
+
+class PureKeep:
+    def __init__(self, ask: Questions, want: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._want = want
+        self._members: list[Member] = []
+        self._of_pid: dict[int, Member] = {}
+        self._last_pid: int | None = None
+        self._now_ns = 0
+        self._boot_ticks_before: dict[int, int] = {}
+        self.lacks_children = False
+        self.descriptors = 0
+
+    def limit(self, descriptors: int, /) -> None:
+        """It holds none."""
+
+    def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
+        info = self._ask.info(pid)
+        if info is not None:
+            self._append(pid, tree, None).is_root = True
+        return info
+
+    def adopt(self, pid: int, start_ticks: int, tree: int, /) -> None:
+        if pid not in self._of_pid:
+            self._append(pid, tree, None).expected_ticks = start_ticks
+
+    def remove(self, tree: int, /) -> None:
+        for member in self._members:
+            if member.tree == tree:
+                member.gone, member.untold = True, False
+        self._drop_gone()
+
+    def pids(self, tree: int, /) -> list[int]:
+        return [member.pid for member in self._members if member.tree == tree and not member.gone]
+
+    def close(self) -> None:
+        self._members.clear()
+        self._of_pid.clear()
+
+    def sample(
+        self, reread: list[int], tree: int, everything: bool, /
+    ) -> tuple[
+        PureFrame,
+        list[Sums],
+        list[tuple[int, ProcessInfo, DiskIo | None, bool]],
+        list[tuple[int, Identity, int, DiskIo | None]],
+    ]:
+        self._drop_gone()
+        self._ask.begin()
+        self._last_pid = self._read_last_pid()
+        self._now_ns = self._clock()
+        boot_ticks = self._ask.now_ticks()
+        for pid in reread:
+            if pid in self._of_pid:
+                self._of_pid[pid].reread = True
+        vanished: dict[int, int] = {}
+        looked_at: list[Member] = []
+        for member in self._members:
+            if tree in (-1, member.tree):
+                if not member.untold:
+                    member.report = member.is_new
+                    member.before_ns = member.own_ns
+                    member.io_before = member.io
+                member.untold = False
+        try:
+            for member in self._members:  # it grows on the way
+                if tree in (-1, member.tree):
+                    looked_at.append(member)
+                    member.reread = member.reread or everything
+                    self._look(member)
+            if self._is_in_doubt():
+                for member in looked_at:
+                    self._verify(member)
+        except BaseException:
+            for known in self._members:
+                known.untold = known.untold or tree in (-1, known.tree)
+            raise
+        for member in looked_at:
+            if member.gone and member.is_new:
+                vanished[member.tree] = vanished.get(member.tree, 0) + 1
+        rows = [self._row(member) for member in looked_at if not member.gone]
+        changed = [
+            (member.tree, member.info, member.io, member.has_children)
+            for member in looked_at
+            if member.report and not member.gone
+        ]
+        ended = [
+            (member.tree, member.info.identity, member.own_ns, member.io)
+            for member in looked_at
+            if member.gone and not member.is_new
+        ]
+        for member in looked_at:
+            member.is_new = member.report = False
+            self._boot_ticks_before[member.tree] = boot_ticks
+        return PureFrame(rows, self._want), sums_of(rows, vanished), changed, ended
+
+    def _read_last_pid(self) -> int | None:
+        try:
+            return self._ask.last_pid() if self._ask.live else None
+        except NotSupported:
+            return None
+
+    def _append(self, pid: int, tree: int, parent: Member | None) -> Member:
+        member = Member(pid, tree, parent)
+        self._members.append(member)
+        self._of_pid[pid] = member
+        if parent is not None and not parent.has_children:
+            parent.has_children = parent.report = True
+        return member
+
+    def _drop_gone(self) -> None:
+        """Forget who ended; orphans whose new parent is not known yet are asked for it next time."""
+        for member in self._members:
+            if member.parent is not None and member.parent.gone:
+                member.parent = None
+                member.reread = True
+        if any(member.gone and not member.untold for member in self._members):
+            self._members = [member for member in self._members if not member.gone or member.untold]
+            self._of_pid = {member.pid: member for member in self._members}
+
+    def _look(self, member: Member) -> None:
+        if member.gone:
+            return  # found so by a pass that failed
+        own_ns: int | None = member.own_ns
+        if self._ask.live:
+            own_ns = self._ask.own_ns(member.pid)
+            if own_ns is None:
+                member.gone = True
+                return
+        assert own_ns is not None
+        orphaned = member.parent is not None and member.parent.has_ended
+        if member.is_new or member.reread or orphaned or self._is_stale(member, own_ns):
+            self._read_stat(member, own_ns)
+            if member.gone:
+                return
+        else:
+            member.own_ns = own_ns
+        member.reread = False
+        self._read_memory(member)
+        self._read_io(member)
+        self._read_children(member)
+
+    def _is_in_doubt(self) -> bool:
+        """Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else,
+        whose clock answered, and it is to be made sure of."""
+        return self._last_pid is not None and self._read_last_pid() != self._last_pid
+
+    def _verify(self, member: Member) -> None:
+        """The member whose clock has moved and whose row was not read for that: is it still the one that it was?
+
+        Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
+        waited for meanwhile."""
+        if member.gone or member.stat_read.own_ns == member.own_ns:
+            return
+        try:
+            info = self._ask.info(member.pid)
+        except REFUSALS:
+            return
+        if info is not None and info.start_ticks != member.info.start_ticks != 0:
+            member.own_ns, member.io = member.before_ns, member.io_before
+            member.gone = True
+
+    def _is_stale(self, member: Member, own_ns: int) -> bool:
+        """Whether its row may have changed in a way that matters."""
+        if not self._ask.live or own_ns < member.own_ns:
+            return True
+        if own_ns == member.stat_read.own_ns:
+            return False
+        return (
+            member.has_children
+            or self._pids_were_given_away(member.stat_read)
+            or self._now_ns - member.stat_read.at_ns > STALE_NS
+        )
+
+    def _pids_were_given_away(self, since: Stamp) -> bool:
+        return self._last_pid is None or self._last_pid != since.last_pid
+
+    def _has_run(self, member: Member, since: Stamp) -> bool:
+        """Ticks are too coarse to tell: where only they are known everybody may have."""
+        return since.own_ns != member.own_ns or not self._ask.live
+
+    def _stamp(self, stamp: Stamp, member: Member) -> None:
+        stamp.at_ns, stamp.own_ns, stamp.last_pid = self._now_ns, member.own_ns, self._last_pid
+
+    def _read_stat(self, member: Member, own_ns: int) -> None:
+        known = member.info
+        try:
+            info = self._ask.info(member.pid)
+            member.refused -= {"stat"}
+        except REFUSALS:
+            member.refused |= {"stat"}
+            info = self._outline(member, own_ns)
+        if info is None or self._is_another(member, info):
+            member.gone = True
+            return
+        if self._ask.live:
+            user, system = info.user_ns, info.system_ns
+            user_ns = own_ns * user // (user + system) if system else own_ns
+            info = info._replace(user_ns=user_ns, system_ns=own_ns - user_ns)
+        else:
+            own_ns = max(own_ns, info.user_ns + info.system_ns)
+        if member.is_new:
+            born = self._boot_ticks_before.get(member.tree)
+            member.born_since = born is not None and info.start_ticks >= born
+        elif (
+            info.waited_ns != known.waited_ns
+            or (info.ppid, info.is_alive, info.children_minor_faults)
+            != (known.ppid, known.is_alive, known.children_minor_faults)
+            or member.reread
+        ):
+            member.report = True
+        if member.is_new or info.ppid != known.ppid:
+            self._set_parent(member, info.ppid)
+        if info.num_threads != known.num_threads:  # a new one may have forked already, where nobody has looked
+            member.children_read = Stamp()
+        member.own_ns = own_ns
+        member.info = info
+        self._stamp(member.stat_read, member)
+        if not member.lacks_leader:
+            member.memory = (info.rss_bytes, info.vsize_bytes)
+            self._stamp(member.memory_read, member)
+
+    def _outline(self, member: Member, own_ns: int) -> ProcessInfo | None:
+        """Of one that refuses its row. What was read of it before it did stays."""
+        outline = self._ask.outline(member.pid)
+        if outline is None or member.is_new:
+            return None if outline is None else outline._replace(user_ns=own_ns)
+        known = member.info
+        return known if outline.start_ticks in (0, known.start_ticks) else outline
+
+    def _is_another(self, member: Member, info: ProcessInfo) -> bool:
+        """Whether the pid was given away again: between two samples, or since somebody named it."""
+        if member.info.start_ticks == 0 and not member.is_new:
+            return False  # it was refused, and tells for the first time when it began
+        if not member.is_new:
+            return info.start_ticks != member.info.start_ticks
+        if member.expected_ticks is not None:
+            return info.start_ticks not in (member.expected_ticks, 0)
+        parent = member.parent
+        return (
+            parent is not None
+            and info.ppid not in (parent.pid, 0)
+            and not parent.has_ended
+            and self._ask.lives(parent.info)
+        )
+
+    def _set_parent(self, member: Member, ppid: int) -> None:
+        parent = self._of_pid.get(ppid)
+        member.parent = None if parent is None or parent.gone or parent is member else parent
+        if member.parent is not None and not member.parent.has_children:
+            member.parent.has_children = member.parent.report = True
+
+    def _read_memory(self, member: Member) -> None:
+        stamp = member.memory_read
+        if not self._want & WANT_STAT or "stat" in member.refused:
+            return
+        if stamp.own_ns != member.own_ns or self._now_ns - stamp.at_ns > STALE_NS or member.lacks_leader:
+            try:
+                memory = self._ask.resident_and_virtual(member.pid, member.info)
+            except REFUSALS:
+                return
+            if memory is not None:
+                member.memory = memory
+                self._stamp(stamp, member)
+
+    def _read_io(self, member: Member) -> None:
+        if not self._want & WANT_IO or not self._has_run(member, member.io_read):
+            return
+        try:
+            io = self._ask.disk_io(member.pid)
+            member.refused -= {"io"}
+        except REFUSALS:
+            member.refused |= {"io"}
+            return
+        if io is not None:
+            if member.has_children and io != member.io:
+                member.report = True
+            member.io = io
+            self._stamp(member.io_read, member)
+
+    def _read_children(self, member: Member) -> None:
+        """Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper)."""
+        stamp = member.children_read
+        ran = self._has_run(member, stamp)
+        if not member.is_new and not (self._pids_were_given_away(stamp) and (ran or member.has_children)):
+            return
+        try:
+            found = self._ask.children_of_threads(member.pid, member.info.num_threads if ran else 1)
+            member.refused -= {"children"}
+        except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
+            self.lacks_children = True
+            return
+        except (AccessDenied, MalformedProcFile):
+            member.refused |= {"children"}
+            return
+        for pid in found or ():
+            known = self._of_pid.get(pid)
+            if known is None or known.gone:
+                self._append(pid, member.tree, member)
+        self._stamp(stamp, member)
+
+    def _row(self, member: Member) -> FrameRow:
+        parent = member.parent
+        return FrameRow(
+            tree=member.tree,
+            info=member.info,
+            own_ns=member.own_ns,
+            before_ns=None if member.is_new and not member.born_since else member.before_ns,
+            memory=member.memory,
+            io=member.io,
+            refused=member.refused,
+            parent=None if parent is None or parent.gone else parent.pid,
+            is_root=member.is_root,
+            is_leaf=not member.has_children,
+            is_new=member.is_new,
+        )

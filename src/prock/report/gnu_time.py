@@ -1,0 +1,156 @@
+"""``--format``: the fields of GNU time, for all of the tree, and every figure of the account by its name.
+
+The user's own words go out as they are; what replaces a field, the command's arguments too, is escaped.
+"""
+
+from __future__ import annotations
+
+from prock.cli.output import Failure
+from prock.report.format import format_bytes
+from prock.report.layout import escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prock.results import RunResult
+
+UNKNOWN = "?"
+POSIX = "real %e\nuser %U\nsys %S"
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+_NEVER_COUNTED = "DKWXkprst"
+"""Linux has no figures for these; GNU time prints 0, and so does this."""
+
+
+def _seconds(nanoseconds: int | None) -> str:
+    """Cut off, not rounded, as GNU time does it."""
+    return UNKNOWN if nanoseconds is None else f"{nanoseconds // 10**9}.{nanoseconds // 10**7 % 100:02d}"
+
+
+def _milliseconds(nanoseconds: int | None) -> str:
+    return UNKNOWN if nanoseconds is None else f"{nanoseconds // 10**9}.{nanoseconds // 10**6 % 1000:03d}"
+
+
+def _elapsed(nanoseconds: int) -> str:
+    minutes, seconds = divmod(nanoseconds // 10**9, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{minutes}:{seconds:02d}.{nanoseconds // 10**7 % 100:02d}"
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value}"
+
+
+def _blocks(size: int | None) -> int | None:
+    return None if size is None else size // 512
+
+
+def _percent(result: RunResult) -> str:
+    return f"{UNKNOWN if result.cpu_percent is None else int(result.cpu_percent)}%"
+
+
+def _page_size() -> str:
+    import mmap
+
+    return str(mmap.PAGESIZE)
+
+
+GNU: dict[str, Callable[[RunResult], str]] = {
+    "C": lambda result: escape(" ".join(result.args)),
+    "E": lambda result: _elapsed(result.wall_ns),
+    "F": lambda result: _number(result.major_faults),
+    "I": lambda result: _number(_blocks(result.disk_io and result.disk_io.read_bytes)),
+    "M": lambda result: _number(result.largest_process_bytes and result.largest_process_bytes // 1024),
+    "O": lambda result: _number(_blocks(result.disk_io and result.disk_io.write_bytes)),
+    "P": _percent,
+    "R": lambda result: _number(result.minor_faults),
+    "S": lambda result: _seconds(result.system_ns),
+    "U": lambda result: _seconds(result.user_ns),
+    "Z": lambda _: _page_size(),
+    "c": lambda result: _number(result.involuntary_switches),
+    "e": lambda result: _seconds(result.wall_ns),
+    "w": lambda result: _number(result.voluntary_switches),
+    "x": lambda result: _number(result.exit_code),
+}
+OURS: dict[str, Callable[[RunResult], str]] = {
+    "cpu": lambda result: _milliseconds(result.cpu_ns),
+    "user": lambda result: _milliseconds(result.user_ns),
+    "system": lambda result: _milliseconds(result.system_ns),
+    "wall": lambda result: _milliseconds(result.wall_ns),
+    "cores": lambda result: UNKNOWN if result.cpu_percent is None else f"{result.cpu_percent / 100:.2f}",
+    "peak": lambda result: (
+        UNKNOWN if result.peak_footprint_bytes is None else format_bytes(result.peak_footprint_bytes)
+    ),
+    "processes": lambda result: _number(result.processes_started),
+    "command": lambda result: escape(" ".join(result.args)),
+}
+"""Short names for what is asked for most; the other names are the keys of the JSON document."""
+
+
+def check(template: str) -> None:
+    """Raise `Failure` for a name that no account has: before the command has run for an hour."""
+    from prock.results import RunResult
+
+    known = {*OURS, *RunResult._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}
+    position = 0
+    while (position := template.find("%", position)) >= 0:
+        if template[position + 1 : position + 2] == "{":
+            name = template[position + 2 :].partition("}")[0]
+            if name.partition(".")[0] not in known:
+                raise Failure(f"no figure is called {name!r}: choose a key of the JSON document, see docs/run.md", 2)
+        position += 2
+
+
+def fill(template: str, result: RunResult) -> str:
+    r"""The template with its fields and escapes replaced; what is none gets a ``?`` before it, as by GNU time."""
+    done: list[str] = []
+    position = 0
+    while position < len(template):
+        character, following = template[position], template[position + 1 : position + 2]
+        position += 2
+        if character == "\\":
+            done.append(_ESCAPES.get(following, f"?\\{following}"))
+        elif character != "%":
+            done.append(character)
+            position -= 1
+        elif following == "{" and "}" in template[position:]:
+            name, _, _ = template[position:].partition("}")
+            done.append(_by_name(name, result))
+            position += len(name) + 1
+        else:
+            done.append(_field(following, result))
+    return "".join(done)
+
+
+def _field(letter: str, result: RunResult) -> str:
+    if letter == "%":
+        return "%"
+    if letter in GNU:
+        return GNU[letter](result)
+    return "0" if letter and letter in _NEVER_COUNTED else f"?{letter}"
+
+
+def _by_name(name: str, result: RunResult) -> str:
+    if name in OURS:
+        return OURS[name](result)
+    value: object = result.as_document()
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, (dict, list, bool)):
+        import json
+
+        return json.dumps(value)
+    return escape(value) if isinstance(value, str) else str(value)
+
+
+def ending(result: RunResult) -> str | None:
+    """What GNU time says first of a command that failed."""
+    if result.signal is not None:
+        return f"Command terminated by signal {result.signal}"
+    if result.exit_code:
+        return f"Command exited with non-zero status {result.exit_code}"
+    return None

@@ -1,0 +1,194 @@
+"""Text for a screen: names that strangers chose, columns, ages."""
+
+from __future__ import annotations
+
+from prock.report.format import format_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+COLOURS = {"end": "0", "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+"""By their names, as terminals are told of them: all that prock ever tells one."""
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+MOST_MARKS = 4
+"""Accents on one letter: more than any language has, and few enough to stay near the line."""
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
+"""What Python calls printable, and nobody sees; variation selectors (`_is_blank`) are more of it."""
+_FIRST_MARK = "\u0300"
+
+
+def decode_bytes(text: str) -> str:
+    r"""Text in which bytes that are not UTF-8 (surrogate escapes) are written ``\xff``: it can be encoded by everyone.
+
+    >>> decode_bytes("caf\udce9")
+    'caf\\xe9'
+    """
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that no byte becomes, from who calls us
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def escape(text: str, encoding: str = "utf-8") -> str:
+    r"""Text that can neither break a line nor speak to a terminal: what is not printable is written as an escape.
+
+    Control characters, marks that turn the direction of writing, exotic spaces, characters that nobody sees, accents
+    without a letter or by the dozen, bytes that are not UTF-8, and what the encoding has no letter for. What comes out
+    stays the same when it is escaped once more.
+
+    >>> print(escape("a) b\n\x1b[31m\u202e\udcff"))
+    a) b\n\x1b[31m\u202e\xff
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(decode_bytes(text))).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def harmless(line: str) -> str:
+    r"""A line of prock's own, with its colours, of which nothing else speaks to a terminal: the last look at it.
+
+    Texts of strangers have been through `escape`; this is for those that somebody has forgotten.
+
+    >>> print(repr(harmless("\x1b[1mPID\x1b[0m \x1b[5m\u202e")))
+    '\x1b[1mPID\x1b[0m \\x1b[5m\\u202e'
+    """
+    if line.isprintable():
+        return line
+    first, *others = line.split("\x1b[")
+    parts = [printable(first)]
+    for part in others:
+        code, end, rest = part.partition("m")
+        is_ours = end and code in COLOURS.values()
+        parts.append(f"\x1b[{code}m{printable(rest)}" if is_ours else printable(f"\x1b[{part}"))
+    return "".join(parts)
+
+
+def printable(text: str) -> str:
+    """The last look at a text that has no colours."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _written_out(letter) for letter in decode_bytes(text))
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Character by character."""
+    marks = MOST_MARKS  # the first would stand on what is before the text
+    for character in text:
+        if not character.isprintable() or _is_blank(character):
+            marks = MOST_MARKS
+            yield _written_out(character)
+        elif not _is_mark(character):
+            marks = 0
+            yield character
+        elif marks < MOST_MARKS:
+            marks += 1
+            yield character
+        else:
+            yield _written_out(character)
+
+
+def _is_blank(character: str) -> bool:
+    return character in _BLANK or "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it stands on the letter before it."""
+    if character < _FIRST_MARK:
+        return False
+    import unicodedata  # half a millisecond that plain names need not pay
+
+    return unicodedata.category(character) in ("Mn", "Me")
+
+
+def _written_out(character: str) -> str:
+    if character in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[character]
+    if character.isascii():
+        return f"\\x{ord(character):02x}"
+    return character.encode("ascii", "backslashreplace").decode()
+
+
+def width(text: str) -> int:
+    """Columns that a terminal needs for it.
+
+    >>> width("bash"), width("\u6f22\u5b57"), width("e\u0301")
+    (4, 4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(map(_character_width, text))
+
+
+def _character_width(character: str) -> int:
+    import unicodedata
+
+    if _is_mark(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, columns: int, mark: str = "…") -> str:
+    """At most so many columns of it, with a mark where something is missing.
+
+    >>> cut("gnome-terminal", 8), cut("bash", 8)
+    ('gnome-t…', 'bash')
+    """
+    if width(text) <= columns:
+        return text
+    room = columns - width(mark)
+    kept = ""
+    for character in text:
+        room -= width(character)
+        if room < 0:
+            break
+        kept += character
+    return kept + mark if columns >= width(mark) else ""
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with every column aligned to the right but the last, which is text of any length.
+
+    >>> table([("PID", "NAME"), ("1", "init"), ("4711", "sh")])
+    [' PID  NAME', '   1  init', '4711  sh']
+    """
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)][:-1]
+    return ["  ".join((*map(_to_the_right, row, widths), row[-1])) for row in rows]
+
+
+def _to_the_right(text: str, columns: int) -> str:
+    return " " * (columns - width(text)) + text
+
+
+def format_age(seconds: float) -> str:
+    """A span of time in its two largest units.
+
+    >>> format_age(7.9), format_age(185), format_age(11_580), format_age(450_000)
+    ('7s', '3m 5s', '3h 13m', '5d 5h')
+    """
+    rest = max(0, int(seconds))
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def format_percent(percent: float | None) -> str:
+    return "-" if percent is None else f"{percent:.1f}"
+
+
+def format_rate(bytes_per_second: float | None) -> str:
+    return format_bytes(None if bytes_per_second is None else round(bytes_per_second))
+
+
+def count(number: int, what: str, plural: str | None = None) -> str:
+    """A number and what it is of.
+
+    >>> count(1, "process", "processes"), count(1200, "thread")
+    ('1 process', '1,200 threads')
+    """
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"

@@ -1,0 +1,105 @@
+"""The long form of a run's account: tables per command and per process, and where every figure comes from."""
+
+from __future__ import annotations
+
+from prock.report.format import format_bytes, format_span
+from prock.report.layout import count, escape, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prock.report.text import Style
+    from prock.results import ProcessUsage, RunResult
+
+ROWS = 10
+
+
+def tables(result: RunResult, style: Style) -> list[str]:
+    return [
+        *_commands(result, style),
+        *_processes(result, style),
+        *_counters(result),
+        *comparison(result, style),
+        *_sources(result, style),
+    ]
+
+
+def comparison(result: RunResult, style: Style) -> list[str]:
+    """The total by every source, and each as a ratio to the one that was taken."""
+    if not result.cpu_by_source or (len(result.cpu_by_source) < 2 and not style.verify):
+        return []
+    rows = [("CPU", "RATIO", "BY")]
+    for name, cpu_ns in result.cpu_by_source:
+        ratio = f"{cpu_ns / result.cpu_ns:.3f}" if result.cpu_ns else "-"
+        rows.append((format_span(cpu_ns), ratio, escape(name) + (" (taken)" if name == result.accounting else "")))
+    return _block("CPU by source", rows)
+
+
+def _commands(result: RunResult, style: Style) -> list[str]:
+    if not result.commands:
+        return []
+    shown = result.commands if style.verbose > 1 else result.commands[:ROWS]
+    rows = [("CPU", "PROCESSES", "PEAK RSS", "COMMAND")]
+    for usage in shown:
+        rss = format_bytes(usage.peak_rss_bytes)
+        rows.append((format_span(usage.cpu_ns), f"{usage.processes:,}", rss, escape(usage.comm)))
+    return _block("by command", rows, len(result.commands) - len(shown))
+
+
+def _processes(result: RunResult, style: Style) -> list[str]:
+    """Those with the most CPU, in the order of their start."""
+    if not result.processes:
+        return []
+    shown: Sequence[ProcessUsage] = result.processes
+    if style.verbose < 2:
+        kept = sorted(range(len(shown)), key=lambda place: -shown[place].cpu_ns)[:ROWS]
+        shown = [shown[place] for place in sorted(kept)]
+    rows: list[tuple[str, ...]] = [("PID", "PPID", "BEGAN", "ENDED", "CPU", "PEAK RSS", "COMMAND")]
+    for usage in shown:
+        parent = "-" if usage.ppid is None else str(usage.ppid)
+        times = map(format_span, (usage.started_ns, usage.ended_ns, usage.cpu_ns))
+        rows.append((str(usage.pid), parent, *times, format_bytes(usage.peak_rss_bytes), escape(usage.comm)))
+    return _block("by process", rows, len(result.processes) - len(shown))
+
+
+def _counters(result: RunResult) -> list[str]:
+    disk_io = result.disk_io
+    figures = [
+        ("minor faults", _number(result.minor_faults)),
+        ("major faults", _number(result.major_faults)),
+        ("voluntary switches", _number(result.voluntary_switches)),
+        ("involuntary switches", _number(result.involuntary_switches)),
+        ("threads started", _number(result.threads_started)),
+        ("sum of resident sets", format_bytes(result.peak_rss_bytes)),
+        ("sum of proportional shares", format_bytes(result.peak_pss_bytes)),
+        ("peak of the cgroup, page cache included", format_bytes(result.cgroup_peak_bytes)),
+        ("CPU of the root alone", format_span(result.root_cpu_ns)),
+        ("read by calls", format_bytes(disk_io.read_chars) if disk_io else "-"),
+        ("written by calls", format_bytes(disk_io.write_chars) if disk_io else "-"),
+        ("looks at the tree", f"{result.samples:,}"),
+        ("longest time between two", format_span(result.interval_ns)),
+    ]
+    return _block("figures", [(value, what) for what, value in figures if value != "-"])
+
+
+def _sources(result: RunResult, style: Style) -> list[str]:
+    rows = [(escape(source.figure), escape(source.source), escape(source.bias)) for source in result.sources]
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return [
+        "  where the figures come from",
+        *(f"    {figure:{widths[0]}}  {source:{widths[1]}}  {bias}" for figure, source, bias in rows),
+    ]
+
+
+def _block(title: str, rows: Sequence[Sequence[str]], left_out: int = 0) -> list[str]:
+    lines = [f"  {title}", *(f"    {line}" for line in table(rows))]
+    if left_out:
+        lines.append(f"    and {count(left_out, 'more', 'more')} (-vv: all)")
+    return lines
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

@@ -1,0 +1,1 @@
+"""Start, supervise, stop and report one command."""

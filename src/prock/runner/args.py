@@ -1,0 +1,46 @@
+"""A command as `subprocess` takes it, in the words and bytes of those who start it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+
+def command_of(args: Any, shell: bool) -> list[Any]:
+    """The arguments that a POSIX system gets."""
+    if isinstance(args, (str, bytes)):
+        args = [args]
+    elif isinstance(args, os.PathLike):
+        if shell:
+            raise TypeError("path-like args is not allowed when shell is true")
+        args = [args]
+    return ["/bin/sh", "-c", *args] if shell else list(args)
+
+
+def words_of(args: Any, shell: bool, executable: Any) -> list[str]:
+    """As a result tells of it. On Windows a command can be a line, which nobody has divided."""
+    words = command_of(args, shell and sys.platform != "win32")
+    if shell and executable is not None and sys.platform != "win32":
+        words[0] = executable
+    return [os.fsdecode(word) for word in words]
+
+
+def environment_of(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
+    """Of a POSIX system. Raises `ValueError` for names that can't be."""
+    encoded = {os.fsencode(name): os.fsencode(value) for name, value in (os.environ if env is None else env).items()}
+    if env is not None and any(b"=" in name for name in encoded):
+        raise ValueError("illegal environment variable name")
+    return encoded
+
+
+def mask() -> Iterable[int]:
+    """The signals that are blocked in the calling thread."""
+    if sys.platform == "win32":
+        return ()
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())

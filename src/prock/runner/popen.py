@@ -1,0 +1,361 @@
+"""Run commands as `subprocess` does, and learn what they and all that they started have cost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from prock import engine as engines
+from prock.runner.args import command_of, environment_of, mask, words_of
+from prock.runner.session import Options, Running
+from prock.runner.terminate import end_tree
+from prock.runner.thread import LOOK_AGAIN_S, Follower, wait_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from prock.results import RunResult
+    from prock.runner.spawn_linux import Setup
+
+KILL_AFTER_S = 2.0
+"""Between SIGTERM and SIGKILL."""
+RESTORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
+"""What Python ignores, and commands do not expect to be ignored."""
+UNSUPPORTED = "{} is not supported by prock.Popen: start the command through setpriv(1), env(1) or a shell"
+
+
+class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as its arguments say
+    """`subprocess.Popen` of a command that is accounted for, with all that it starts.
+
+    All that `subprocess.Popen` takes, but for ``preexec_fn``, ``user``, ``group`` and ``extra_groups``; and
+
+    `accounting`: ``cgroup``, ``perf``, ``waited`` or ``ledger`` for one source, ``auto`` for the best that can be had.
+    `interval`: seconds between samples of memory; a tenth, or more where that would take over a 400th of the time.
+    `pss`, `processes`: read shares of memory whether they can matter or not; keep a row for every process.
+    `labels`: carried into the result. `whole_tree`: the account is closed when all of the tree has ended, not when the
+    command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this
+    process ends, for a program that starts no other children meanwhile: it could not wait for them. `run` does so where
+    this process has no other thread and no other child.
+
+    Off Linux there are no ``cgroup`` and ``perf``, and no orphans to be reaped; on Windows there is no ``waited``.
+
+    Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that can't be had. A thread
+    follows the tree: it costs 1 ms to start, and of the time what `interval` says.
+
+    >>> process = Popen(["sh", "-c", "exit 3"])
+    >>> process.wait(), process.finish().returncode
+    (3, 3)
+    """
+
+    _holds = False
+    """Whether the account stays open until `finish` is called."""
+
+    def __init__(
+        self,
+        args: Any,
+        *positional: Any,
+        accounting: str = "auto",
+        interval: float | None = None,
+        pss: bool = False,
+        processes: bool = False,
+        labels: Mapping[str, str] | None = None,
+        whole_tree: bool = False,
+        reap_orphans: bool = False,
+        **options: Any,
+    ) -> None:
+        self._options = Options(accounting, interval, pss, processes, tuple((labels or {}).items()), reap_orphans)
+        self._whole_tree = whole_tree
+        self._follower: Follower | None = None
+        super().__init__(args, *positional, **options)
+
+    # fmt: off
+    def _execute_child(
+        self, args: Any, executable: Any, preexec_fn: Any, close_fds: bool, pass_fds: Sequence[int], cwd: Any, env: Any,
+        startupinfo: Any, creationflags: int, shell: bool, p2cread: int, p2cwrite: int, c2pread: int, c2pwrite: int,
+        errread: int, errwrite: int, restore_signals: bool, gid: Any, gids: Any, uid: Any, umask: int,
+        start_new_session: bool, process_group: int,
+    ) -> None:
+        """What `subprocess` calls when pipes and files are ready (the same from Python 3.11 to 3.14)."""
+        # fmt: on
+        for name, value in (("preexec_fn", preexec_fn), ("user", uid), ("group", gid), ("extra_groups", gids)):
+            if value is not None:
+                raise ValueError(UNSUPPORTED.format(name))
+        if process_group not in (-1, 0, None):  # None: on Windows
+            raise ValueError(UNSUPPORTED.format(f"process_group={process_group}"))
+        if cwd is not None and not os.fspath(cwd):  # which to the launcher means: stay
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cwd)
+        pipes = (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
+        is_portable = engines.active.name == "portable"
+        if is_portable:
+            running = self._start(
+                args, executable, shell, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
+                *pipes, restore_signals, gid, gids, uid, umask, start_new_session, process_group,
+            )  # fmt: skip
+        else:
+            from prock.runner.spawn_linux import Setup
+
+            defaults = [getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else ()
+            setup = Setup(
+                env=environment_of(env),
+                cwd=b"" if cwd is None else os.fsencode(cwd),
+                stdio=(p2cread, c2pwrite, errwrite),
+                keep=tuple(pass_fds) if close_fds else None,
+                new_session=start_new_session,
+                new_group=process_group == 0,
+                umask=umask,
+                mask=mask(),
+                defaults=defaults,
+            )
+            running = self._launch(args, executable, shell, cwd, env, setup)
+        try:
+            self._follower = Follower(running, whole_tree=self._whole_tree, hold=self._holds)
+        except BaseException:  # there can be no thread more
+            end_tree(running, 0)
+            running.close()
+            raise
+        self.pid = running.pid
+        self._child_created = True
+        if not is_portable:  # else the standard library has closed them
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _launch(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any, setup: Setup) -> Running:
+        """By the launcher."""
+        command = command_of(args, shell)
+        if shell and executable is not None:
+            command[0] = executable
+        sys.audit("subprocess.Popen", command[0] if executable is None else executable, args, cwd, env)
+        try:
+            return Running.launch(command, setup, self._options, executable=executable)
+        except OSError as error:
+            for given in (executable, command[0], cwd):
+                if given is not None and error.filename == os.fsdecode(given):
+                    error.filename = given
+            raise
+
+    def _start(self, args: Any, executable: Any, shell: bool, *how: Any) -> Running:
+        """By the standard library's own means."""
+        from prock.runner.spawn_portable import start
+
+        def begin() -> Popen:
+            subprocess.Popen._execute_child(self, args, executable, *how)  # type: ignore[attr-defined]
+            return self
+
+        words = words_of(args, shell, executable)
+        return start(words, begin, self._options, wants_orphans=self._options.adopt)
+
+    def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
+        follower = self._follower
+        if self.returncode is None and follower is not None:
+            self.returncode = 0 if follower.is_elsewhere else follower.poll()  # as subprocess, which has no child then
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if self._internal_poll() is None and self._follower is not None:
+            if not wait_for(self._follower.root_ended, timeout):
+                assert timeout is not None
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = self._follower.returncode
+        code: int = self.returncode
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        """To the command alone, and to no other process that got its pid meanwhile."""
+        if self._follower is not None and self.poll() is None:
+            self._follower.send_signal(sig)
+
+    def send_tree_signal(self, number: int) -> int:
+        """Send a signal to every process of the tree, once; answers to how many.
+
+        On Linux through pidfds: to nobody else. On other systems who has the pid is looked at just before."""
+        follower = self._follower
+        return 0 if follower is None or follower.is_elsewhere else follower.signal_tree(number)
+
+    def kill_tree(self, kill_after: float = KILL_AFTER_S, *, timed_out: bool = False) -> bool:
+        """End everything that was started, orphans too: SIGTERM, and after so many seconds SIGKILL.
+
+        Answers whether nothing is left. `timed_out`: what the result will say of the reason.
+        """
+        follower = self._follower
+        return follower is None or (not follower.is_elsewhere and follower.end_tree(kill_after, timed_out))
+
+    def finish(self, timeout: float | None = None) -> RunResult:
+        """Wait until the account is closed, and answer what it came to. `subprocess.TimeoutExpired` after `timeout`."""
+        follower = self._follower
+        if follower is None:
+            raise ValueError("this command was not started")
+        if follower.is_elsewhere:
+            raise ValueError("this command belongs to the process that this one was forked from")
+        follower.release()
+        if not wait_for(follower.is_closed, timeout):
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        follower.thread.join()  # it is about to end; who asks afterwards which threads there are does not see it
+        self.poll()
+        return follower.result()
+
+
+def run(
+    args: Any,
+    *,
+    input: Any = None,
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    wait_all: bool = False,
+    kill_tree: bool = False,
+    kill_after: float = KILL_AFTER_S,
+    **options: Any,
+) -> RunResult:
+    """Run a command, wait for it, and answer what it and all that it started have cost.
+
+    `args`, `input`, `capture_output`, `timeout`, `check` and all other options as of `subprocess.run`, and as of
+    `Popen` here; orphans are reaped where this process has no other thread and no other child. `wait_all`: wait until
+    all of the tree has ended. `kill_tree`: end what the command leaves behind. When its time is over, everything is
+    ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is when waiting is interrupted.
+    `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.
+
+    Cost: 1 ms for the launch, 1 ms for the thread that follows it; then as `Popen`.
+
+    >>> result = run(["sh", "-c", "echo hello"], capture_output=True, text=True)
+    >>> result.stdout, result.returncode, result.cpu_ns > 0
+    ('hello\\n', 0, True)
+    """
+    _check_pipes(input, capture_output, options)
+    return _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, lambda _: None)
+
+
+class _Held(Popen):
+    """Whose account stays open until it is asked for: until then its tree can be ended."""
+
+    _holds = True
+
+
+def _run(
+    args: Any, given: Any, timeout: float | None, check: bool, wait_all: bool, kill_tree: bool, kill_after: float,
+    options: dict[str, Any], when_started: Callable[[Popen], object],
+) -> RunResult:  # fmt: skip
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if options.get("reap_orphans") is None:
+        options["reap_orphans"] = _is_alone()
+    with _Held(args, whole_tree=wait_all, **options) as process:
+        try:
+            when_started(process)
+            output = process.communicate(given, timeout=timeout)
+            if kill_tree:
+                process.kill_tree(kill_after)
+            # With nobody else to wait for it is about to be closed, also where the time is just over.
+            if deadline is None or not wait_all:
+                result = process.finish()
+            else:
+                result = process.finish(max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
+        except subprocess.TimeoutExpired as expired:
+            _end(process, kill_after, timed_out=True)
+            _tell(expired, process)
+            raise
+        except BaseException:  # KeyboardInterrupt above all
+            _end(process, kill_after)
+            process.finish()
+            raise
+    result = result._replace(stdout=output[0], stderr=output[1])
+    if check:
+        result.check_returncode()
+    return result
+
+
+def _end(process: Popen, kill_after: float, *, timed_out: bool = False) -> None:
+    """The tree; at once where the grace is interrupted, by a second Ctrl-C."""
+    try:
+        process.kill_tree(kill_after, timed_out=timed_out)
+    except BaseException:
+        process.kill_tree(0, timed_out=timed_out)
+        process.finish()
+        raise
+
+
+def _tell(expired: subprocess.TimeoutExpired, process: Popen) -> None:
+    """What there is of output and account."""
+    try:
+        expired.stdout, expired.stderr = process.communicate(timeout=1.0)
+    except subprocess.TimeoutExpired as again:  # somebody outside the tree holds the other end
+        expired.stdout, expired.stderr = again.stdout, again.stderr
+    result = process.finish()._replace(stdout=expired.stdout, stderr=expired.stderr)
+    expired.result = result  # type: ignore[attr-defined]  # ours
+
+
+async def arun(
+    args: Any,
+    *,
+    input: Any = None,
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    wait_all: bool = False,
+    kill_tree: bool = False,
+    kill_after: float = KILL_AFTER_S,
+    **options: Any,
+) -> RunResult:
+    """`run` for asyncio, in a thread of its own. Cancelling it ends the tree, and waits until that is done.
+
+    Cost: as `run`.
+
+    >>> import asyncio
+    >>> asyncio.run(arun(["true"])).returncode
+    0
+    """
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    _check_pipes(input, capture_output, options)
+    processes: list[Popen] = []
+    cancelled = threading.Event()
+
+    def started(process: Popen) -> None:
+        processes.append(process)
+        if cancelled.is_set():
+            raise InterruptedError("cancelled before it began")
+
+    # Not in the loop's pool: where that is full of runs, none of them could be ended.
+    loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(2, "prock-arun")
+    running = loop.run_in_executor(
+        pool, lambda: _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, started)
+    )
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        cancelled.set()
+        for process in processes:
+            pool.submit(process.kill_tree, kill_after)
+        await asyncio.wait([running])
+        running.exception()  # has been told
+        raise
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> None:
+    """As `subprocess.run` does."""
+    if capture_output:
+        if options.get("stdout") is not None or options.get("stderr") is not None:
+            raise ValueError("stdout and stderr can't be given together with capture_output")
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    if given is not None:
+        if options.get("stdin") is not None:
+            raise ValueError("stdin can't be given together with input")
+        options["stdin"] = subprocess.PIPE
+
+
+def _is_alone() -> bool:
+    """Whether this process has no other thread, and no other child."""
+    if engines.active.name == "portable":  # then orphans don't come here
+        return False
+    from prock.accounting.wait_linux import reap_left_behind
+
+    reap_left_behind()
+    return threading.active_count() == 1 and not engines.active.children(None)

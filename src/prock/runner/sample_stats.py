@@ -1,0 +1,135 @@
+"""What the samples of a tree leave behind: its peaks, and what was seen of each process and of each command."""
+
+from __future__ import annotations
+
+from prock.model import Identity
+from prock.results import ProcessUsage
+from prock.sampling.footprint import Footprint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from prock.engine.protocol import Engine
+    from prock.model import MemberSample
+    from prock.sampling.sample import TreeSample
+
+SHARES_SHARE = 400
+ROWS_EVERY_NS = 1_000_000_000
+"""How often rows are asked for, which cost more than the sample itself ..."""
+ROWS_EARLY_NS = 300_000_000
+"""... but always while the tree is as young as that: short commands are to have some, too."""
+
+
+class _Seen:
+    """One process."""
+
+    __slots__ = ("base_ns", "comm", "cpu_ns", "first_ns", "last_ns", "peak_rss", "ppid")
+
+    def __init__(self, row: MemberSample, now_ns: int, base_ns: int) -> None:
+        self.ppid = row.ppid
+        self.comm = row.comm
+        self.cpu_ns = 0
+        self.last_ns = now_ns
+        self.base_ns = base_ns
+        self.first_ns = now_ns
+        self.peak_rss: int | None = None
+
+
+class Peaks:
+    """Takes samples. `began_ns`: what times are counted from. `processes`: keep what was seen of each, for a table.
+
+    `since_birth`: whoever is in the first sample counts with all that it has used; else from then on.
+    """
+
+    def __init__(self, engine: Engine, began_ns: int, *, pss: bool, processes: bool, since_birth: bool) -> None:
+        self.footprint = Footprint(engine, share=SHARES_SHARE, always_pss=pss)
+        self.samples = 0
+        self.longest_ns = 0
+        self.cost_ns = 0
+        self.peak_processes = self.peak_threads = 0
+        self.denied = 0
+        self._began_ns = began_ns
+        self._last_ns = began_ns
+        self._rows_ns = 0
+        self._keeps_processes = processes
+        self._since_birth = since_birth
+        self._root: Identity | None = None
+        self._root_seen: _Seen | None = None
+        self._living: dict[Identity, _Seen] = {}
+        self._ended: list[tuple[Identity, _Seen]] = []
+        self._commands: dict[str, tuple[int, int, int | None]] = {}
+
+    def take(self, sample: TreeSample) -> None:
+        now_ns = sample.taken_ns
+        self.samples += 1
+        self.longest_ns = max(self.longest_ns, now_ns - self._last_ns)
+        self._last_ns = now_ns
+        self.cost_ns += sample.cost_ns
+        self.peak_processes = max(self.peak_processes, sample.process_count)
+        self.peak_threads = max(self.peak_threads, sample.num_threads)
+        self.denied = max(self.denied, sample.denied)
+        self.footprint.take(sample)
+        if now_ns >= self._rows_ns or now_ns - self._began_ns < ROWS_EARLY_NS:
+            self._rows_ns = now_ns + ROWS_EVERY_NS
+            self._look_at(sample.members, now_ns)
+
+    def _look_at(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
+        self._root = self._root or next((row.identity for row in members), None)
+        before, self._living = self._living, {}
+        for row in members:
+            identity = (row.pid, row.start_ticks)
+            seen = before.pop(identity, None)
+            if seen is None:
+                existed = self.samples == 1 and not self._since_birth
+                seen = _Seen(row, now_ns, row.cpu_ns if existed else 0)
+            self._living[identity] = seen
+            if identity == self._root:
+                self._root_seen = seen
+            seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
+            rss = row.rss_bytes
+            if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: it was being made, or taken down
+                seen.peak_rss = rss
+        for identity, seen in before.items():
+            if self._keeps_processes:
+                self._ended.append((identity, seen))
+            self._count(self._commands, seen)
+
+    @staticmethod
+    def _count(commands: dict[str, tuple[int, int, int | None]], seen: _Seen) -> None:
+        processes, cpu_ns, peak = commands.get(seen.comm, (0, 0, None))
+        if seen.peak_rss is not None:
+            peak = max(peak or 0, seen.peak_rss)
+        commands[seen.comm] = (processes + 1, cpu_ns + seen.cpu_ns, peak)
+
+    @property
+    def root_cpu_ns(self) -> int | None:
+        """What the root was last seen to have used."""
+        return None if self._root_seen is None else self._root_seen.cpu_ns
+
+    @property
+    def largest_bytes(self) -> int:
+        """The largest resident set of one process that was seen."""
+        return max((peak for _, _, peak in self.commands().values() if peak is not None), default=0)
+
+    def commands(self) -> dict[str, tuple[int, int, int | None]]:
+        """Of each name: processes, CPU, and the largest resident set, as far as they were seen."""
+        commands = dict(self._commands)
+        for seen in self._living.values():
+            self._count(commands, seen)
+        return commands
+
+    def processes(self) -> list[ProcessUsage]:
+        """What was seen, in the order of their appearance."""
+        living = [(identity, seen, True) for identity, seen in self._living.items()]
+        ended = [(identity, seen, False) for identity, seen in self._ended]
+        return [
+            ProcessUsage(
+                pid=identity[0],
+                ppid=seen.ppid,
+                comm=seen.comm,
+                cpu_ns=seen.cpu_ns,
+                peak_rss_bytes=seen.peak_rss,
+                started_ns=max(0, seen.first_ns - self._began_ns),
+                ended_ns=None if lives else max(0, seen.last_ns - self._began_ns),
+            )
+            for identity, seen, lives in sorted(ended + living, key=lambda one: (one[1].first_ns, one[0]))
+        ]

@@ -1,0 +1,177 @@
+"""A thread that follows a launched command, for who has no loop of his own."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+
+from prock._compat.signals import pidfd_of_child
+from prock.runner.build_result import finish
+from prock.runner.terminate import end_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from prock.results import RunResult
+    from prock.runner.session import Running
+
+LOOK_AGAIN_S = 0.02
+"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, a sandbox, or another system)."""
+FIRST_LOOK_S = 0.0005
+"""The first time; then after twice that, and so on: short commands are not to wait for who follows them."""
+HEAR_S = 0.1
+"""On Windows Ctrl-C does not wake who waits for an event."""
+
+
+def wait_for(event: threading.Event, timeout: float | None) -> bool:
+    """Whether it has come, so that Ctrl-C is heard meanwhile on every system."""
+    if sys.platform != "win32":
+        return event.wait(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not event.is_set():
+        left = HEAR_S if deadline is None else min(HEAR_S, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        event.wait(left)
+    return True
+
+
+def _open_pidfd(pid: int) -> int:
+    """Or -1."""
+    if sys.platform != "linux":
+        return -1
+    try:
+        return pidfd_of_child(pid)
+    except OSError:
+        return -1
+
+
+class Follower:
+    """A thread that drives a `Running`. It knows nothing of the `Popen`, which may be dropped."""
+
+    def __init__(self, running: Running, *, whole_tree: bool, hold: bool) -> None:
+        self._owner = os.getpid()
+        self._running = running
+        self._whole_tree = whole_tree
+        self.hold = hold
+        self._lock = threading.RLock()
+        self._result: RunResult | None = None
+        self._failure: BaseException | None = None
+        self._timed_out = False
+        self._is_closing = False
+        """Set under the lock: from then on the tree is asked and told nothing."""
+        self.returncode = 0
+        self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
+        self._pidfd_lock = threading.Lock()
+        self._pidfd = _open_pidfd(running.pid)
+        self._look_again_s = FIRST_LOOK_S
+        self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
+        try:
+            self.thread.start()
+        except BaseException:
+            self._close_pidfd()
+            raise
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """In a fork of the process that it belongs to: its thread is not there, and its command another's child."""
+        return os.getpid() != self._owner
+
+    def _run(self) -> None:
+        try:
+            while not self._is_done():
+                self._sleep()
+            with self._lock:
+                self._is_closing = True
+                self._result = finish(self._running, timed_out=self._timed_out, whole_tree=self._whole_tree)
+        except BaseException as error:  # told to who asks for the result
+            with self._lock:
+                self._is_closing = True
+                self._failure = error
+                self._running.close()
+        finally:
+            self._close_pidfd()
+            self._note_root()
+            self.root_ended.set()
+            self.is_closed.set()
+
+    def _is_done(self) -> bool:
+        with self._lock:
+            self._running.step()
+            if not self._running.root_ended:
+                return False
+            self._note_root()
+            return not self.hold and (not self._whole_tree or self._running.is_over)
+
+    def _sleep(self) -> None:
+        wait_s = max(0.0, (self._running.due_ns - time.monotonic_ns()) / 1e9)
+        if self.root_ended.is_set() or self._pidfd < 0 or sys.platform != "linux":
+            self._wake.wait(min(wait_s, self._look_again_s))
+            self._look_again_s = min(2 * self._look_again_s, LOOK_AGAIN_S)
+            self._wake.clear()
+            return
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        poll.poll(1000 * wait_s + 1)
+
+    def _note_root(self) -> None:
+        waited = self._running.waited
+        if waited is not None and waited.root is not None and not self.root_ended.is_set():
+            self.returncode = waited.root.returncode
+            self.root_ended.set()
+
+    def _close_pidfd(self) -> None:
+        with self._pidfd_lock:
+            pidfd, self._pidfd = self._pidfd, -1
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def send_signal(self, number: int) -> None:
+        """To the root, and to nobody else; nothing where it has ended."""
+        waited = self._running.waited
+        if waited is None or waited.send(number) or sys.platform != "linux":
+            return
+        with self._pidfd_lock:
+            if self._pidfd >= 0:
+                try:
+                    signal.pidfd_send_signal(self._pidfd, number)
+                except ProcessLookupError:
+                    pass
+                return
+        with self._lock:  # who waits for it holds this: its pid stays its own meanwhile
+            if not self._is_closing and waited.holds_root:
+                os.kill(self._running.pid, number)
+
+    def release(self) -> None:
+        """The account need not stay open any longer."""
+        self.hold = False
+        self._wake.set()
+
+    def poll(self) -> int | None:
+        if not self.root_ended.is_set() and self._lock.acquire(blocking=False):
+            try:
+                if not self._is_closing:
+                    self._running.step()
+                    self._note_root()
+            finally:
+                self._lock.release()
+        return self.returncode if self.root_ended.is_set() else None
+
+    def signal_tree(self, number: int) -> int:
+        with self._lock:
+            return 0 if self._is_closing else self._running.signal_tree(number)
+
+    def end_tree(self, kill_after: float, timed_out: bool) -> bool:
+        with self._lock:
+            if self._is_closing:
+                return not (self._result is not None and self._result.survivors)
+            self._timed_out = self._timed_out or timed_out
+            return end_tree(self._running, kill_after)
+
+    def result(self) -> RunResult:
+        if self._result is None:
+            raise self._failure or RuntimeError("the account was not closed")
+        return self._result

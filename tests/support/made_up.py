@@ -1,0 +1,36 @@
+"""Rows that no kernel has to make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prock.cli.scan_groups import as_member
+from prock.model import ProcessInfo, ProcessStats
+
+
+def row(pid: int, ppid: int, **changed: Any) -> ProcessInfo:
+    return ProcessInfo(
+        pid=pid,
+        ppid=ppid,
+        pgrp=pid,
+        session=0,
+        tty_nr=0,
+        state="S",
+        comm=f"p{pid}",
+        num_threads=1,
+        start_ticks=pid,
+        user_ns=0,
+        system_ns=0,
+        children_user_ns=0,
+        children_system_ns=0,
+        rss_bytes=4096,
+        vsize_bytes=8192,
+        minor_faults=0,
+        major_faults=0,
+        children_minor_faults=0,
+        children_major_faults=0,
+    )._replace(**changed)
+
+
+def member(pid: int, ppid: int, **changed: Any) -> ProcessStats:
+    return as_member(row(pid, ppid, **changed))
