@@ -25,4 +25,4 @@ def at_most_64_processes() -> Iterator[None]:
     with prock.Monitor(interval=0.02) as monitor:
         yield
     assert monitor.result is not None
-    assert monitor.result.peak_processes <= 64
+    assert monitor.result.peak_process_count <= 64

@@ -111,8 +111,8 @@ def _at_least_zero(number: int) -> int:
     return number if number > 0 else 0
 
 
-def _can_run(state: str, num_threads: int | None) -> bool:
-    return state not in ("Z", "X", "x") or (num_threads or 1) > 1
+def _can_run(state: str, thread_count: int | None) -> bool:
+    return state not in ("Z", "X", "x") or (thread_count or 1) > 1
 
 
 class LivenessInfo(NamedTuple):
@@ -130,7 +130,7 @@ class LivenessInfo(NamedTuple):
     """One letter as in proc(5): R, S, D, Z (zombie), T, t, I, X … Windows tells suspended processes only: T, else ?."""
     comm: str
     """Name of the main thread, at most 15 bytes; bytes that are not UTF-8 as surrogate escapes."""
-    num_threads: int | None
+    thread_count: int | None
     """None where it is refused (macOS: of other users' processes)."""
     start_ticks: int
     """Start, in clock ticks since boot, or but on Linux in microseconds since the epoch. With the pid: its identity."""
@@ -146,7 +146,7 @@ class LivenessInfo(NamedTuple):
     @property
     def is_alive(self) -> bool:
         """Whether it can still run. A zombie can not; one whose main thread alone has ended shows Z too, and can."""
-        return _can_run(self.state, self.num_threads)
+        return _can_run(self.state, self.thread_count)
 
 
 class ProcessInfo(NamedTuple):
@@ -164,7 +164,7 @@ class ProcessInfo(NamedTuple):
     """Device number of the controlling terminal, 0 without one. None by psutil: see `LivenessInfo.tty`."""
     state: str
     comm: str
-    num_threads: int
+    thread_count: int
     start_ticks: int
     user_ns: int
     """Own time in user mode, all threads. Estimate: the exact total, divided as `utime` and `stime` are."""
@@ -195,7 +195,7 @@ class ProcessInfo(NamedTuple):
     @property
     def is_alive(self) -> bool:
         """As `LivenessInfo.is_alive`."""
-        return _can_run(self.state, self.num_threads)
+        return _can_run(self.state, self.thread_count)
 
     @property
     def cpu_time(self) -> CpuTime:
@@ -286,8 +286,8 @@ class ProcessStats(NamedTuple):
         return None if self.info is None else self.info.vsize_bytes
 
     @property
-    def num_threads(self) -> int | None:
-        return None if self.info is None else self.info.num_threads
+    def thread_count(self) -> int | None:
+        return None if self.info is None else self.info.thread_count
 
 
 class TreeStats(NamedTuple):
@@ -306,7 +306,7 @@ class TreeStats(NamedTuple):
     rss_bytes: int | None
     """Upper bound: pages that members share count once for each."""
     vsize_bytes: int | None
-    num_threads: int | None
+    thread_count: int | None
     disk_io: DiskIo | None
     """Of members and of children that they waited for. Lower bound where members refused it."""
     members: tuple[ProcessStats, ...]
@@ -343,7 +343,7 @@ class AllStats(NamedTuple):
 class TreeUsage(NamedTuple):
     """What a tracker says of a tree."""
 
-    percent: CpuPercent | None
+    cpu_percent: CpuPercent | None
     """CPU over the tracker's interval; None on the first call, when there is no interval yet."""
     memory_bytes: int | None
     """Sum of the members' resident sets; upper bound, as shared pages count in each."""
@@ -361,9 +361,9 @@ class MemberSample(NamedTuple):
     ppid: int
     """Parent now. Outside the tree for the root, and for orphans that were handed to somebody there."""
     comm: str
-    """Name, `state` and `num_threads`: of a process that runs, at most a second old."""
+    """Name, `state` and `thread_count`: of a process that runs, at most a second old."""
     state: str
-    num_threads: int
+    thread_count: int
     start_ticks: int
     cpu_ns: int
     """Its own, since its start; exact, as `ProcessStats.cpu_time`."""
@@ -375,8 +375,8 @@ class MemberSample(NamedTuple):
     """Since its start, of itself and of children that it waited for."""
     pss_bytes: int | None
     """Proportional share of its memory, as last read; the tree's `TreeTotals.pss_age_ns` says how old at most."""
-    subtree_processes: int
-    subtree_threads: int
+    subtree_process_count: int
+    subtree_thread_count: int
     subtree_cpu_ns: int
     """Own and waited-for time of all; the waited-for part is a lower bound, by less than 20 ms a process."""
     subtree_cpu_percent: CpuPercent | None
@@ -397,4 +397,4 @@ class MemberSample(NamedTuple):
     @property
     def is_alive(self) -> bool:
         """As `LivenessInfo.is_alive`."""
-        return _can_run(self.state, self.num_threads)
+        return _can_run(self.state, self.thread_count)

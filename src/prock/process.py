@@ -230,7 +230,7 @@ def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStat
     `ProcessStats.refused` names what the kernel refused. Cost: one read of ``stat``, one `clock_gettime`; with `io` one
     read of ``io``.
 
-    >>> snapshot_process().num_threads >= 1
+    >>> snapshot_process().thread_count >= 1
     True
     """
     taken_ns = time.monotonic_ns()

@@ -25,7 +25,7 @@ class CommandUsage(NamedTuple):
     """All processes of one name. A process that executed several programs counts for the last."""
 
     comm: str
-    processes: int
+    process_count: int
     """How many were seen."""
     cpu_ns: int
     """Their own, together."""
@@ -78,7 +78,7 @@ class RunResult(NamedTuple):
     """Whether it was ended because its time was over."""
     labels: tuple[tuple[str, str], ...]
     """What the caller gave it, as pairs."""
-    started_at: float
+    start_time: float
     """Seconds since the epoch."""
     wall_ns: int
     """From just before it was started until its root had ended (or, if asked for, all of the tree)."""
@@ -116,11 +116,11 @@ class RunResult(NamedTuple):
     """How often it was taken away."""
     processes_started: int | None
     """How many processes there ever were, the root included."""
-    peak_processes: int | None
+    peak_process_count: int | None
     """The most at once."""
     threads_started: int | None
     """Beside the first of each process."""
-    peak_threads: int | None
+    peak_thread_count: int | None
     """The most at once, the first of each process included."""
     commands: tuple[CommandUsage, ...]
     """The most CPU first."""
@@ -130,7 +130,7 @@ class RunResult(NamedTuple):
     """Members that were still running at the end."""
     samples: int
     """How often the tree was looked at."""
-    interval_ns: int
+    sampling_interval_ns: int
     """The longest time between two looks."""
     cost_ns: int
     """CPU time that all this took of the calling process; of the command ``prock`` all of it, its start included."""

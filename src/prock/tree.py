@@ -92,7 +92,7 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
                 waited_system += info.children_system_ns
             rss += info.rss_bytes
             vsize += info.vsize_bytes
-            threads += info.num_threads
+            threads += info.thread_count
         if member.disk_io is not None:
             disk_io = member.disk_io if disk_io is None else disk_io + member.disk_io
     return TreeStats(
@@ -101,7 +101,7 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
         cpu_time_with_children=CpuTime(user + waited_user, system + waited_system) if with_waited else None,
         rss_bytes=rss if described else None,
         vsize_bytes=vsize if described else None,
-        num_threads=threads if described else None,
+        thread_count=threads if described else None,
         disk_io=disk_io,
         members=tuple(members),
         vanished=vanished,

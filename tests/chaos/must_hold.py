@@ -85,7 +85,7 @@ def tree(stats: TreeStats | None, root_pid: int, *, memory: bool = True, from_sc
         process(member, asked=("stat",) if memory else ())
     assert from_scan or stats.denied == sum(1 for member in members if member.refused)  # of a scan: the machine's
     assert stats.cpu_time.total_ns == sum(member.cpu_time.total_ns for member in members if member.cpu_time)
-    for field in ("rss_bytes", "vsize_bytes", "num_threads"):
+    for field in ("rss_bytes", "vsize_bytes", "thread_count"):
         assert getattr(stats, field) == _sum(getattr(member, field) for member in members), field
     with_children = [member.cpu_time_with_children for member in members if member.cpu_time_with_children is not None]
     if stats.cpu_time_with_children is not None and len(with_children) == len(members):
@@ -108,7 +108,7 @@ def subtrees(members: tuple[MemberSample, ...]) -> None:
     pids = {member.pid for member in members}
     tops = [member for number, member in enumerate(members) if number == 0 or member.ppid not in pids]
     for member in members:
-        assert member.subtree_processes >= 1 and member.subtree_threads >= member.num_threads
+        assert member.subtree_process_count >= 1 and member.subtree_thread_count >= member.thread_count
         assert member.subtree_cpu_ns >= member.cpu_ns
         for field in ("rss_bytes", "vsize_bytes"):
             own, all_below = getattr(member, field), getattr(member, f"subtree_{field}")
@@ -116,8 +116,8 @@ def subtrees(members: tuple[MemberSample, ...]) -> None:
         if member.disk_io is not None:
             assert member.subtree_disk_io is not None
             assert _all_at_most(member.disk_io, member.subtree_disk_io)
-    assert sum(member.subtree_processes for member in tops) >= len(members)
-    assert all(member.subtree_processes <= len(members) for member in members)
+    assert sum(member.subtree_process_count for member in tops) >= len(members)
+    assert all(member.subtree_process_count <= len(members) for member in members)
 
 
 class Following:
@@ -135,7 +135,7 @@ class Following:
         each_once(member.identity for member in members)
         each_once(member.pid for member in members)
         assert len(members) == sample.process_count
-        assert sample.num_threads == sum(member.num_threads for member in members)
+        assert sample.thread_count == sum(member.thread_count for member in members)
         assert sample.denied == sum(1 for member in members if member.refused)
         for field in ("rss_bytes", "vsize_bytes"):
             total, known = getattr(sample, field), _sum(getattr(member, field) for member in members) or 0
@@ -173,14 +173,14 @@ def totals(now: TreeTotals) -> None:
     """One sample's, alone."""
     non_negative(TreeTotals(*now))
     assert now.ended_cpu_ns <= now.cpu_ns and now.unseen_cpu_ns <= now.cpu_ns
-    assert now.interval_ns <= now.elapsed_ns or now.interval_ns == now.elapsed_ns
+    assert now.interval_ns <= now.wall_ns or now.interval_ns == now.wall_ns
     assert now.denied <= now.process_count and now.appeared >= 0
     assert (now.cpu_percent is None) == (now.interval_ns == 0)
 
 
 def goes_on(before: TreeTotals, now: TreeTotals) -> None:
     """Nothing of a tree goes back."""
-    assert now.taken_ns >= before.taken_ns and now.elapsed_ns >= before.elapsed_ns
+    assert now.taken_ns >= before.taken_ns and now.wall_ns >= before.wall_ns
     assert now.cpu_ns >= before.cpu_ns, f"the total fell from {before.cpu_ns} to {now.cpu_ns}"
     assert now.ended_cpu_ns >= before.ended_cpu_ns
     if now.accounting == before.accounting == "ledger":
@@ -201,12 +201,12 @@ def not_above(used_ns: int, truth_ns: int, slack_ns: int = 0) -> None:
 def monitored(result: MonitorResult | None) -> MonitorResult:
     assert result is not None
     non_negative(result)
-    assert result.samples >= 1 and result.peak_processes <= result.peak_threads
+    assert result.samples >= 1 and result.peak_process_count <= result.peak_thread_count
     for before, now in zip(result.series, result.series[1:], strict=False):
         goes_on(before, now)
     for one in result.series:
         totals(one)
-        assert one.process_count <= result.peak_processes and one.num_threads <= result.peak_threads
+        assert one.process_count <= result.peak_process_count and one.thread_count <= result.peak_thread_count
         assert one.rss_bytes is None or one.rss_bytes <= (result.peak_rss_bytes or 0)
     assert not result.series or result.series[-1].cpu_ns == result.cpu_ns
     return result
@@ -220,7 +220,7 @@ def account(result: prock.RunResult) -> prock.RunResult:
     known = {
         "cpu": result.cpu_ns, "user_system": result.user_ns, "memory": result.peak_footprint_bytes,
         "root_cpu": result.root_cpu_ns, "largest_process": result.largest_process_bytes, "io": result.disk_io,
-        "faults": result.minor_faults, "processes": result.peak_processes,
+        "faults": result.minor_faults, "processes": result.peak_process_count,
     }  # fmt: skip
     for figure, number in known.items():
         assert number is None or figure in figures, f"nobody says where {figure} comes from"
@@ -229,8 +229,8 @@ def account(result: prock.RunResult) -> prock.RunResult:
     each_once(result.missing)
     if not dict(result.cpu_by_source).keys() & {"cgroup", "perf"}:
         assert result.missing, "a lower bound alone, and nobody says what it lacks"
-    if result.processes_started is not None and result.peak_processes is not None:
-        assert result.peak_processes <= result.processes_started
+    if result.processes_started is not None and result.peak_process_count is not None:
+        assert result.peak_process_count <= result.processes_started
     if result.cpu_ns is not None:
         assert all(one.cpu_ns <= result.cpu_ns + TICKS_NS for one in result.survivors)
     each_once(one.pid for one in result.survivors)

@@ -24,7 +24,7 @@ pytestmark = on_both
 
 TTY = 34816
 TREE_KEYS = {
-    "root_pid", "root_comm", "is_kernel", "processes", "num_threads", "rss_bytes", "cpu_time_ns",
+    "root_pid", "root_comm", "is_kernel", "processes", "thread_count", "rss_bytes", "cpu_time_ns",
     "cpu_time_with_children_ns", "cpu_percent", "pids",
 }  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_table_of_a_made_up_machine(tmp_path: Path, capsys: pytest.CaptureFixtur
     processes.fake_process(tmp_path, 1, ppid=0, comm=b"init", utime=100)
     processes.fake_process(tmp_path, 2, ppid=0, comm=b"kthreadd", vsize=0, stime=300)
     processes.fake_process(tmp_path, 3, ppid=2, comm=b"kworker/0:0", vsize=0, stime=100)
-    processes.fake_process(tmp_path, 7, ppid=1, comm=HOSTILE_NAME, utime=200, cutime=50, vsize=1, num_threads=3)
+    processes.fake_process(tmp_path, 7, ppid=1, comm=HOSTILE_NAME, utime=200, cutime=50, vsize=1, thread_count=3)
     processes.fake_process(tmp_path, 8, ppid=7, comm=b"worker", utime=900, vsize=1)
     with using(open_engine("pure", str(tmp_path))):
         assert main(["scan", "-n", "2"]) == 0
@@ -177,7 +177,7 @@ def test_shape_of_json(family: Family) -> None:
     [
         ("cpu", "cpu_time_with_children_ns"),
         ("rss", "rss_bytes"),
-        ("threads", "num_threads"),
+        ("threads", "thread_count"),
         ("processes", "processes"),
     ],
 )

@@ -18,7 +18,7 @@ pytestmark = on_both
 
 KEYS = {
     "schema", "pid", "ppid", "pgrp", "session", "comm", "path", "state", "tty", "start_ticks", "start_time_s", "age_s",
-    "num_threads", "children", "cpu_time", "waited_for_children_cpu_time", "rss_bytes", "vsize_bytes", "minor_faults",
+    "thread_count", "children", "cpu_time", "waited_for_children_cpu_time", "rss_bytes", "vsize_bytes", "minor_faults",
     "major_faults", "disk_io", "refused",
 }  # fmt: skip
 """The shape that programs rely on: what is renamed or removed needs another schema."""
@@ -46,7 +46,7 @@ def test_json_is_what_the_library_says(family: Family) -> None:
     assert answer["pid"] == answer["pgrp"] == answer["session"] == family.head
     assert answer["ppid"] == os.getpid()
     assert answer["children"] == [family.middle]
-    assert (answer["comm"], answer["state"], answer["num_threads"]) == ("head", "S", 1)
+    assert (answer["comm"], answer["state"], answer["thread_count"]) == ("head", "S", 1)
     assert (answer["start_ticks"], answer["start_time_s"]) == (liveness.start_ticks, liveness.start_time)
     assert answer["path"] == package.get_process_path(family.head)
     assert answer["refused"] == []
@@ -65,7 +65,7 @@ def test_threads_and_waited_for_children(spawn: processes.Spawn) -> None:
     )
     program.hears()
     answer = prock_json("stat", program.pid)
-    assert answer["num_threads"] == 2
+    assert answer["thread_count"] == 2
     assert answer["children"] == []
     assert answer["waited_for_children_cpu_time"]["total_ns"] >= 30_000_000  # two ticks may be missing
     rows = prock("stat", program.pid).stdout

@@ -67,7 +67,7 @@ def test_one_document_a_line(family: Family) -> None:
         assert all(set(member) == set(MemberSample._fields) for member in tree["members"])
         assert [member["pid"] for member in tree["members"]] == [family.head, family.middle, *family.grandchildren]
         assert tree["disk_io"] is None  # not asked for
-    assert documents[0]["trees"][0]["elapsed_ns"] < documents[1]["trees"][0]["elapsed_ns"]
+    assert documents[0]["trees"][0]["wall_ns"] < documents[1]["trees"][0]["wall_ns"]
 
 
 def test_a_document_is_a_line_on_a_terminal_too(family: Family) -> None:

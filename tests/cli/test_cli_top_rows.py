@@ -61,8 +61,8 @@ def test_a_very_deep_tree_needs_no_recursion() -> None:
         ("cpu", "subtree_cpu_percent", (1.0, 30.0, None)),
         ("rss", "subtree_rss_bytes", (1, 30, None)),
         ("time", "subtree_cpu_ns", (2, 30, 1)),
-        ("threads", "subtree_threads", (2, 30, 1)),
-        ("processes", "subtree_processes", (2, 30, 1)),
+        ("threads", "subtree_thread_count", (2, 30, 1)),
+        ("processes", "subtree_process_count", (2, 30, 1)),
         ("name", "comm", ("b", "A", "c")),
     ],
 )
@@ -123,8 +123,8 @@ def test_refused_io_makes_rates_too_low_or_unknown() -> None:
     """The sums of what is known are there; whether that is all of them, or none, is for us to find out."""
     refused = member(3, 2, subtree_disk_io=NO_IO, refused=("io",))
     members = (
-        with_io(member(1, 0, subtree_processes=3), 5, 5),
-        with_io(member(2, 1, subtree_processes=2), 5, 5),
+        with_io(member(1, 0, subtree_process_count=3), 5, 5),
+        with_io(member(2, 1, subtree_process_count=2), 5, 5),
         refused,
     )
     first = picture(*members, disk_io=NO_IO)

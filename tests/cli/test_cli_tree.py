@@ -22,8 +22,8 @@ from prock.model import ProcessStats
 pytestmark = on_both
 
 MEMBER_KEYS = {
-    "pid", "ppid", "depth", "comm", "state", "start_ticks", "num_threads", "cpu_time_ns", "cpu_time_with_children_ns",
-    "rss_bytes", "vsize_bytes", "disk_io", "refused", "subtree_processes", "subtree_num_threads", "subtree_rss_bytes",
+    "pid", "ppid", "depth", "comm", "state", "start_ticks", "thread_count", "cpu_time_ns", "cpu_time_with_children_ns",
+    "rss_bytes", "vsize_bytes", "disk_io", "refused", "subtree_process_count", "subtree_num_threads", "subtree_rss_bytes",
     "subtree_processes_with_io",
 }  # fmt: skip
 SINCE_START = {
@@ -55,7 +55,7 @@ def test_shape_of_json(family: Family) -> None:
 
 def test_sums_of_subtrees(family: Family) -> None:
     head, middle, *leaves = prock_json("tree", family.head)["members"]
-    assert [row["subtree_processes"] for row in (head, middle, *leaves)] == [4, 3, 1, 1]
+    assert [row["subtree_process_count"] for row in (head, middle, *leaves)] == [4, 3, 1, 1]
     assert middle["subtree_rss_bytes"] == middle["rss_bytes"] + sum(row["rss_bytes"] for row in leaves)
     assert head["subtree_rss_bytes"] == head["rss_bytes"] + middle["subtree_rss_bytes"]
     assert head["subtree_cpu_time_ns"] == sum(row["cpu_time_ns"] for row in (head, middle, *leaves))
@@ -65,7 +65,7 @@ def test_sums_of_subtrees(family: Family) -> None:
 def test_totals_agree_with_the_root(family: Family) -> None:
     answer = prock_json("tree", family.head)
     totals, root = answer["totals"], answer["members"][0]
-    assert totals["processes"] == root["subtree_processes"]
+    assert totals["processes"] == root["subtree_process_count"]
     assert totals["rss_bytes"] == root["subtree_rss_bytes"]
     assert totals["cpu_time_ns"] == root["subtree_cpu_time_ns"]
     assert totals["cpu_time_with_children_ns"] == root["subtree_cpu_time_with_children_ns"]

@@ -38,7 +38,7 @@ prock: make -j2: exit code 0
 def test_a_report_of_what_is_not_known() -> None:
     unknown: dict[str, Any] = dict.fromkeys(
         "returncode cpu_ns user_ns system_ns peak_footprint_bytes peak_rss_bytes largest_process_bytes disk_io "
-        "major_faults processes_started peak_processes peak_threads".split()
+        "major_faults processes_started peak_process_count peak_thread_count".split()
     )
     made = result(**unknown, commands=(), sources=(), missing=("Nobody was there to look.",))
     assert (

@@ -33,7 +33,7 @@ def test_as_many_as_asked_for(puppet: Program) -> None:
     clock = Sleeper()
     samples = list(prock.watch(puppet.pid, 0.5, count=4, clock=clock, sleep=clock.sleep))
     assert [sample.interval_ns for sample in samples] == [500 * MS] * 4 == [round(s * 1e9) for s in clock.slept]
-    assert [sample.elapsed_ns for sample in samples] == [500 * MS * number for number in range(1, 5)]
+    assert [sample.wall_ns for sample in samples] == [500 * MS * number for number in range(1, 5)]
     assert all(sample.late_ns == sample.skipped == 0 for sample in samples)
     assert list(prock.watch(puppet.pid, count=0)) == []
 

@@ -61,7 +61,7 @@ for _ in range(25):
     before = int(program.rests()[0])
     tracker.get_tree_cpu_ns(program.pid)
     first = delta.get_tree_cpu_percent(program.pid)
-    assert first is not None and first.percent is None
+    assert first is not None and first.cpu_percent is None
     program.tell()
     total, largest = 0, 0
     while not (info := prock.get_liveness_info(program.pid)) or info.state != "S" or largest < 2:
@@ -69,7 +69,7 @@ for _ in range(25):
         now = tracker.get_tree_cpu_ns(program.pid)
         percent = delta.get_tree_cpu_percent(program.pid)
         assert usage is not None and now is not None and percent is not None
-        assert now >= total and percent.percent is not None and percent.percent >= 0
+        assert now >= total and percent.cpu_percent is not None and percent.cpu_percent >= 0
         total, largest = now, max(largest, usage.process_count)
     after = int(program.rests()[0])
     final = tracker.get_tree_cpu_ns(program.pid)

@@ -48,14 +48,14 @@ def test_what_a_block_cost(puppet: Program, knows: Knows) -> None:
     result = monitor.result
     assert result is not None and result.series and result.samples == len(result.series)
     last = result.series[-1]
-    assert type(last) is TreeTotals and (result.cpu_ns, result.elapsed_ns) == (last.cpu_ns, last.elapsed_ns)
+    assert type(last) is TreeTotals and (result.cpu_ns, result.wall_ns) == (last.cpu_ns, last.wall_ns)
     assert result.cpu_ns >= 250 * MS - SLACK_NS - 3 * knows.cpu_lag_ns and (
         result.ended_cpu_ns >= 150 * MS - TICK_NS - 3 * knows.cpu_lag_ns
     )
     assert result.ended_cpu_ns + result.unseen_cpu_ns <= result.cpu_ns
-    assert result.cpu_percent == pytest.approx(100 * result.cpu_ns / result.elapsed_ns)
-    assert result.peak_processes == max(sample.process_count for sample in result.series) >= 4
-    assert result.peak_threads == max(sample.num_threads for sample in result.series)
+    assert result.cpu_percent == pytest.approx(100 * result.cpu_ns / result.wall_ns)
+    assert result.peak_process_count == max(sample.process_count for sample in result.series) >= 4
+    assert result.peak_thread_count == max(sample.thread_count for sample in result.series)
     assert result.peak_rss_bytes == max(sample.rss_bytes or 0 for sample in result.series)
     assert result.peak_cpu_percent == max(sample.cpu_percent or 0 for sample in result.series[:-1])
     assert result.late_ns == max(sample.late_ns for sample in result.series)
@@ -142,7 +142,7 @@ def test_a_tree_that_ends_within_the_block(puppet: Program) -> None:
     (pid,) = puppet.does("one = child(lambda: (gate(), burn(0.05))); say(one)")
     with prock.Monitor(0.005, pid, series=True) as monitor:
         puppet.does("open_gate(); os.waitpid(one, 0)")
-    assert monitor.result is not None and monitor.result.series[-1].is_over and monitor.result.peak_processes <= 1
+    assert monitor.result is not None and monitor.result.series[-1].is_over and monitor.result.peak_process_count <= 1
 
 
 def test_a_failure_of_the_thread_is_raised_at_the_end(puppet: Program, engine: Engine) -> None:

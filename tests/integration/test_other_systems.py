@@ -110,7 +110,9 @@ def test_everything(tree: Program, dead_pid: int, system: str) -> None:
     assert answer["monitor"] and "perf events" in answer["perf"]
     for name in ("DeltaTracker", "CumulativeTracker"):
         first, second, alone = answer[name]
-        assert first["percent"] is None and second["percent"] >= 0 and alone >= 0 and second["process_count"] == 3
+        assert (
+            first["cpu_percent"] is None and second["cpu_percent"] >= 0 and alone >= 0 and second["process_count"] == 3
+        )
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -186,7 +188,7 @@ wait()""")
     answer = run_on("darwin", STRANGERS, stranger, own, as_nobody=True)
     assert answer["asked"] == ["cpu_times", "memory_info", "exe", "environ", "stat", "stat"]
     assert answer["known"][0] == own and answer["known"][2] == [] and answer["known"][1].startswith("python")
-    assert answer["liveness"]["num_threads"] is None and answer["liveness"]["state"] == "S"
+    assert answer["liveness"]["thread_count"] is None and answer["liveness"]["state"] == "S"
     assert answer["started"] == pytest.approx(psutil.Process(stranger).create_time(), abs=1.1)
     assert answer["denied"] > 0 and answer["parents"] == own
     assert answer["tree"] == [[[own, program.pid, []], [stranger, own, ["stat"]]], 1]

@@ -44,7 +44,7 @@ def still(puppet: Program) -> Program:
 
 def agree(mine: ProcessInfo, theirs: ProcessInfo) -> None:
     assert mine.identity == theirs.identity
-    names = ("ppid", "pgrp", "session", "state", "comm", "num_threads", "vsize_bytes", "is_alive")
+    names = ("ppid", "pgrp", "session", "state", "comm", "thread_count", "vsize_bytes", "is_alive")
     assert [getattr(mine, name) for name in names] == [getattr(theirs, name) for name in names]
     assert 0 <= theirs.cpu_time.total_ns - mine.cpu_time.total_ns < LAG_NS
     assert mine.waited_ns == theirs.waited_ns
@@ -134,7 +134,7 @@ def test_where_starts_move_with_the_wall_clock_they_are_taken_back(monkeypatch: 
 def test_what_dies_while_it_is_read_is_gone(portable: PortableEngine, spawn: Spawn) -> None:
     """A process that ends between two of the files that its row is made of."""
     asked = by_psutil._layer.Process
-    for dies_before in ("cpu_times", "memory_info", "num_threads", "ppid", "name", "status"):
+    for dies_before in ("cpu_times", "memory_info", "thread_count", "ppid", "name", "status"):
         program = spawn("say(1); wait()")
         program.rests()
         ask = getattr(asked, dies_before)

@@ -275,7 +275,7 @@ def test_a_scan_lists_what_list_all_pids_and_psutil_list(spawn: Spawn) -> None:
     for present in (1, os.getpid(), program.pid):
         assert present in pids and present in prock.list_all_pids() and present in psutil.pids()
     row = scan[pids.index(program.pid)]
-    assert row.num_threads == 1 and row.ppid == os.getpid()
+    assert row.thread_count == 1 and row.ppid == os.getpid()
     spent = prock.get_cpu_time(program.pid)
     assert spent is not None and row.cpu_time.total_ns == spent.total_ns
 

@@ -32,11 +32,11 @@ def test_a_still_tree_is_as_a_snapshot_says(puppet: Program, sampler: prock.Tree
         assert there.info is not None and there.cpu_time is not None
         assert here.cpu_ns == there.cpu_time.total_ns and here.disk_io == there.disk_io
         assert (here.ppid, here.comm, here.state) == (there.ppid, there.comm, there.state)
-        assert here.identity == there.identity and here.num_threads == there.num_threads
+        assert here.identity == there.identity and here.thread_count == there.thread_count
         assert here.vsize_bytes == there.vsize_bytes and here.rss_bytes is not None
         assert abs(here.rss_bytes - (prock.get_memory(there.pid) or 0)) < 1 << 20
         assert here.refused == () and here.cpu_percent == 0.0 and here.is_alive
-    assert (sample.root_pid, sample.num_threads, sample.vsize_bytes) == (puppet.pid, 13, snapshot.vsize_bytes)
+    assert (sample.root_pid, sample.thread_count, sample.vsize_bytes) == (puppet.pid, 13, snapshot.vsize_bytes)
     assert sample.rss_bytes == sum(member.rss_bytes or 0 for member in sample.members)
     assert (sample.appeared, sample.ended, sample.vanished, sample.denied) == (0, 0, 0, 0)
     assert sample.root == sample.members[0] and sample.root.pid == puppet.pid
@@ -56,12 +56,12 @@ def test_sums_of_subtrees(puppet: Program, sampler: prock.TreeSampler) -> None:
     for row in sample.members:
         subtree = below(row.pid)
         both = [prock.get_cpu_time_with_children(one.pid) for one in subtree]
-        assert row.subtree_processes == row.subtree_threads == len(subtree)
+        assert row.subtree_process_count == row.subtree_thread_count == len(subtree)
         assert row.subtree_cpu_ns == sum(time.total_ns for time in both if time)
         assert row.subtree_rss_bytes == sum(one.rss_bytes or 0 for one in subtree)
         assert row.subtree_vsize_bytes == sum(one.vsize_bytes or 0 for one in subtree)
         assert row.subtree_disk_io == sum((one.disk_io for one in subtree if one.disk_io), DiskIo(*[0] * 7))
-    assert sample.root is not None and sample.root.subtree_processes == 15
+    assert sample.root is not None and sample.root.subtree_process_count == 15
     used = sample.cpu_ns - sum(row.cpu_ns for row in sample.members if row.ppid in rows)  # those were born since
     assert sample.root.subtree_cpu_percent is not None and sample.unseen_cpu_ns > 20 * MS
     assert sample.root.subtree_cpu_percent >= 100 * (used - 1) / sample.interval_ns
@@ -87,7 +87,7 @@ def test_engines_agree_about_a_tree_at_rest(puppet: Program, engine: Engine, kno
         for mine_of_it, others_of_it in zip(here.members, there.members, strict=True):
             assert 0 <= others_of_it.cpu_ns - mine_of_it.cpu_ns <= knows.cpu_lag_ns
             assert 0 <= others_of_it.subtree_cpu_ns - mine_of_it.subtree_cpu_ns <= 14 * knows.cpu_lag_ns
-        assert here.process_count == 14 and here.num_threads == there.num_threads == 15
+        assert here.process_count == 14 and here.thread_count == there.thread_count == 15
 
 
 def test_only_what_was_asked_for(puppet: Program) -> None:
@@ -105,19 +105,19 @@ def test_intervals_are_the_clocks(puppet: Program, knows: Knows) -> None:
     time = Time()
     with prock.TreeSampler(puppet.pid, accounting="ledger", clock=time) as sampler:
         first = sampler.sample()
-        assert (first.interval_ns, first.elapsed_ns, first.cpu_percent) == (0, 0, None)
+        assert (first.interval_ns, first.wall_ns, first.cpu_percent) == (0, 0, None)
         assert [row.cpu_percent for row in first.members] == [None]
         puppet.does("burn(time.process_time() + 0.05)")
         time.passes(2)
         second = sampler.sample(due_ns=time() - 7, skipped=3)
-        assert (second.interval_ns, second.elapsed_ns) == (2_000_000_000, 2_000_000_000)
+        assert (second.interval_ns, second.wall_ns) == (2_000_000_000, 2_000_000_000)
         assert second.cpu_percent == pytest.approx((second.cpu_ns - first.cpu_ns) / 2e7)
         assert second.members[0].cpu_percent == pytest.approx(second.cpu_percent)
         assert second.cpu_ns > 50 * MS - knows.cpu_lag_ns
         assert (second.late_ns, second.skipped) == (7, 3)
         time.passes(-5)
         back = sampler.sample(due_ns=time() + 5)
-        assert (back.interval_ns, back.elapsed_ns, back.cpu_percent, back.late_ns) == (0, 0, None, 0)
+        assert (back.interval_ns, back.wall_ns, back.cpu_percent, back.late_ns) == (0, 0, None, 0)
         assert back.cpu_ns >= second.cpu_ns and back.members[0].cpu_percent is None
         time.passes(1)
         assert sampler.sample().interval_ns == 1_000_000_000

@@ -26,7 +26,7 @@ def test_a_deep_chain(puppet: Program, samplers: list[prock.TreeSampler]) -> Non
     for sampler in samplers:
         sample = sampler.sample()
         assert sample.process_count == 201 == len(sample.members)
-        assert [row.subtree_processes for row in sample.members] == list(range(201, 0, -1))
+        assert [row.subtree_process_count for row in sample.members] == list(range(201, 0, -1))
         assert [row.ppid for row in sample.members[1:]] == [row.pid for row in sample.members[:-1]]
 
 
@@ -35,7 +35,7 @@ def test_a_wide_tree(puppet: Program, samplers: list[prock.TreeSampler]) -> None
     puppet.hears()
     for sampler in samplers:
         sample = sampler.sample()
-        assert sample.process_count == 2001 and sample.root is not None and sample.root.subtree_processes == 2001
+        assert sample.process_count == 2001 and sample.root is not None and sample.root.subtree_process_count == 2001
         assert (sample.appeared, sample.vanished, sample.denied) == (2000, 0, 0)
         again = sampler.sample()
         assert again.process_count == 2001 and again.appeared == 0 and again.cpu_ns >= sample.cpu_ns

@@ -57,12 +57,14 @@ def test_orphans_stay_members(puppet: Program, sampler: prock.TreeSampler, knows
     puppet.does("os.kill(middle, 9); os.waitpid(middle, 0)")
     before = sampler.sample()
     assert set(members(before)) == {puppet.pid, orphan} and before.root is not None
-    assert members(before)[orphan].ppid != middle and before.root.subtree_processes == 1
+    assert members(before)[orphan].ppid != middle and before.root.subtree_process_count == 1
     assert before.members[0].pid == puppet.pid
     os.kill(orphan, signal.SIGUSR1)
     puppet.does("told()")
     after = sampler.sample()
-    assert after.cpu_ns - before.cpu_ns >= 50 * MS - knows.cpu_lag_ns and members(after)[orphan].subtree_processes == 1
+    assert (
+        after.cpu_ns - before.cpu_ns >= 50 * MS - knows.cpu_lag_ns and members(after)[orphan].subtree_process_count == 1
+    )
 
 
 def test_orphans_that_a_member_adopts(puppet: Program, sampler: prock.TreeSampler) -> None:
@@ -72,7 +74,7 @@ def test_orphans_that_a_member_adopts(puppet: Program, sampler: prock.TreeSample
     (unseen,) = puppet.does("say(orphan())")
     sample = sampler.sample()
     assert set(members(sample)) == {puppet.pid, unseen} and members(sample)[unseen].ppid == puppet.pid
-    assert sample.root is not None and sample.root.subtree_processes == 2
+    assert sample.root is not None and sample.root.subtree_process_count == 2
     puppet.does(f"os.kill({unseen}, 9); os.waitpid({unseen}, 0)")
     assert set(members(sampler.sample())) == {puppet.pid}
 
@@ -89,13 +91,13 @@ libc.prctl(36, 1); one = child(work); told(); say(one)""")
         pass
     sample = sampler.sample()
     assert set(members(sample)) == {puppet.pid, *children} and sample.root is not None
-    assert sample.root.cpu_percent == 0.0 and sample.root.subtree_processes == 3
+    assert sample.root.cpu_percent == 0.0 and sample.root.subtree_process_count == 3
 
 
 def test_a_child_of_a_worker_thread(puppet: Program, sampler: prock.TreeSampler) -> None:
     (pid,) = puppet.does("threading.Thread(target=lambda: (tells(child()), stay())).start(); say(told()[0])")
     sample = sampler.sample()
-    assert set(members(sample)) == {puppet.pid, pid} and sample.num_threads == 3
+    assert set(members(sample)) == {puppet.pid, pid} and sample.thread_count == 3
 
 
 def test_another_program(puppet: Program, sampler: prock.TreeSampler, knows: Knows) -> None:
@@ -150,11 +152,11 @@ def lead():
 one = child(lead); told(2); say(one)""")
     for _ in range(2):
         row = members(sampler.sample())[pid]
-        assert row.state == "Z" and row.is_alive and row.num_threads == 2
+        assert row.state == "Z" and row.is_alive and row.thread_count == 2
         assert row.cpu_ns >= 50 * MS - knows.cpu_lag_ns
         if knows.threads:  # any other of its threads tells of its memory
             assert row.rss_bytes and row.vsize_bytes and row.rss_bytes > 1 << 20
-        assert row.subtree_processes == 2
+        assert row.subtree_process_count == 2
 
 
 def test_the_root_ends_first(puppet: Program, engine: Engine) -> None:
@@ -169,7 +171,7 @@ def test_the_root_ends_first(puppet: Program, engine: Engine) -> None:
         for _ in range(2):
             sample = sampler.sample()
             assert sample.is_over and sample.members == () and sample.root is None
-            assert (sample.num_threads, sample.rss_bytes) == (0, 0) and sample.cpu_percent is not None
+            assert (sample.thread_count, sample.rss_bytes) == (0, 0) and sample.cpu_percent is not None
 
 
 def test_a_session_whose_leader_was_seen(puppet: Program, knows: Knows) -> None:

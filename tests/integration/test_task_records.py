@@ -60,7 +60,7 @@ def test_a_storm_on_all_cpus_is_counted_to_the_last_process(engine: Engine) -> N
     with launched(engine, *PYTHON, program) as tree:
         records = tree.finish()
         assert (records.started, records.threads_started, records.lost) == (405, 0, 0)
-        assert 3 <= records.peak_processes <= 9
+        assert 3 <= records.peak_process_count <= 9
         assert records.living() == [] and len(records.ended()) == 405
         assert {ppid for _, ppid, *_ in records.ended()} >= {0, tree.pid}
         (command,) = records.commands()
@@ -101,7 +101,7 @@ def test_orphans_stay_members(engine: Engine) -> None:
     with launched(engine, *PYTHON, program, before=lambda: os.dup2(held, 0)) as tree:
         os.close(writer)
         records = tree.finish()
-        assert records.started == 21 and records.peak_processes >= 11
+        assert records.started == 21 and records.peak_process_count >= 11
         assert len(records.living()) == 10 and records.commands().popitem()[1][0] == 11
         os.write(stdin, b"x" * 10)
         while os.read(reader, 100):  # until the last has closed it, by its exit
@@ -125,7 +125,7 @@ def test_threads_are_no_processes(engine: Engine) -> None:
     with launched(engine, *PYTHON, program) as tree:
         records = tree.finish()
         assert (records.started, records.threads_started) == (1, 8)
-        assert (records.peak_processes, records.peak_threads, records.living()) == (1, 9, [])
+        assert (records.peak_process_count, records.peak_thread_count, records.living()) == (1, 9, [])
 
 
 def test_an_exec_by_another_than_the_first_thread(engine: Engine) -> None:
@@ -137,7 +137,7 @@ def test_an_exec_by_another_than_the_first_thread(engine: Engine) -> None:
     )
     with launched(engine, *PYTHON, program) as tree:
         records = tree.finish()
-        assert (records.started, records.threads_started, records.peak_threads) == (1, 2, 3)
+        assert (records.started, records.threads_started, records.peak_thread_count) == (1, 2, 3)
         assert records.living() == [] and len(records.ended()) == 1
         assert records.commands()["true"][0] == 1
 
@@ -151,7 +151,7 @@ def test_a_process_that_outlives_its_first_thread(engine: Engine) -> None:
     )
     with launched(engine, *PYTHON, program) as tree:
         records = tree.finish()
-        assert (records.started, records.peak_threads, records.living()) == (1, 2, [])
+        assert (records.started, records.peak_thread_count, records.living()) == (1, 2, [])
 
 
 def test_time_before_an_exec_goes_to_the_name_before(engine: Engine) -> None:

@@ -55,7 +55,7 @@ def test_totals_are_the_members_sums(spawn: Spawn) -> None:
     program = spawn(FORK_TREE % (4, 1, os.getpid()))
     wait_for(4, program.pid)
     tree = prock.snapshot_tree(program.pid, io=True)
-    assert tree is not None and tree.process_count == 5 and tree.num_threads == 5
+    assert tree is not None and tree.process_count == 5 and tree.thread_count == 5
     assert tree.rss_bytes == sum(member.rss_bytes or 0 for member in tree.members)
     assert tree.vsize_bytes == sum(psutil.Process(pid).memory_info().vms for pid in tree.pids)
     assert tree.cpu_time.total_ns == sum(spent.total_ns for pid in tree.pids if (spent := prock.get_cpu_time(pid)))
@@ -88,7 +88,7 @@ started.wait(); say(1); wait()""")
     assert sorted(prock.get_children(program.pid) or []) == expected
     assert sorted((prock.collect_tree_pids(program.pid) or [])[1:]) == expected
     tree = prock.snapshot_tree(program.pid)
-    assert tree is not None and sorted(tree.pids[1:]) == expected and tree.members[0].num_threads == 4
+    assert tree is not None and sorted(tree.pids[1:]) == expected and tree.members[0].thread_count == 4
 
 
 def test_a_wide_tree(spawn: Spawn) -> None:

@@ -74,7 +74,7 @@ class SimulatedEngine:
         row = self.kernel.row(pid)
         return row._replace(user_ns=row.user_ns * MS, children_user_ns=row.waited_ns * MS)
 
-    def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
+    def children_of_threads(self, pid: int, thread_count: int | None = None) -> list[int] | None:
         self.go_on()
         return [child.pid for child in self.kernel.children(pid)] if pid in self.kernel.tasks else None
 
@@ -101,7 +101,7 @@ class MappingEngine(SimulatedEngine):
         self.go_on()
         self.parents = {task.pid: task.parent for task in self.kernel.tasks.values()}
 
-    def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
+    def children_of_threads(self, pid: int, thread_count: int | None = None) -> list[int] | None:
         return [child for child, parent in self.parents.items() if parent == pid]
 
     def _row(self, pid: int) -> ProcessInfo:

@@ -17,7 +17,7 @@ def row(pid: int, ppid: int, **changed: Any) -> ProcessInfo:
         tty_nr=0,
         state="S",
         comm=f"p{pid}",
-        num_threads=1,
+        thread_count=1,
         start_ticks=pid,
         user_ns=0,
         system_ns=0,

@@ -175,7 +175,7 @@ def _rests(pid: int) -> bool:
 def stat_line(pid: object, /, **changed: object) -> bytes:
     """A line as ``/proc/PID/stat`` holds it, with the fields given; names as in proc(5)."""
     fields: dict[str, object] = dict.fromkeys(STAT_FIELDS, 0)
-    fields |= {"pid": pid, "comm": b"name", "state": b"S", "ppid": 1, "num_threads": 1} | changed
+    fields |= {"pid": pid, "comm": b"name", "state": b"S", "ppid": 1, "thread_count": 1} | changed
     words = []
     for name in STAT_FIELDS:
         value = fields[name]
@@ -186,7 +186,7 @@ def stat_line(pid: object, /, **changed: object) -> bytes:
 
 STAT_FIELDS = (
     "pid comm state ppid pgrp session tty_nr tpgid flags minflt cminflt majflt cmajflt utime stime cutime cstime "
-    "priority nice num_threads itrealvalue starttime vsize rss rsslim startcode endcode startstack kstkesp kstkeip "
+    "priority nice thread_count itrealvalue starttime vsize rss rsslim startcode endcode startstack kstkesp kstkeip "
     "signal blocked sigignore sigcatch wchan nswap cnswap exit_signal processor rt_priority policy"
 ).split()
 

@@ -83,7 +83,7 @@ class Kernel:
         task = self.tasks[pid]
         return ProcessInfo(
             pid=pid, ppid=task.parent, pgrp=0, session=0, tty_nr=0, state="Z" if task.zombie else "S", comm="",
-            num_threads=1, start_ticks=task.start, user_ns=task.own, system_ns=0,
+            thread_count=1, start_ticks=task.start, user_ns=task.own, system_ns=0,
             children_user_ns=task.waited // TICK * TICK, children_system_ns=0,
             rss_bytes=0, vsize_bytes=0, minor_faults=1, major_faults=0,
             children_minor_faults=task.reaped, children_major_faults=0,

@@ -91,7 +91,7 @@ def test_children_lists_that_form_a_cycle(root: Path) -> None:
 
 
 def test_children_of_every_thread(root: Path) -> None:
-    task = fake_process(root, 5, children=b"6 ", num_threads=3) / "task"
+    task = fake_process(root, 5, children=b"6 ", thread_count=3) / "task"
     for tid, children in ((50, b"7 8 "), (51, b"")):
         (task / str(tid)).mkdir()
         (task / str(tid) / "children").write_bytes(children)

@@ -16,7 +16,7 @@ from prock._compat import namedtuple as _records
 
 
 def info(**changed: object) -> prock.ProcessInfo:
-    values = dict.fromkeys(prock.ProcessInfo._fields, 0) | {"state": "S", "comm": "x", "num_threads": 1}
+    values = dict.fromkeys(prock.ProcessInfo._fields, 0) | {"state": "S", "comm": "x", "thread_count": 1}
     return prock.ProcessInfo(**(values | changed))  # type: ignore[arg-type]  # the fields are of two types
 
 
@@ -80,11 +80,11 @@ def test_a_time_and_a_tuple_are_not_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "num_threads", "alive"),
+    ("state", "thread_count", "alive"),
     [("R", 1, True), ("Z", 1, False), ("Z", 2, True), ("X", 1, False), ("T", 1, True)],
 )
-def test_alive(state: str, num_threads: int, alive: bool) -> None:
-    assert prock.LivenessInfo(1, 0, 1, 1, None, state, "x", num_threads, 5, 1.5).is_alive is alive
+def test_alive(state: str, thread_count: int, alive: bool) -> None:
+    assert prock.LivenessInfo(1, 0, 1, 1, None, state, "x", thread_count, 5, 1.5).is_alive is alive
 
 
 def test_errors_are_the_builtins_that_callers_expect_and_travel() -> None:

@@ -11,7 +11,7 @@ from prock.engine.pure import parse
 def test_stat_fields_are_where_proc5_says() -> None:
     line = stat_line(
         7, comm=b"x", ppid=1, pgrp=2, session=3, tty_nr=4, minflt=5, majflt=6, utime=7, stime=8, cutime=9, cstime=10,
-        num_threads=11, starttime=12, vsize=13, rss=14,
+        thread_count=11, starttime=12, vsize=13, rss=14,
     )  # fmt: skip
     pid, comm, state, number = parse.stat(line)
     assert (pid, comm, state) == (7, b"x", b"S")

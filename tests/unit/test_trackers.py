@@ -105,7 +105,7 @@ def test_a_pid_given_away_again_starts_anew(machine: Machine, tracker_type: type
     assert tracker.get_tree_cpu_percent(5) == (None, os.sysconf("SC_PAGE_SIZE"), 1)
     machine.pass_(1)
     machine.set(5, starttime=77, utime=3050)
-    assert tracker.get_cpu_percent(5) == tracker.get_tree_cpu_percent(5).percent == 50.0
+    assert tracker.get_cpu_percent(5) == tracker.get_tree_cpu_percent(5).cpu_percent == 50.0
 
 
 @pytest.mark.parametrize("tracker_type", [prock.DeltaTracker, prock.CumulativeTracker])
@@ -115,10 +115,10 @@ def test_counters_and_clocks_that_go_back(machine: Machine, tracker_type: type[A
     tracker.get_cpu_percent(5)
     tracker.get_tree_cpu_percent(5)
     machine.pass_(1, pid5=50)
-    assert tracker.get_cpu_percent(5) == 0.0 and tracker.get_tree_cpu_percent(5).percent == 0.0
+    assert tracker.get_cpu_percent(5) == 0.0 and tracker.get_tree_cpu_percent(5).cpu_percent == 0.0
     machine.pass_(-1)
     machine.pass_(0, pid5=60)
-    assert tracker.get_cpu_percent(5) is None and tracker.get_tree_cpu_percent(5).percent is None
+    assert tracker.get_cpu_percent(5) is None and tracker.get_tree_cpu_percent(5).cpu_percent is None
 
 
 def test_gone_is_none_and_is_forgotten(machine: Machine, delta: prock.DeltaTracker) -> None:
@@ -141,7 +141,7 @@ def test_a_tree_first_has_no_percentage_but_memory_and_a_count(machine: Machine,
     assert delta.get_tree_cpu_percent(5) == (None, 7 * os.sysconf("SC_PAGE_SIZE"), 2)
     machine.pass_(1, pid5=110, pid6=140)
     usage = delta.get_tree_cpu_percent(5)
-    assert usage is not None and usage.percent == 50.0 and usage.process_count == 2
+    assert usage is not None and usage.cpu_percent == 50.0 and usage.process_count == 2
 
 
 def test_a_member_born_since_counts_from_birth_and_an_older_one_from_now(
@@ -156,7 +156,7 @@ def test_a_member_born_since_counts_from_birth_and_an_older_one_from_now(
     machine.children(50, 51, 60, 7)
     machine.pass_(1)
     usage = delta.get_tree_cpu_percent(50)
-    assert usage is not None and usage.percent == 30.0 and usage.process_count == 4
+    assert usage is not None and usage.cpu_percent == 30.0 and usage.process_count == 4
 
 
 def test_a_child_that_is_reaped_counts_once_with_what_nobody_saw_of_it(
@@ -208,7 +208,9 @@ def test_an_orphan_stays_a_member_with_all_that_it_starts(
     machine.pass_(1)
     usage = cumulative.get_tree_cpu_percent(5)
     assert (
-        usage is not None and usage.process_count == 3 and usage.percent == pytest.approx(65 * TICK_NS / SECOND * 100)
+        usage is not None
+        and usage.process_count == 3
+        and usage.cpu_percent == pytest.approx(65 * TICK_NS / SECOND * 100)
     )
     machine.end(7)
     machine.set(8, utime=9, ppid=1)

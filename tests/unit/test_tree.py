@@ -40,13 +40,13 @@ def test_one_scan_serves_many_roots_and_the_users_own_rows() -> None:
     rows = [
         info(pid=1, rss_bytes=10, user_ns=100, children_user_ns=7),
         info(pid=2, ppid=1, rss_bytes=20, system_ns=50),
-        info(pid=3, ppid=2, rss_bytes=40, num_threads=5),
+        info(pid=3, ppid=2, rss_bytes=40, thread_count=5),
         info(pid=9, ppid=0, rss_bytes=1000),
     ]
     whole, part = prock.snapshot_tree_from_scan(1, rows), prock.snapshot_tree_from_scan(2, rows)
     assert whole is not None and part is not None
     assert whole.pids == (1, 2, 3) and part.pids == (2, 3)
-    assert (whole.rss_bytes, part.rss_bytes, whole.num_threads) == (70, 60, 7)
+    assert (whole.rss_bytes, part.rss_bytes, whole.thread_count) == (70, 60, 7)
     assert whole.cpu_time == (100, 50) and whole.cpu_time_with_children == (107, 50)
     assert prock.snapshot_tree_from_scan(5, rows) is None
     assert prock.build_parent_map(rows) == {1: 0, 2: 1, 3: 2, 9: 0}

@@ -118,7 +118,7 @@ def trees() -> None:
         assert prock.collect_tree_pids(root) == [root, child]
         assert prock.is_descendant_of(child, os.getpid(), prock.build_parent_map())
         tree = known(prock.snapshot_tree(root, io=True))
-        assert [member.pid for member in tree.members] == [root, child] and known(tree.num_threads) >= 2
+        assert [member.pid for member in tree.members] == [root, child] and known(tree.thread_count) >= 2
         assert tree.cpu_time_with_children is None and known(tree.rss_bytes) > 2**20
         scan = prock.scan_all_processes()
         assert known(prock.snapshot_tree_from_scan(root, scan)).process_count == 2

@@ -95,7 +95,7 @@ class TaskRecords:
         """Whether it is still recorded who runs when; else what ends from now on used None knows what."""
         self.started = self.threads_started = 0
         """Processes, and threads beside each one's first."""
-        self.peak_processes = self.peak_threads = 0
+        self.peak_process_count = self.peak_thread_count = 0
         """The most that there were at once; each process has one thread at least."""
         self._lost = self._switches = self._most_ns = 0
         self._since_ns = time.monotonic_ns()
@@ -202,10 +202,10 @@ class TaskRecords:
         process = self._living[pid] = _Process(pid, ppid, comm, start_ns)
         self.started += 1
         self._threads += 1
-        if len(self._living) > self.peak_processes:  # a call of max() would take longer than all else here
-            self.peak_processes = len(self._living)
-        if self._threads > self.peak_threads:
-            self.peak_threads = self._threads
+        if len(self._living) > self.peak_process_count:  # a call of max() would take longer than all else here
+            self.peak_process_count = len(self._living)
+        if self._threads > self.peak_thread_count:
+            self.peak_thread_count = self._threads
         return process
 
     def _end(self, process: _Process, end_ns: int) -> None:
@@ -242,7 +242,7 @@ class TaskRecords:
         parent.threads += 1
         self.threads_started += 1
         self._threads += 1
-        self.peak_threads = max(self.peak_threads, self._threads)
+        self.peak_thread_count = max(self.peak_thread_count, self._threads)
 
     def _exit(self, event: Event) -> None:
         _, time_ns, pid, tid, _, _, _, cpu_ns = event

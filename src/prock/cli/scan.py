@@ -200,7 +200,7 @@ def _sums_as_json(sums: Sums, interval: Interval | None) -> dict[str, object]:
     percent = None if interval is None else interval.percent(sums.cpu_ns)
     return {
         "processes": sums.processes,
-        "num_threads": sums.threads,
+        "thread_count": sums.threads,
         "rss_bytes": sums.rss_bytes,
         "cpu_time_ns": sums.own_ns if interval is None else None,
         "cpu_time_with_children_ns": sums.cpu_ns if interval is None else None,

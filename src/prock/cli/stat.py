@@ -118,7 +118,7 @@ class Subject:
             "start_ticks": info.start_ticks,
             "start_time_s": self.start_time_s,
             "age_s": round(self.age_s, 2),
-            "num_threads": info.num_threads,
+            "thread_count": info.thread_count,
             "children": self.children,
             "cpu_time": cpu_as_json(info.cpu_time),
             "waited_for_children_cpu_time": None if self.waited_for is None else cpu_as_json(self.waited_for),
@@ -150,7 +150,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("state", f"{info.state} ({_state(info)})"),
         ("terminal", screen.clean(subject.tty or "none")),
         ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
-        ("threads", f"{info.num_threads:,}"),
+        ("threads", f"{info.thread_count:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
     ]
     if info.minor_faults is not None and info.major_faults is not None:
@@ -223,8 +223,8 @@ def _parent(subject: Subject, screen: output.Screen) -> str:
 
 
 def _state(info: ProcessInfo) -> str:
-    if info.state == "Z" and info.num_threads > 1:
-        return f"main thread ended, {count(info.num_threads - 1, 'other')} still there"
+    if info.state == "Z" and info.thread_count > 1:
+        return f"main thread ended, {count(info.thread_count - 1, 'other')} still there"
     return STATES.get(info.state, "unknown")
 
 

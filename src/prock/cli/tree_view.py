@@ -80,7 +80,7 @@ class View:
         if node is not None:
             member = node.member
             pid, rss = str(member.pid), format_bytes(member.rss_bytes)
-            threads = "-" if member.num_threads is None else str(member.num_threads)
+            threads = "-" if member.thread_count is None else str(member.thread_count)
         rss_below = self._at_least(format_bytes(sums.rss_bytes), sums.described, sums)
         disk = [self._at_least(text, sums.processes_with_io, sums) for text in disk]
         return [pid, threads, own, subtree, rss, rss_below, *(disk if self._with_io else ())]

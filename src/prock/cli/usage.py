@@ -67,7 +67,7 @@ class Sums:
         self.processes += 1
         if member.info is not None:
             self.described += 1
-            self._threads += member.info.num_threads
+            self._threads += member.info.thread_count
             self._rss += member.info.rss_bytes
         if usage.own_ns is not None:
             self._timed += 1

@@ -43,7 +43,7 @@ def _commands(result: RunResult, style: Style) -> list[str]:
     rows = [("CPU", "PROCESSES", "PEAK RSS", "COMMAND")]
     for usage in shown:
         rss = format_bytes(usage.peak_rss_bytes)
-        rows.append((format_span(usage.cpu_ns), f"{usage.processes:,}", rss, escape(usage.comm)))
+        rows.append((format_span(usage.cpu_ns), f"{usage.process_count:,}", rss, escape(usage.comm)))
     return _block("by command", rows, len(result.commands) - len(shown))
 
 
@@ -78,7 +78,7 @@ def _counters(result: RunResult) -> list[str]:
         ("read by calls", format_bytes(disk_io.read_chars) if disk_io else "-"),
         ("written by calls", format_bytes(disk_io.write_chars) if disk_io else "-"),
         ("looks at the tree", f"{result.samples:,}"),
-        ("longest time between two", format_span(result.interval_ns)),
+        ("longest time between two", format_span(result.sampling_interval_ns)),
     ]
     return _block("figures", [(value, what) for what, value in figures if value != "-"])
 

@@ -132,15 +132,15 @@ def _disk(result: RunResult) -> str:
 
 
 def _tree(result: RunResult) -> str:
-    seen = sum(usage.processes for usage in result.commands)
+    seen = sum(usage.process_count for usage in result.commands)
     if result.processes_started is not None:
         parts = [count(result.processes_started, "process", "processes")]
     else:
         parts = [f"{count(seen, 'process', 'processes')} seen" if seen else "number of processes unknown"]
-    if result.peak_processes is not None:
-        parts.append(f"at most {result.peak_processes:,} at once")
-    if result.peak_threads is not None:
-        parts.append(f"with {count(result.peak_threads, 'thread')}")
+    if result.peak_process_count is not None:
+        parts.append(f"at most {result.peak_process_count:,} at once")
+    if result.peak_thread_count is not None:
+        parts.append(f"with {count(result.peak_thread_count, 'thread')}")
     return ", ".join(parts)
 
 

@@ -72,7 +72,7 @@ class Account:
             returncode=None if root is None else root.returncode,
             timed_out=timed_out,
             labels=running.options.labels,
-            started_at=running.started_at,
+            start_time=running.start_time,
             wall_ns=max(0, running.ended_ns - running.began_ns),
             **figures,  # type: ignore[arg-type]  # each has its own type
             survivors=self._survivors(),
@@ -283,13 +283,17 @@ class Account:
             self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
         return {
             "processes_started": None if records is None else records.started,
-            "peak_processes": records.peak_processes if records else peaks.peak_processes if peaks else None,
+            "peak_process_count": records.peak_process_count
+            if records
+            else peaks.peak_process_count
+            if peaks
+            else None,
             "threads_started": None if records is None else records.threads_started,
-            "peak_threads": records.peak_threads if records else peaks.peak_threads if peaks else None,
+            "peak_thread_count": records.peak_thread_count if records else peaks.peak_thread_count if peaks else None,
             "commands": usage_by_command(self._counted(records), seen),
             "processes": tuple(with_records(rows, records.ended(), running.began_ns) if records else rows)[:MOST_ROWS],
             "samples": 0 if peaks is None else peaks.samples,
-            "interval_ns": 0 if peaks is None else peaks.longest_ns,
+            "sampling_interval_ns": 0 if peaks is None else peaks.longest_ns,
         }
 
     def _counted(self, records: TaskRecords | None) -> dict[str, tuple[int, int | None]]:

@@ -45,7 +45,7 @@ class Peaks:
         self.samples = 0
         self.longest_ns = 0
         self.cost_ns = 0
-        self.peak_processes = self.peak_threads = 0
+        self.peak_process_count = self.peak_thread_count = 0
         self.denied = 0
         self._began_ns = began_ns
         self._last_ns = began_ns
@@ -64,8 +64,8 @@ class Peaks:
         self.longest_ns = max(self.longest_ns, now_ns - self._last_ns)
         self._last_ns = now_ns
         self.cost_ns += sample.cost_ns
-        self.peak_processes = max(self.peak_processes, sample.process_count)
-        self.peak_threads = max(self.peak_threads, sample.num_threads)
+        self.peak_process_count = max(self.peak_process_count, sample.process_count)
+        self.peak_thread_count = max(self.peak_thread_count, sample.thread_count)
         self.denied = max(self.denied, sample.denied)
         self.footprint.take(sample)
         if now_ns >= self._rows_ns or now_ns - self._began_ns < ROWS_EARLY_NS:

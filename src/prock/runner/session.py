@@ -83,7 +83,7 @@ class Running:
         self.waited: Waiting | None = None
         self.forest: Forest | None = None
         self.peaks: Peaks | None = None
-        self.started_at = 0.0
+        self.start_time = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
         self.used_before_ns = 0
         """What the root had used before it was counted."""
@@ -135,7 +135,7 @@ class Running:
         except BaseException:
             self.close()
             raise
-        self.begins(launched.pid, launched.started_at, launched.started_ns)
+        self.begins(launched.pid, launched.start_time, launched.started_ns)
         self.cost_ns += time.thread_time_ns() - began_ns
         return self
 
@@ -155,7 +155,7 @@ class Running:
             raise NotSupported(f"{options.accounting} accounting of a tree that runs already: it takes perf or ledger")
         self = cls(engine or engines.active, options, ())
         self.pid = pid
-        self.started_at = time.time()
+        self.start_time = time.time()
         self._open_forest(since_birth=False)
         self.began_ns = time.monotonic_ns()
         self._open_peaks(since_birth=False)
@@ -173,10 +173,10 @@ class Running:
             io = None
         waited.begins(ready.pid, ready.used_ns, io)
 
-    def begins(self, pid: int, started_at: float, began_ns: int) -> None:
+    def begins(self, pid: int, start_time: float, began_ns: int) -> None:
         """The command runs: since then, by the clock on the wall and the monotonic one."""
         self.pid = pid
-        self.started_at, self.began_ns = started_at, began_ns
+        self.start_time, self.began_ns = start_time, began_ns
         self._sample_due_ns = self.due_ns = began_ns + FIRST_SAMPLE_NS
 
     @property

@@ -34,7 +34,7 @@ class Launched(NamedTuple):
     """A command that runs."""
 
     pid: int
-    started_at: float
+    start_time: float
     """Seconds since the epoch, and below nanoseconds of the monotonic clock, just before it was executed."""
     started_ns: int
 
@@ -197,7 +197,7 @@ def _converse(
     ready = Ready(*map(int, numbers))
     try:
         when_ready(ready, _descriptors(extra))
-        started_at, started_ns = time.time(), time.monotonic_ns()
+        start_time, started_ns = time.time(), time.monotonic_ns()
         ours.send(b"g")
         text = ours.recv(64)
         if text:  # nothing: the socket was closed by exec
@@ -207,7 +207,7 @@ def _converse(
         _kill(ready.pid)
         _reap(ready.pid)
         raise
-    return Launched(ready.pid, started_at, started_ns)
+    return Launched(ready.pid, start_time, started_ns)
 
 
 def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:

@@ -51,10 +51,10 @@ def start(
         raise NotSupported(NO_SUBREAPER)
     if options.accounting == "auto":
         running.sources.refusals.append(LINUX_ALONE)
-    started_at, started_ns = time.time(), time.monotonic_ns()
+    start_time, started_ns = time.time(), time.monotonic_ns()
     process = begin()
     running.waited = waiting_for(process)
-    running.begins(process.pid, started_at, started_ns)
+    running.begins(process.pid, start_time, started_ns)
     running.cost_ns += time.thread_time_ns() - began_ns
     return running
 

@@ -302,7 +302,7 @@ class Footprint:
             info = self._engine.info(pid)
         except REFUSALS:
             return True
-        return info is not None and info.is_alive and (info.rss_bytes > 0 or info.num_threads > 1)
+        return info is not None and info.is_alive and (info.rss_bytes > 0 or info.thread_count > 1)
 
     def _pay(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
         """By CPU time; who waits long for a target's lock pays for that, too, so that it does not happen often."""

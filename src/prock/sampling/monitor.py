@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class MonitorResult(NamedTuple):
     """What a block cost. Peaks are those of samples: lower bounds."""
 
-    elapsed_ns: int
+    wall_ns: int
     """How long the block took, from the baseline to the last sample."""
     cpu_ns: int
     """CPU time of the tree within the block; see `TreeTotals.cpu_ns`."""
@@ -44,9 +44,9 @@ class MonitorResult(NamedTuple):
     """The largest sum of resident sets: shared pages count in each process."""
     peak_pss_bytes: int | None
     """The largest sum of proportional shares; None where they were not asked for."""
-    peak_processes: int
+    peak_process_count: int
     """The most at once."""
-    peak_threads: int
+    peak_thread_count: int
     """The most at once, the first of each process included."""
     samples: int
     """How many were taken, the one at the end included."""
@@ -156,7 +156,7 @@ class _Tally:
         self._peak_rss = _larger(self._peak_rss, totals.rss_bytes)
         self._peak_pss = _larger(self._peak_pss, totals.pss_bytes)
         self._processes = max(self._processes, totals.process_count)
-        self._threads = max(self._threads, totals.num_threads)
+        self._threads = max(self._threads, totals.thread_count)
         self._samples += 1
         self._skipped += totals.skipped
         self._late = max(self._late, totals.late_ns)
@@ -168,9 +168,9 @@ class _Tally:
         last = self._last
         assert last is not None
         return MonitorResult(
-            elapsed_ns=last.elapsed_ns,
+            wall_ns=last.wall_ns,
             cpu_ns=last.cpu_ns,
-            cpu_percent=100.0 * last.cpu_ns / last.elapsed_ns if last.elapsed_ns else None,
+            cpu_percent=100.0 * last.cpu_ns / last.wall_ns if last.wall_ns else None,
             accounting=last.accounting,
             ended_cpu_ns=last.ended_cpu_ns,
             unseen_cpu_ns=last.unseen_cpu_ns,
@@ -178,8 +178,8 @@ class _Tally:
             peak_cpu_percent=self._peak_percent,
             peak_rss_bytes=self._peak_rss,
             peak_pss_bytes=self._peak_pss,
-            peak_processes=self._processes,
-            peak_threads=self._threads,
+            peak_process_count=self._processes,
+            peak_thread_count=self._threads,
             samples=self._samples,
             skipped=self._skipped,
             late_ns=self._late,

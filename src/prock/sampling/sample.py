@@ -19,11 +19,11 @@ class TreeTotals(NamedTuple):
     """When the sample began, in nanoseconds of the monotonic clock."""
     interval_ns: int
     """Since the sample before, or the baseline."""
-    elapsed_ns: int
+    wall_ns: int
     """Since the baseline."""
     process_count: int
     """Living members, zombies too."""
-    num_threads: int
+    thread_count: int
     cpu_ns: int
     """CPU time that the tree has used, members that have ended included. Never falls. Lower bound: see `cpu_bias`."""
     cpu_percent: CpuPercent | None

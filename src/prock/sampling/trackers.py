@@ -136,7 +136,7 @@ class DeltaTracker(_Tracker):
             return None
         kept, now, usage = measured
         self._trees[now.identity[0]] = (now, self._trees[now.identity[0]][1])
-        return usage if kept is None else usage._replace(percent=kept.percent_until(now.at_ns, now.used_ns))
+        return usage if kept is None else usage._replace(cpu_percent=kept.percent_until(now.at_ns, now.used_ns))
 
 
 class CumulativeTracker(_Tracker):
@@ -175,7 +175,7 @@ class CumulativeTracker(_Tracker):
         if measured is None:
             return None
         kept, now, usage = measured
-        return usage if kept is None else usage._replace(percent=kept.percent_until(now.at_ns, now.used_ns))
+        return usage if kept is None else usage._replace(cpu_percent=kept.percent_until(now.at_ns, now.used_ns))
 
     def get_tree_cpu_ns(self, root_pid: int | None = None) -> int | None:
         """CPU time that a tree used since the first call for it, members that ended included. None without a root.

@@ -49,7 +49,7 @@ FIGURES: dict[str, tuple[str, Write]] = {
     "minor_faults": ("minor faults", _count),
     "major_faults": ("major faults", _count),
     "processes_started": ("processes", _count),
-    "peak_processes": ("at once", _count),
+    "peak_process_count": ("at once", _count),
 }
 
 

@@ -31,8 +31,8 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
         ("open files", _asked(lambda: _open_files(pid))),
     ]
     of_sample = [
-        ("subtree", count(member.subtree_processes, "process", "processes")),
-        ("", f"{count(member.subtree_threads, 'thread')}, {format_bytes(member.subtree_rss_bytes)} resident"),
+        ("subtree", count(member.subtree_process_count, "process", "processes")),
+        ("", f"{count(member.subtree_thread_count, 'thread')}, {format_bytes(member.subtree_rss_bytes)} resident"),
         ("", f"CPU {format_percent(member.subtree_cpu_percent)} %, {format_cpu(member.subtree_cpu_ns)} in all"),
         ("own CPU", f"{format_percent(member.cpu_percent)} %, {format_cpu(member.cpu_ns)} in all"),
     ]

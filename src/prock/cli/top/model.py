@@ -53,7 +53,7 @@ class Totals(NamedTuple):
     processes: int
     threads: int
     interval_ns: int
-    elapsed_ns: int
+    wall_ns: int
     cpu_ns: int
     cpu_percent: float | None
     ended_cpu_ns: int
@@ -147,9 +147,9 @@ class Picture:
             past = past.with_tree(sample)
         return Totals(
             processes=sum(sample.process_count for sample in samples),
-            threads=sum(sample.num_threads for sample in samples),
+            threads=sum(sample.thread_count for sample in samples),
             interval_ns=max((sample.interval_ns for sample in samples), default=0),
-            elapsed_ns=max((sample.elapsed_ns for sample in samples), default=0),
+            wall_ns=max((sample.wall_ns for sample in samples), default=0),
             cpu_ns=past.cpu_ns,
             cpu_percent=_sum_of_known((sample.cpu_percent for sample in samples), 0.0),
             ended_cpu_ns=past.ended_cpu_ns,
@@ -209,8 +209,8 @@ SORTS: dict[str, Callable[[Node], tuple[object, int]]] = {
     "rss": _descending(lambda node: node.member.subtree_rss_bytes),
     "time": _descending(lambda node: node.member.subtree_cpu_ns),
     "io": _descending(lambda node: None if node.rates is None else node.rates.read + node.rates.write),
-    "threads": _descending(lambda node: node.member.subtree_threads),
-    "processes": _descending(lambda node: node.member.subtree_processes),
+    "threads": _descending(lambda node: node.member.subtree_thread_count),
+    "processes": _descending(lambda node: node.member.subtree_process_count),
     "pid": lambda node: (0, node.member.pid),
     "name": lambda node: (node.member.comm.lower(), node.member.pid),
 }

@@ -44,19 +44,19 @@ def _rate(node: Node, index: int) -> str:
     """A sum of which some part was refused says so."""
     if node.rates is None:
         return "-"
-    mark = AT_LEAST if node.with_io < node.member.subtree_processes else ""
+    mark = AT_LEAST if node.with_io < node.member.subtree_process_count else ""
     return mark + format_rate(node.rates[index])
 
 
 COLUMNS = (
     Column("PID", "pid", 7, 0, lambda node: str(node.member.pid)),
     Column("S", "", 1, 9, lambda node: node.member.state),
-    Column("THR", "threads", 3, 7, lambda node: str(node.member.num_threads)),
+    Column("THR", "threads", 3, 7, lambda node: str(node.member.thread_count)),
     Column("%CPU", "", 5, 3, lambda node: format_percent(node.member.cpu_percent)),
     Column("%CPU+", "cpu", 5, 1, lambda node: format_percent(node.member.subtree_cpu_percent)),
     Column("RSS", "", 5, 6, lambda node: format_bytes(node.member.rss_bytes)),
     Column("RSS+", "rss", 5, 2, lambda node: format_bytes(node.member.subtree_rss_bytes)),
-    Column("PROCS", "processes", 5, 8, lambda node: str(node.member.subtree_processes)),
+    Column("PROCS", "processes", 5, 8, lambda node: str(node.member.subtree_process_count)),
     Column("READ+/s", "io", 7, 4, lambda node: _rate(node, 0)),
     Column("WRITE+/s", "io", 8, 4, lambda node: _rate(node, 1)),
     Column("TIME+", "time", 7, 5, lambda node: format_cpu(node.member.subtree_cpu_ns)),
@@ -171,7 +171,7 @@ def lost(totals: Totals) -> tuple[str, ...]:
     ended, unseen = format_cpu(totals.ended_cpu_ns), format_cpu(totals.unseen_cpu_ns)
     total = format_cpu(totals.cpu_ns)
     return (
-        f"gone   ended members {ended}, unseen children {unseen}, of {total} CPU in {format_cpu(totals.elapsed_ns)}",
+        f"gone   ended members {ended}, unseen children {unseen}, of {total} CPU in {format_cpu(totals.wall_ns)}",
         f"gone   ended members {ended}, unseen children {unseen}, of {total}",
         f"gone   ended {ended}, unseen {unseen}, of {total}",
         f"gone {ended} + {unseen} of {total}",

@@ -365,7 +365,7 @@ class State:
 
     @property
     def _elapsed_ns(self) -> int:
-        return 0 if self._picture is None else self._picture.totals.elapsed_ns
+        return 0 if self._picture is None else self._picture.totals.wall_ns
 
     def _fitted(self, line: Drawn, columns: int) -> Drawn:
         fitted: Drawn = []

@@ -131,7 +131,7 @@ class ProcFiles:
             tty=ttys.device_name(info.tty_nr or 0),
             state=info.state,
             comm=info.comm,
-            num_threads=info.num_threads,
+            thread_count=info.thread_count,
             start_ticks=info.start_ticks,
             start_time=self.start_time(info.start_ticks),
         )

@@ -58,7 +58,7 @@ class PortableEngine(LinuxOnly):
         number = self._process(pid)
         return None if number is None else self.row(number, None)
 
-    def row(self, pid: int, ppid: int | None, num_threads: int | None = None) -> ProcessInfo | None:
+    def row(self, pid: int, ppid: int | None, thread_count: int | None = None) -> ProcessInfo | None:
         """Of a pid that is a process's. A parent that is known already saves Windows a look at all processes."""
         if ppid is None and IS_WINDOWS:
             ppid = Generations(self, by_psutil.parents()).parent(pid)
@@ -67,11 +67,11 @@ class PortableEngine(LinuxOnly):
         asked = by_psutil.process(pid)
         asked.oneshot_enter()
         try:
-            return answer(pid, "stat", lambda: self._row(asked, ppid, num_threads))
+            return answer(pid, "stat", lambda: self._row(asked, ppid, thread_count))
         finally:
             asked.oneshot_exit()
 
-    def _row(self, asked: Any, ppid: int | None, num_threads: int | None) -> ProcessInfo:
+    def _row(self, asked: Any, ppid: int | None, thread_count: int | None) -> ProcessInfo:
         pid: int = asked.pid
         start_ticks = self._starts.of(asked)
         name = asked.name()
@@ -81,7 +81,7 @@ class PortableEngine(LinuxOnly):
         try:
             user, system, children_user, children_system = asked.cpu_times()[:4]
             rss, vsize = asked.memory_info()[:2]
-            threads = asked.num_threads() if num_threads is None else num_threads
+            threads = asked.num_threads() if thread_count is None else thread_count
         except PsZombie:
             state, threads = "Z", 1
         has_waited = by_psutil.HAS_WAITED
@@ -93,7 +93,7 @@ class PortableEngine(LinuxOnly):
             tty_nr=None,
             state=state,
             comm=name[:COMM_MAX],
-            num_threads=threads,
+            thread_count=threads,
             start_ticks=start_ticks,
             user_ns=nanoseconds(user),
             system_ns=nanoseconds(system),
@@ -147,7 +147,7 @@ class PortableEngine(LinuxOnly):
             tty=by_psutil.terminal(asked),
             state="?" if IS_WINDOWS and state == "R" else state,
             comm=asked.name()[:COMM_MAX],
-            num_threads=threads,
+            thread_count=threads,
             start_ticks=start_ticks,
             start_time=self.start_time(start_ticks),
         )

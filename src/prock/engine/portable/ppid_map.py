@@ -95,10 +95,10 @@ class Pass:
             row = self._engine.row(pid, ppid)
             is_fresh = False
         if row is not None and not is_fresh:
-            self._threads[pid] = (now_ns, row.start_ticks, row.num_threads)
+            self._threads[pid] = (now_ns, row.start_ticks, row.thread_count)
         return row
 
-    def children_of_threads(self, pid: int, num_threads: int | None = None, /) -> list[int] | None:
+    def children_of_threads(self, pid: int, thread_count: int | None = None, /) -> list[int] | None:
         return self._generations.children(pid)
 
     def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:

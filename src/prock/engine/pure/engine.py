@@ -71,7 +71,7 @@ class PureEngine(ProcFiles):
             tty_nr=number[parse.TTY_NR],
             state=state.decode("utf-8", "surrogateescape"),
             comm=comm.decode("utf-8", "surrogateescape"),
-            num_threads=number[parse.NUM_THREADS],
+            thread_count=number[parse.NUM_THREADS],
             start_ticks=number[parse.STARTTIME],
             user_ns=user_ns,
             system_ns=system_ns,
@@ -166,7 +166,7 @@ class PureEngine(ProcFiles):
 
     def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:
         """As `memory`, also of a process whose main thread has ended: any other thread's file has it."""
-        if info.state != "Z" or info.num_threads < 2:
+        if info.state != "Z" or info.thread_count < 2:
             return self.memory(pid)
         try:
             threads = [
@@ -288,7 +288,7 @@ class PureEngine(ProcFiles):
         except ValueError:
             raise MalformedProcFile(pid or os.getpid(), what) from None
 
-    def children_of_threads(self, pid: int, num_threads: int | None = None) -> list[int] | None:
+    def children_of_threads(self, pid: int, thread_count: int | None = None) -> list[int] | None:
         """Children that any thread started. A number of threads that is known already saves listing them.
 
         Raises `NotSupported` where the kernel was built without CONFIG_PROC_CHILDREN.
@@ -297,9 +297,9 @@ class PureEngine(ProcFiles):
         found: list[int] = []
         threads_read = 0
         try:
-            if num_threads is None:
-                num_threads = os.stat(task).st_nlink - 2  # a directory for each thread; some file systems don't count
-            tids = [pid] if num_threads == 1 else map(int, filter(_is_pid, os.listdir(task)))
+            if thread_count is None:
+                thread_count = os.stat(task).st_nlink - 2  # a directory for each thread; some file systems don't count
+            tids = [pid] if thread_count == 1 else map(int, filter(_is_pid, os.listdir(task)))
             for tid in tids:
                 children = self._children_of_thread(f"{task}/{tid}")
                 if children is not None:

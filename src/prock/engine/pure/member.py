@@ -51,7 +51,7 @@ class Member:
     @property
     def lacks_leader(self) -> bool:
         """Its main thread has ended, others go on: then ``stat`` knows nothing of its memory."""
-        return self.info.state == "Z" and self.info.num_threads > 1
+        return self.info.state == "Z" and self.info.thread_count > 1
 
 
 def unreadable(pid: int) -> ProcessInfo:

@@ -49,7 +49,7 @@ def sums_of(rows: list[FrameRow], vanished: dict[int, int]) -> list[Sums]:
 def _sum_of(rows: list[FrameRow], vanished: int) -> Sums:
     return (
         len(rows),
-        sum(row.info.num_threads for row in rows),
+        sum(row.info.thread_count for row in rows),
         sum(row.own_ns for row in rows),
         sum(row.memory[0] for row in rows),
         sum(row.memory[1] for row in rows),
@@ -80,7 +80,7 @@ class PureFrame:
             waited = info.waited_ns
             numbers = [
                 1,
-                info.num_threads,
+                info.thread_count,
                 row.own_ns + waited,
                 (row.used_ns or 0) + extra.get(info.pid, 0),
                 *row.memory,
@@ -108,7 +108,7 @@ class PureFrame:
             ppid=info.ppid,
             comm=info.comm,
             state=info.state,
-            num_threads=info.num_threads,
+            thread_count=info.thread_count,
             start_ticks=info.start_ticks,
             cpu_ns=row.own_ns,
             cpu_percent=percent(row.used_ns),
@@ -116,8 +116,8 @@ class PureFrame:
             vsize_bytes=row.memory[1] if knows_memory else None,
             disk_io=row.io,
             pss_bytes=pss.get(info.pid),
-            subtree_processes=sums[0],
-            subtree_threads=sums[1],
+            subtree_process_count=sums[0],
+            subtree_thread_count=sums[1],
             subtree_cpu_ns=sums[2],
             subtree_cpu_percent=percent(sums[3]),
             subtree_rss_bytes=sums[4] if self._want & WANT_STAT else None,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
         def info(self, pid: int, /) -> ProcessInfo | None: ...
 
-        def children_of_threads(self, pid: int, num_threads: int | None = None, /) -> list[int] | None: ...
+        def children_of_threads(self, pid: int, thread_count: int | None = None, /) -> list[int] | None: ...
 
         def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None: ...
 
@@ -267,7 +267,7 @@ class PureKeep:
             member.report = True
         if member.is_new or info.ppid != known.ppid:
             self._set_parent(member, info.ppid)
-        if info.num_threads != known.num_threads:  # a new one may have forked already, where nobody has looked
+        if info.thread_count != known.thread_count:  # a new one may have forked already, where nobody has looked
             member.children_read = Stamp()
         member.own_ns = own_ns
         member.info = info
@@ -341,7 +341,7 @@ class PureKeep:
         if not member.is_new and not (self._pids_were_given_away(stamp) and (ran or member.has_children)):
             return
         try:
-            found = self._ask.children_of_threads(member.pid, member.info.num_threads if ran else 1)
+            found = self._ask.children_of_threads(member.pid, member.info.thread_count if ran else 1)
             member.refused -= {"children"}
         except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
             self.lacks_children = True

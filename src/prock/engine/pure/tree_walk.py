@@ -66,7 +66,7 @@ class TreePass:
         if member is None:
             self._vanished += pid != self._root
             return []
-        threads = member.num_threads
+        threads = member.thread_count
         try:
             children = self._engine.children_of_threads(pid, threads)
         except (AccessDenied, MalformedProcFile):
