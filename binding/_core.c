@@ -18,8 +18,8 @@ static int take_classes(Proc *self, PyObject *model, PyObject *errors, PyObject 
         {&self->access_denied, errors, "AccessDenied"},
         {&self->not_supported, errors, "NotSupported"},
         {&self->malformed, errors, "MalformedProcFile"},
-        {&self->keep_type, core, "Keep"},
-        {&self->frame_type, core, "Frame"},
+        {&self->keep_type, core, "MemberTracker"},
+        {&self->frame_type, core, "TrackerSnapshot"},
         {&self->records_type, core, "Records"},
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
@@ -125,7 +125,7 @@ static int set_live(Proc *self, PyObject *value, void *Py_UNUSED(closure))
     int live = value ? PyObject_IsTrue(value) : -1;
     if (live < 0) {
         if (!value)
-            PyErr_SetString(PyExc_AttributeError, "live can't be deleted");
+            PyErr_SetString(PyExc_AttributeError, "clocks_usable can't be deleted");
         return -1;
     }
     self->root.live = live;
@@ -142,7 +142,7 @@ static PyMethodDef Proc_methods[] = {
     {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},
     {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
     {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},
-    {"families", (PyCFunction)Proc_families, METH_O, NULL},
+    {"children_by_thread", (PyCFunction)Proc_families, METH_O, NULL},
     {"last_pid", (PyCFunction)Proc_last_pid, METH_NOARGS, NULL},
     {"thread_state", (PyCFunction)Proc_thread_state, METH_VARARGS, NULL},
     {"subreaper", (PyCFunction)Proc_subreaper, METH_O, NULL},
@@ -151,13 +151,13 @@ static PyMethodDef Proc_methods[] = {
     {"open_on_exec", (PyCFunction)Proc_open_on_exec, METH_O, NULL},
     {"open_switches_on_exec", (PyCFunction)Proc_open_switches_on_exec, METH_O, NULL},
     {"map_records", (PyCFunction)Proc_map_records, METH_VARARGS, NULL},
-    {"keep", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
+    {"track", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
     {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef Proc_getset[] = {
-    {"live", (getter)get_live, (setter)set_live, NULL, NULL},
+    {"clocks_usable", (getter)get_live, (setter)set_live, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

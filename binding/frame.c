@@ -161,7 +161,7 @@ static PyType_Slot Frame_slots[] = {
 };
 
 PyType_Spec prock_py_frame_spec = {
-    .name = "prock._core.Frame",
+    .name = "prock._core.TrackerSnapshot",
     .basicsize = sizeof(Frame),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Frame_slots,

@@ -305,7 +305,7 @@ static PyMethodDef Keep_methods[] = {
 };
 
 static PyGetSetDef Keep_getset[] = {
-    {"lacks_children", (getter)get_lacks_children, NULL, NULL, NULL},
+    {"no_children_lists", (getter)get_lacks_children, NULL, NULL, NULL},
     {"descriptors", (getter)get_descriptors, NULL, "How many it holds open.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -319,7 +319,7 @@ static PyType_Slot Keep_slots[] = {
 };
 
 static PyType_Spec Keep_spec = {
-    .name = "prock._core.Keep",
+    .name = "prock._core.MemberTracker",
     .basicsize = sizeof(Keep),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Keep_slots,

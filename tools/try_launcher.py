@@ -12,10 +12,10 @@ from prock.runner import spawn_linux as launch
 def main(launcher: str) -> int:
     launch.NATIVE = launcher
     reader, writer = os.pipe()
-    setup = launch.Setup(os.environb, cwd=b"/", stdio=(-1, writer, -1), umask=0o27, keep=(), new_session=True)
-    told: list[launch.Ready] = []
+    setup = launch.SpawnOptions(os.environb, cwd=b"/", stdio=(-1, writer, -1), umask=0o27, keep=(), new_session=True)
+    told: list[launch.LauncherReport] = []
 
-    def ready(state: launch.Ready, events: list[int]) -> None:
+    def ready(state: launch.LauncherReport, events: list[int]) -> None:
         told.append(state)
         for event in events:
             os.close(event)
@@ -34,7 +34,9 @@ def main(launcher: str) -> int:
     return 0
 
 
-def cannot_launch_what_is_not_there(setup: launch.Setup, ready: Callable[[launch.Ready, list[int]], None]) -> bool:
+def cannot_launch_what_is_not_there(
+    setup: launch.SpawnOptions, ready: Callable[[launch.LauncherReport, list[int]], None]
+) -> bool:
     try:
         launch.launch([b"x"], [b"/none/x"], setup, name=b"x", when_ready=ready)
     except FileNotFoundError as error:

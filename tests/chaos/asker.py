@@ -133,8 +133,8 @@ class Asker:
                 assert pids == set(stage) or answer.denied or answer.vanished, "less than all, and nobody says so"
         else:
             assert pids >= self.must_stay(stage)
-        strangers = stage.root if self.what == "root" else 0  # who has the pid now is whom it was asked for
-        self.check_no_stranger([member for member in answer.members if member.pid != strangers or not struck])
+        foreign = stage.root if self.what == "root" else 0  # who has the pid now is whom it was asked for
+        self.check_no_stranger([member for member in answer.members if member.pid != foreign or not struck])
         for member in answer.members:
             if member.identity in self.identities:
                 self.check_no_stranger([member])

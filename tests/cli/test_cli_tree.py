@@ -13,18 +13,18 @@ from support.made_up import member
 from support.run_engines import PORTABLE, on_both
 from support.subjects import Family
 
-import prock as package
 from prock.cli.output import Screen
 from prock.cli.tree import build, walk
 from prock.cli.tree_view import View
 from prock.model import ProcessStats
+from prock.report.format import format_bytes
 
 pytestmark = on_both
 
 MEMBER_KEYS = {
     "pid", "ppid", "depth", "comm", "state", "start_ticks", "thread_count", "cpu_time_ns", "cpu_time_with_children_ns",
-    "rss_bytes", "vsize_bytes", "disk_io", "refused", "subtree_process_count", "subtree_num_threads", "subtree_rss_bytes",
-    "subtree_processes_with_io",
+    "rss_bytes", "vsize_bytes", "disk_io", "refused", "subtree_process_count", "subtree_num_threads",
+    "subtree_rss_bytes", "subtree_processes_with_io",
 }  # fmt: skip
 SINCE_START = {
     "subtree_cpu_time_ns", "subtree_cpu_time_with_children_ns", "subtree_read_bytes", "subtree_write_bytes"
@@ -91,8 +91,8 @@ def test_folded_levels_stay_in_the_totals(family: Family) -> None:
     _, head, folded = rows(prock("tree", family.head, "--depth", "0", "--no-io").stdout)
     whole = prock_json("tree", family.head)["members"]
     assert head[0] == str(family.head)
-    assert head[5] == package.units.format_bytes(whole[0]["subtree_rss_bytes"])
-    assert folded[1] == package.units.format_bytes(whole[1]["subtree_rss_bytes"])
+    assert head[5] == format_bytes(whole[0]["subtree_rss_bytes"])
+    assert folded[1] == format_bytes(whole[1]["subtree_rss_bytes"])
     assert folded[2:] == ["└─", "…", "3", "processes"]
 
 

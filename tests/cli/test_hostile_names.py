@@ -32,9 +32,9 @@ by_name = pytest.mark.parametrize("name", NAMES, ids=[ascii(name)[2:-1] for name
 
 
 @pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Any:
     spawn = processes.Spawn()
-    yield Strangers(spawn, tmp_path_factory.mktemp("strangers"))
+    yield Strangers(spawn, tmp_path_factory.mktemp("foreign"))
     spawn.end()
 
 
@@ -63,8 +63,8 @@ def on_wide_terminal(*arguments: object) -> bytes:
 
 
 @by_name
-def test_stat(name: bytes, strangers: Strangers) -> None:
-    pid = strangers.pids[name]
+def test_stat(name: bytes, foreign: Strangers) -> None:
+    pid = foreign.pids[name]
     text = is_harmless(on_wide_terminal("stat", pid), terminal=True)
     assert text.startswith(f"process     {pid} {escape(os.fsdecode(name[:15]))}\npath        ")
     (document,) = is_strict_json(written("stat", pid, "--json").stdout)
@@ -72,20 +72,19 @@ def test_stat(name: bytes, strangers: Strangers) -> None:
 
 
 @by_name
-def test_details(name: bytes, strangers: Strangers) -> None:
+def test_details(name: bytes, foreign: Strangers) -> None:
     """Of the view: the command line and the working directory are there, too."""
     from support.made_up_samples import member
 
     import prock
 
-    pid = strangers.pids[name]
+    pid = foreign.pids[name]
     liveness = prock.get_liveness_info(pid)
     assert liveness is not None
     lines = describe(member(pid, 0, start_ticks=liveness.start_ticks), Screen())
     text = is_harmless("\n".join(lines).encode())
     assert (
-        rf"directory   {escape(os.fspath(Path(os.fsdecode(strangers.programs[0])).parent))}/\x1b[35m\n\xff\u202e"
-        in text
+        rf"directory   {escape(os.fspath(Path(os.fsdecode(foreign.programs[0])).parent))}/\x1b[35m\n\xff\u202e" in text
     )
 
 
@@ -93,8 +92,8 @@ TABLES = [("tree",), ("tree", "-i", "0.05", "-s", "comm"), ("top", "--plain", "-
 
 
 @pytest.mark.parametrize("called", TABLES, ids=" ".join)
-def test_tables_have_a_line_for_each_process(called: tuple[str, ...], strangers: Strangers) -> None:
-    text = is_harmless(written(*called, strangers.root.pid).stdout)
+def test_tables_have_a_line_for_each_process(called: tuple[str, ...], foreign: Strangers) -> None:
+    text = is_harmless(written(*called, foreign.root.pid).stdout)
     header, _, *rows = text.split("\n")
     names = rows[: len(NAMES)]
     place = header.index("COMMAND")
@@ -104,8 +103,8 @@ def test_tables_have_a_line_for_each_process(called: tuple[str, ...], strangers:
 
 
 @pytest.mark.parametrize("called", [*TABLES, ("scan", "-n", "0")], ids=" ".join)
-def test_on_a_terminal_no_line_is_wider_than_it(called: tuple[str, ...], strangers: Strangers) -> None:
-    root = () if called[0] == "scan" else (strangers.root.pid,)
+def test_on_a_terminal_no_line_is_wider_than_it(called: tuple[str, ...], foreign: Strangers) -> None:
+    root = () if called[0] == "scan" else (foreign.root.pid,)
     text = is_harmless(on_wide_terminal(*called, *root), terminal=True)
     fits(text, COLUMNS)
     assert escape(os.fsdecode(NAMES[2])) in text
@@ -114,39 +113,37 @@ def test_on_a_terminal_no_line_is_wider_than_it(called: tuple[str, ...], strange
 @pytest.mark.parametrize(
     "called", [("tree",), ("tree", "-i", "0.05"), ("top", "-n", "2", "-i", "0.05"), ("scan", "-n", "0")], ids=" ".join
 )
-def test_documents(called: tuple[str, ...], strangers: Strangers) -> None:
-    root = () if called[0] == "scan" else (strangers.root.pid,)
+def test_documents(called: tuple[str, ...], foreign: Strangers) -> None:
+    root = () if called[0] == "scan" else (foreign.root.pid,)
     documents = is_strict_json(written(*called, *root, "--json").stdout)
     assert len(documents) == (2 if called[0] == "top" else 1)
     for document in documents:
         assert {in_json(name) for name in NAMES} <= set(strings(document))
 
 
-def test_scan(strangers: Strangers) -> None:
+def test_scan(foreign: Strangers) -> None:
     text = is_harmless(written("scan", "-n", "0", "-s", "processes").stdout)
     assert all(escape(os.fsdecode(name[:15])) in text for name in NAMES)
 
 
-def test_trees_that_are_told_by_hostile_names(strangers: Strangers) -> None:
+def test_trees_that_are_told_by_hostile_names(foreign: Strangers) -> None:
     for name in NAMES[1:12:5]:
         pattern = re.escape(name[:15].decode("utf-8", "surrogateescape"))
         done = written("top", "--name", os.fsencode(pattern), "--plain", "-n", "1")
         assert escape(os.fsdecode(name[:15])) in is_harmless(done.stdout)
         is_harmless(done.stderr)
-    done = written(
-        "top", "--full", "--name", os.fsencode(strangers.programs[0]).partition(b")")[0], "--json", "-n", "1"
-    )
+    done = written("top", "--full", "--name", os.fsencode(foreign.programs[0]).partition(b")")[0], "--json", "-n", "1")
     assert {in_json(name) for name in NAMES} & set(strings(is_strict_json(done.stdout)))
 
 
-def test_the_view(strangers: Strangers) -> None:
+def test_the_view(foreign: Strangers) -> None:
     async def visit() -> None:
-        source = sources.one(strangers.root.pid, io=True)
+        source = sources.one(foreign.root.pid, io=True)
         app = TopApp(source, interval_s=0.05, sort="pid", with_io=True)
         try:
             async with asyncio.timeout(TIMEOUT_S), app.run_test(size=(COLUMNS, 50)) as pilot:
                 view = app.query_one(View)
-                pids = [strangers.root.pid, *sorted(strangers.pids.values())]
+                pids = [foreign.root.pid, *sorted(foreign.pids.values())]
                 while [line.node.member.pid for line in app.state.shown] != pids:
                     await pilot.pause(0.01)
                 for keys in ((), ("end",), ("d",), ("escape", "k"), ("enter",)):
@@ -168,9 +165,9 @@ OF_THE_VIEW = re.compile(rb"\x1b\[[0-9;:?<=>]*[ $]?[@-~]|\x1bP\+q[0-9a-f;]*\x1b\
 """Colours, places, modes, questions and the pointer: nothing of strangers looks like one, but for colours."""
 
 
-def test_the_view_on_a_terminal(strangers: Strangers) -> None:
-    session = Session(command("top", "--io", strangers.root.pid))
-    session.shows(str(strangers.pids[NAMES[-10]]))
+def test_the_view_on_a_terminal(foreign: Strangers) -> None:
+    session = Session(command("top", "--io", foreign.root.pid))
+    session.shows(str(foreign.pids[NAMES[-10]]))
     session.type(b"q")
     assert session.end() == 0
     assert b"\x1b[35m" not in session.written and b"\x1b]0;" not in session.written
@@ -250,8 +247,8 @@ def test_progress(started: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("-vv", "--json", "-")])
-def test_attach(options: tuple[str, ...], strangers: Strangers) -> None:
-    words = command("attach", *options, "--interval", "0.01", strangers.root.pid)
+def test_attach(options: tuple[str, ...], foreign: Strangers) -> None:
+    words = command("attach", *options, "--interval", "0.01", foreign.root.pid)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as attached:
         is_followed_by(attached.pid)
         attached.send_signal(signal.SIGINT)
@@ -263,15 +260,15 @@ def test_attach(options: tuple[str, ...], strangers: Strangers) -> None:
         assert all(escape(os.fsdecode(name[:15])) in text for name in NAMES)
 
 
-def test_attach_to_a_hostile_process(strangers: Strangers) -> None:
+def test_attach_to_a_hostile_process(foreign: Strangers) -> None:
     for name in (NAMES[1], NAMES[2], NAMES[11]):
-        words = command("attach", strangers.pids[name])
+        words = command("attach", foreign.pids[name])
         with subprocess.Popen(words, stderr=subprocess.PIPE, env=environment()) as attached:
             is_followed_by(attached.pid)
             attached.send_signal(signal.SIGINT)
             _, errors = attached.communicate(timeout=TIMEOUT_S)
         first = is_harmless(errors).partition("\n")[0]
-        assert first == f"prock: process {strangers.pids[name]} ({escape(os.fsdecode(name[:15]))}): still running"
+        assert first == f"prock: process {foreign.pids[name]} ({escape(os.fsdecode(name[:15]))}): still running"
 
 
 ERRORS: list[tuple[str | bytes, ...]] = [

@@ -14,7 +14,7 @@ from support.elsewhere import become_nobody, in_child, needs_root
 
 from prock.cli.output import Failure
 from prock.cli.run import replacing
-from prock.cli.run.files import Place
+from prock.cli.run.files import OutputFile
 
 OTHER = 12345
 WAYS = pytest.mark.parametrize("option", ["--json", "-o"])
@@ -94,7 +94,7 @@ def test_no_name_is_to_be_guessed(shared: Path) -> None:
 def test_what_lies_there_is_not_written_into(shared: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "urandom", lambda size: b"7" * size)
     (shared / f".prock-{'37' * 8}.tmp").symlink_to(victim)
-    place = Place(str(shared / "cost"), whole=True)
+    place = OutputFile(str(shared / "cost"), whole=True)
     with pytest.raises(Failure, match="File exists"):
         place.write("text")
     place.close()
@@ -137,7 +137,7 @@ def test_a_strangers_file_is_replaced_by_ones_own(theirs: int, umask: int, ours:
 @needs_root
 def test_the_group_of_a_file_is_kept_or_loses_its_rights(shared: Path) -> None:
     def replaced(place: Path) -> tuple[int, int]:
-        replacement = replacing.Replacement(str(place))
+        replacement = replacing.AtomicWriter(str(place))
         replacement.write(b"text")
         replacement.close()
         return place.stat().st_gid, place.stat().st_mode & 0o777
@@ -165,7 +165,7 @@ def test_what_can_not_be_replaced_is_said_before_the_command_runs(shared: Path) 
     def check() -> str:
         become_nobody()
         with pytest.raises(Failure) as caught:
-            Place(str(place), whole=True)
+            OutputFile(str(place), whole=True)
         return str(caught.value)
 
     assert in_child(check) == f"cannot write {place}: Operation not permitted"
@@ -201,7 +201,7 @@ def test_all_of_it_or_nothing(shared: Path) -> None:
 def test_what_is_no_file(name: str, shared: Path) -> None:
     (shared / "a").touch()
     with pytest.raises(Failure):
-        Place(f"{shared}/{name}" if name else "", whole=True)
+        OutputFile(f"{shared}/{name}" if name else "", whole=True)
 
 
 def test_no_descriptor_stays_open(shared: Path) -> None:
@@ -211,14 +211,14 @@ def test_no_descriptor_stays_open(shared: Path) -> None:
         assert os.listdir("/proc/self/fd") == before
 
     def write() -> None:
-        place = Place(str(shared / "cost"), whole=True)
+        place = OutputFile(str(shared / "cost"), whole=True)
         place.write("text")
         place.close()
 
     def fail() -> None:
         for name in ("no/such", "loop", "..", "cost/x"):
             with pytest.raises(Failure):
-                Place(str(shared / name), whole=True)
+                OutputFile(str(shared / name), whole=True)
 
     (shared / "loop").symlink_to("loop")
     look(write)

@@ -44,7 +44,7 @@ class Meddler:
 
 def test_a_member_of_a_tree_that_was_never_added() -> None:
     engine = native()
-    keep = engine.keep(WANT, 0)
+    keep = engine.track(WANT, 0)
     keep.adopt(os.getpid(), engine.info(None).start_ticks, 7)
     _, sums, _, _ = keep.sample([], -1, False)
     assert len(sums) == 8 and keep.pids(7) == [os.getpid()]
@@ -53,7 +53,7 @@ def test_a_member_of_a_tree_that_was_never_added() -> None:
 
 @pytest.mark.parametrize("tree", [-1, 2**31 - 1, 10**6, 2**32 + 1])
 def test_numbers_that_no_tree_has(tree: int) -> None:
-    keep = native().keep(WANT, 0)
+    keep = native().track(WANT, 0)
     asks: tuple[Callable[[], Any], ...] = (
         lambda: keep.add(os.getpid(), tree),
         lambda: keep.adopt(os.getpid(), 0, tree),
@@ -69,7 +69,7 @@ def test_numbers_that_no_tree_has(tree: int) -> None:
 
 @pytest.mark.parametrize("pid", [0, -1, 2**31, None, "1", 1.0])
 def test_what_can_be_no_member(pid: Any) -> None:
-    keep = native().keep(WANT, 0)
+    keep = native().track(WANT, 0)
     asks: tuple[Callable[[], Any], ...] = (lambda: keep.add(pid, 0), lambda: keep.adopt(pid, 0, 0))
     for ask in asks:
         with pytest.raises((ValueError, TypeError)):
@@ -96,7 +96,7 @@ def test_lists_that_change_while_they_are_read() -> None:
     for length in (1, 3):
         pids: list[Any] = [Meddler(os.getpid(), lambda: pids.clear()) for _ in range(length)]  # noqa: B023
         assert len(engine.pss(pids, FOREVER)) == 1
-        keep = engine.keep(WANT, 0)
+        keep = engine.track(WANT, 0)
         reread: list[Any] = [Meddler(os.getpid(), lambda: reread.clear()) for _ in range(length)]  # noqa: B023
         keep.sample(reread, -1, False)
         keep.close()
@@ -121,7 +121,7 @@ def test_a_keep_that_is_closed_while_its_arguments_are_read() -> None:
         lambda keep, meddler: keep.limit(meddler),
     )
     for ask in asks:
-        keep = engine.keep(WANT, 100)
+        keep = engine.track(WANT, 100)
         keep.add(os.getpid(), 0)
         keep.sample([], -1, False)
         with pytest.raises((ValueError, TypeError)):  # the latter where no object but an int is taken
@@ -130,7 +130,7 @@ def test_a_keep_that_is_closed_while_its_arguments_are_read() -> None:
 
 
 def test_rows_of_a_frame_whose_keep_goes_on_while_they_are_made() -> None:
-    keep = native().keep(WANT, 0)
+    keep = native().track(WANT, 0)
     keep.add(os.getpid(), 0)
     frame = keep.sample([], -1, False)[0]
     meddler: Any = Meddler(1, lambda: [keep.adopt(pid, 0, 0) for pid in range(1, 500)])
@@ -146,7 +146,7 @@ def wide(root: Path, members: int) -> Any:
     fake_process(root, 1, children=b"".join(b"%d " % pid for pid in range(2, 2 + members)))
     for pid in range(2, 2 + members):
         fake_process(root, pid, ppid=1)
-    keep = native(str(root)).keep(WANT, 0)
+    keep = native(str(root)).track(WANT, 0)
     keep.add(1, 0)
     return keep
 
@@ -194,7 +194,7 @@ def test_whoever_comes_while_another_thread_takes_a_sample_is_told(tmp_path: Pat
 def test_many_threads_with_the_same_objects() -> None:
     """With the GIL they take turns. Without it the objects see to that: none may crash, and all answers are whole."""
     engine = native()
-    keep = engine.keep(WANT, 8)
+    keep = engine.track(WANT, 8)
     keep.add(os.getpid(), 0)
     failures: list[BaseException] = []
     together = threading.Barrier(4)
@@ -215,7 +215,7 @@ def test_many_threads_with_the_same_objects() -> None:
                 except RuntimeError:  # another thread is taking a sample
                     pass
                 assert engine.info(None).pid == os.getpid() and engine.tree(None, 7)[0][0].pid == os.getpid()
-                assert keep.descriptors >= 0 and keep.lacks_children in (True, False)
+                assert keep.descriptors >= 0 and keep.no_children_lists in (True, False)
         except BaseException as failure:
             failures.append(failure)
 

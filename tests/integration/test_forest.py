@@ -110,8 +110,8 @@ def test_a_root_that_can_not_be_added_leaves_nothing(puppet: Program, engine: En
         def __getattr__(self, name: str) -> Any:
             return getattr(self.of, name)
 
-        def keep(self, *arguments: int) -> FailsOnce:
-            return FailsOnce(self.of.keep(*arguments))
+        def track(self, *arguments: int) -> FailsOnce:
+            return FailsOnce(self.of.track(*arguments))
 
         def sample(self, *arguments: Any) -> Any:
             answer = self.of.sample(*arguments)

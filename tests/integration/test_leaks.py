@@ -92,5 +92,5 @@ if "native" in ENGINES:
         cases = leaking_core.proc_cases(sleeping_pid, dead_pid, roots) + leaking_core.record_cases()
         cases += leaking_core.keep_cases(sleeping_pid, dead_pid)
         called = {case.name.partition(":")[0] for case in cases}
-        for kind in (_core.Proc, _core.Keep, _core.Frame, _core.Records):
+        for kind in (_core.Proc, _core.MemberTracker, _core.TrackerSnapshot, _core.Records):
             assert {name for name in vars(kind) if not name.startswith("_")} <= called

@@ -156,8 +156,8 @@ def test_a_failure_of_the_thread_is_raised_at_the_end(puppet: Program, engine: E
         def __getattr__(self, name: str) -> object:
             return getattr(self.of, name)
 
-        def keep(self, *arguments: int) -> Failing:
-            return Failing(engine.keep(*arguments), 2)
+        def track(self, *arguments: int) -> Failing:
+            return Failing(engine.track(*arguments), 2)
 
         def sample(self, *arguments: object) -> object:
             self.works -= 1

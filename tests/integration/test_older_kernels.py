@@ -22,7 +22,7 @@ from support.launching import why_refused
 from support.runs import be_linux_4_18, has_cgroups, has_perf, needs_filters, opened, refuse, until
 
 import prock
-from prock.accounting.cgroup import Group
+from prock.accounting.cgroup import RunCgroup
 from prock.engine import open_engine
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_events_that_do_not_tell_what_they_lost(tmp_path: Path, engine_name: str
 
 def test_a_group_that_can_not_kill_and_knows_no_peak(tmp_path: Path) -> None:
     """Before Linux 5.14 and 5.19, or without the memory controller."""
-    group = Group.__new__(Group)
+    group = RunCgroup.__new__(RunCgroup)
     group.directory = os.open(tmp_path, os.O_RDONLY)
     try:
         assert group.peak_memory() is None and not group.kill()

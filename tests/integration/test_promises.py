@@ -21,8 +21,8 @@ from support.command_line import NOBODY, TIMEOUT_S, command, environment, is_fol
 from support.elsewhere import become_nobody, in_child, libc, needs_root
 
 import prock as library
-from prock.accounting.wait_linux import Waited
-from prock.runner.spawn_linux import Setup
+from prock.accounting.wait_linux import LinuxWaiter
+from prock.runner.spawn_linux import SpawnOptions
 
 SECRET = "S3cr3t-V4lue"
 WITH_SECRET = environment(TOKEN=SECRET, AWS_SECRET_ACCESS_KEY=SECRET)
@@ -83,7 +83,7 @@ def test_values_of_the_environment_are_in_nothing_that_is_shown(keeper: int) -> 
         library.run(["false"], env=env, check=True)
     with pytest.raises(ValueError, match="environment") as illegal:
         library.run(["true"], env={"A=B": SECRET})
-    setup = Setup({b"TOKEN": SECRET.encode()})
+    setup = SpawnOptions({b"TOKEN": SECRET.encode()})
     shown = [process, result, missing.value, failed.value, illegal.value, setup, process.__dict__]
     shown += [library.snapshot_tree(keeper), library.snapshot_process(keeper), library.get_liveness_info(keeper)]
     shown += [str(error.value) for error in (missing, failed, illegal)]
@@ -237,7 +237,7 @@ def test_the_caller_is_as_it_was(accounting: str, fails: bool, monkeypatch: pyte
         if fails:
             with pytest.raises(FileNotFoundError):
                 library.run(["/no/such/program"], accounting=accounting)
-            monkeypatch.setattr(Waited, "begins", interrupt)
+            monkeypatch.setattr(LinuxWaiter, "begins", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 library.run(["true"], accounting=accounting)
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.accounts import Account, open_account
+from support.accounts import ResultBuilder, open_account
 from support.engines import on_linux_engines
 from support.runs import JOINING_NS, MS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
 
@@ -76,7 +76,7 @@ LOGS_LESS = ("programs one after the other", "another thread executes", "one wit
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> Iterator[Account]:
+def account(tmp_path: Path) -> Iterator[ResultBuilder]:
     with open_account(tmp_path / "log", apart=True) as account:
         yield account
 
@@ -99,7 +99,7 @@ def check_sources(cost: Cost, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_sources(account: Account, name: str) -> None:
+def test_all_sources(account: ResultBuilder, name: str) -> None:
     cost = measure(account, python(NAMES[name], account))
     result = cost.result
     assert (result.returncode, result.survivors, result.timed_out) == (0, (), False)
@@ -119,7 +119,7 @@ def test_all_sources(account: Account, name: str) -> None:
 
 @pytest.mark.parametrize("accounting", ["cgroup", "perf", "waited", "ledger"])
 @pytest.mark.parametrize("name", ["orphans that the root outlives", "children that nobody waits for"])
-def test_one_source(account: Account, name: str, accounting: str) -> None:
+def test_one_source(account: ResultBuilder, name: str, accounting: str) -> None:
     if not {"cgroup": has_cgroups, "perf": has_perf}.get(accounting, lambda: True)():
         pytest.skip(f"no {accounting} here")
     cost = measure(account, python(NAMES[name], account), accounting=accounting)
@@ -139,7 +139,7 @@ def test_one_source(account: Account, name: str, accounting: str) -> None:
 
 @on_linux_engines
 @pytest.mark.parametrize("name", ["orphans that outlive the root", "many short children", "another thread executes"])
-def test_engines(account: Account, engine: Engine, name: str) -> None:
+def test_engines(account: ResultBuilder, engine: Engine, name: str) -> None:
     cost = measure(account, python(NAMES[name], account))
     assert cost.result.returncode == 0
     if account.exact:
@@ -156,7 +156,7 @@ def test_engines(account: Account, engine: Engine, name: str) -> None:
         ("os.kill(os.getpid(), signal.SIGRTMIN + 1)", -(signal.SIGRTMIN + 1)),
     ],
 )
-def test_how_it_ends(account: Account, source: str, returncode: int) -> None:
+def test_how_it_ends(account: ResultBuilder, source: str, returncode: int) -> None:
     cost = measure(account, python(f"import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n{source}"))
     result = cost.result
     assert result.returncode == returncode
@@ -166,7 +166,7 @@ def test_how_it_ends(account: Account, source: str, returncode: int) -> None:
         check_sources(cost, "")
 
 
-def test_a_command_of_some_milliseconds(account: Account) -> None:
+def test_a_command_of_some_milliseconds(account: ResultBuilder) -> None:
     """What the launcher used before is not in it, nor what this process did."""
     cost = measure(account, ["/bin/sh", "-c", "i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done"])
     assert cost.result.cpu_ns is not None and 0 < cost.result.cpu_ns <= 60 * MS

@@ -31,8 +31,8 @@ from support.runs import (
 import prock
 from prock.engine.linux.mountinfo import cgroup2_home
 from prock.runner.build_result import finish
-from prock.runner.session import Options, Running
-from prock.runner.spawn_linux import Setup
+from prock.runner.session import Options, RunSession
+from prock.runner.spawn_linux import SpawnOptions
 from prock.runner.terminate import end_tree
 
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -40,8 +40,8 @@ SLEEP = "time.sleep(3600)"
 needs_cgroups = pytest.mark.skipif(not has_cgroups(), reason="no cgroup can be made here")
 
 
-def launch(program: str, **options: Any) -> Running:
-    return Running.launch(python(program), Setup(dict(os.environb)), Options(**options))
+def launch(program: str, **options: Any) -> RunSession:
+    return RunSession.launch(python(program), SpawnOptions(dict(os.environb)), Options(**options))
 
 
 def times_out(command: list[str], **options: Any) -> Any:
@@ -316,7 +316,7 @@ def test_a_tree_that_was_attached_to(accounting: str) -> None:
     program = subprocess.Popen(python(f"say('ready')\nsys.stdin.readline(); use(0.1)\n{SLEEP}"), stdin=-1, stdout=-1)
     try:
         assert program.stdin is not None and program.stdout is not None and program.stdout.readline() == b"ready\n"
-        running = Running.attach(program.pid, Options(accounting=accounting))
+        running = RunSession.attach(program.pid, Options(accounting=accounting))
         try:
             program.stdin.write(b"\n")
             program.stdin.flush()

@@ -370,7 +370,7 @@ def test_a_pid_that_is_given_away_again(engine: Engine, tmp_path: Path, knows: K
         root_of_proc = str(tmp_path) if knows.files else "/proc"  # psutil knows no other place; this is hidden by it
         mount_proc(root_of_proc, "")
         with using(open_engine(engine.name, root_of_proc)) as inner:
-            assert inner.live is knows.without_files
+            assert inner.clocks_usable is knows.without_files
             root = os.fork()
             if root == 0:
                 os.write(done, b"%3d" % fork(100))
@@ -409,7 +409,7 @@ def test_another_namespaces_proc(puppet: Program, engine: Engine) -> None:
     (pid,) = puppet.does("one = child(lambda: (burn(0.1), work_when_signalled())); told(); say(one)")
 
     def inside() -> None:
-        assert not prock.engine.active.live
+        assert not prock.engine.active.clocks_usable
         with prock.TreeSampler(puppet.pid, accounting="ledger", io=True) as sampler:
             first = sampler.sample()
             assert set(members(first)) == {puppet.pid, pid} and first.cpu_ns == 0

@@ -15,11 +15,11 @@ from support.runs import needs_filters, refuse
 
 import prock
 from prock._compat.signals import is_child, pidfd_of_child
-from prock.accounting.wait_linux import Waited
+from prock.accounting.wait_linux import LinuxWaiter
 from prock.engine import open_engine
 from prock.model import Identity
 from prock.runner.send_signal import NotSent, send
-from prock.runner.session import Options, Running
+from prock.runner.session import Options, RunSession
 from prock.runner.spawn_linux import _kill
 
 PID = 300
@@ -70,7 +70,7 @@ def test_a_member_whose_pid_is_used_again_is_no_member() -> None:
 
     def check() -> None:
         fork_with_pid(PID)
-        running = Running.attach(PID, Options(accounting="ledger"))
+        running = RunSession.attach(PID, Options(accounting="ledger"))
         try:
             running.step()
             use_again(PID)
@@ -88,7 +88,7 @@ def test_a_member_whose_pid_another_child_has_is_not_hit() -> None:
 
     def check() -> None:
         fork_with_pid(PID)
-        running = Running.attach(PID, Options(accounting="ledger"), engine=open_engine())
+        running = RunSession.attach(PID, Options(accounting="ledger"), engine=open_engine())
         try:
             before = running.engine.info(PID)
             assert before is not None
@@ -199,11 +199,11 @@ def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the launch is left."""
     ready: list[int] = []
 
-    def interrupt(self: Waited, pid: int, *_: object) -> None:
+    def interrupt(self: LinuxWaiter, pid: int, *_: object) -> None:
         ready.append(pid)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Waited, "begins", interrupt)
+    monkeypatch.setattr(LinuxWaiter, "begins", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prock.run(["sleep", "60"])
     assert ready and not is_child(os.P_PID, ready[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.accounts import Account, open_account, stolen_ns
+from support.accounts import ResultBuilder, open_account, stolen_ns
 from support.elsewhere import become_nobody, in_child, needs_root
 from support.engines import LINUX_ENGINES
 from support.processes import PRELUDE, Program, Spawn
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.skipif(REFUSED is not None, reason=f"no perf events her
 
 
 @pytest.fixture
-def account(tmp_path: Path, spawn: Spawn) -> Iterator[Account]:
+def account(tmp_path: Path, spawn: Spawn) -> Iterator[ResultBuilder]:
     with open_account(tmp_path / "log") as account:
         yield account
         spawn.end()
@@ -140,7 +140,7 @@ WORKLOADS = {
 each_workload = pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 
 
-def begin(spawn: Spawn, account: Account, workload: str) -> Program:
+def begin(spawn: Spawn, account: ResultBuilder, workload: str) -> Program:
     """A program that begins with the workload when it is told to."""
     program = spawn(f"{account.join}\nsay(1); sys.stdin.readline()\nlog(); say(2)\n{workload}\nlog(); say(3); wait()")
     program.rests()
@@ -149,7 +149,7 @@ def begin(spawn: Spawn, account: Account, workload: str) -> Program:
 
 @each_workload
 def test_a_tree_that_rests_when_it_is_attached_to(
-    engine: Engine, spawn: Spawn, account: Account, workload: str
+    engine: Engine, spawn: Spawn, account: ResultBuilder, workload: str
 ) -> None:
     program = begin(spawn, account, workload)
     before, stolen = account.used_ns(), stolen_ns()
@@ -166,7 +166,7 @@ def test_a_tree_that_rests_when_it_is_attached_to(
 
 @each_workload
 def test_a_tree_that_runs_while_it_is_attached_to(
-    engine: Engine, spawn: Spawn, account: Account, workload: str
+    engine: Engine, spawn: Spawn, account: ResultBuilder, workload: str
 ) -> None:
     """Held against an event that was there when the tree still rested: with the same clock, it has to be the same."""
     program = begin(spawn, account, workload)
@@ -205,7 +205,7 @@ wait()""")
     clocks.close()
 
 
-def test_what_existed_is_counted_too(engine: Engine, spawn: Spawn, account: Account) -> None:
+def test_what_existed_is_counted_too(engine: Engine, spawn: Spawn, account: ResultBuilder) -> None:
     """A worker, a thread and an orphan that were there before, and what they start."""
     program = spawn(f"""{account.join}
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -366,11 +366,15 @@ def work():
 threading.Thread(target=work, daemon=True).start()
 wait()""")
     thread = int(program.rests()[0])
-    families = engine.families(program.pid)
-    assert families is not None and families[0] == (program.pid, []) and families[1][0] == thread
-    assert families[1][1] == engine.children(program.pid)
-    assert engine.families(thread) is None and engine.families(dead_pid) is None
+    children_by_thread = engine.children_by_thread(program.pid)
+    assert (
+        children_by_thread is not None
+        and children_by_thread[0] == (program.pid, [])
+        and children_by_thread[1][0] == thread
+    )
+    assert children_by_thread[1][1] == engine.children(program.pid)
+    assert engine.children_by_thread(thread) is None and engine.children_by_thread(dead_pid) is None
     assert [engine.thread_state(program.pid, tid) for tid in (program.pid, thread, dead_pid)] == ["S", "S", None]
     assert engine.thread_state(dead_pid, dead_pid) is None
-    assert os.getpid() in [tid for tid, _ in engine.families(None) or ()]
+    assert os.getpid() in [tid for tid, _ in engine.children_by_thread(None) or ()]
     assert 0 < engine.last_pid() < engine.pid_limit()

@@ -143,7 +143,7 @@ def test_threads(words: list[object], state: bytes, tids: list[int]) -> None:
             write(task / str(tid) / "stat", stat_line(tid, state=state))
             write(task / str(tid) / "children", data)
 
-    same_on_both(build, lambda engine: engine.families(5), lambda engine: engine.thread_state(5, 7))
+    same_on_both(build, lambda engine: engine.children_by_thread(5), lambda engine: engine.thread_state(5, 7))
 
 
 FORESTS = st.dictionaries(

@@ -1,4 +1,4 @@
-"""`judge_cpu`: whatever the sources say, the total holds what is known, and says of itself what it is."""
+"""`estimate_cpu`: whatever the sources say, the total holds what is known, and says of itself what it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_up_runs import result
 
-from prock.accounting.estimate import AGREE, CGROUP, LEDGER, PERF, WAITED, CpuEvidence, judge_cpu
+from prock.accounting.estimate import AGREE, CGROUP, LEDGER, PERF, WAITED, CpuReadings, estimate_cpu
 from prock.model import CpuTime
 from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
 
@@ -18,10 +18,10 @@ TOLERANCE_NS = 20_000_000
 
 
 @st.composite
-def evidence(draw: st.DrawFn) -> CpuEvidence:
+def evidence(draw: st.DrawFn) -> CpuReadings:
     """What a run can know: a source that was asked for by name is there, or the run had failed."""
     asked = draw(st.sampled_from(["auto", CGROUP, PERF, WAITED, LEDGER]))
-    return CpuEvidence(
+    return CpuReadings(
         asked=asked,
         cgroup=draw(st.none() | spans) if asked == "auto" else draw(spans) if asked == CGROUP else None,
         perf_ns=draw(st.none() | times) if asked == "auto" else draw(times) if asked == PERF else None,
@@ -32,7 +32,7 @@ def evidence(draw: st.DrawFn) -> CpuEvidence:
     )
 
 
-def known(given: CpuEvidence) -> dict[str, int]:
+def known(given: CpuReadings) -> dict[str, int]:
     return {
         name: ns
         for name, ns in (
@@ -46,14 +46,14 @@ def known(given: CpuEvidence) -> dict[str, int]:
 
 
 @given(evidence())
-def test_every_source_is_told(given: CpuEvidence) -> None:
-    assert dict(judge_cpu(given).by_source) == known(given)
+def test_every_source_is_told(given: CpuReadings) -> None:
+    assert dict(estimate_cpu(given).by_source) == known(given)
 
 
 @given(evidence())
-def test_the_total_holds_all_that_is_known(given: CpuEvidence) -> None:
+def test_the_total_holds_all_that_is_known(given: CpuReadings) -> None:
     """But for one source that was asked for alone, and what two clocks of the same thing may differ by."""
-    verdict, by_source = judge_cpu(given), known(given)
+    verdict, by_source = estimate_cpu(given), known(given)
     if given.asked in (WAITED, LEDGER):
         assert verdict.total_ns == by_source.get(given.asked)
     elif CGROUP in by_source:
@@ -66,8 +66,8 @@ def test_the_total_holds_all_that_is_known(given: CpuEvidence) -> None:
 
 
 @given(evidence())
-def test_user_and_system_make_the_total(given: CpuEvidence) -> None:
-    verdict = judge_cpu(given)
+def test_user_and_system_make_the_total(given: CpuReadings) -> None:
+    verdict = estimate_cpu(given)
     figures = [source.figure for source in verdict.sources]
     if verdict.user_ns is None or verdict.system_ns is None:
         assert verdict.user_ns is None and verdict.system_ns is None and figures == ["cpu"]
@@ -77,8 +77,8 @@ def test_user_and_system_make_the_total(given: CpuEvidence) -> None:
 
 
 @given(evidence())
-def test_what_it_calls_itself(given: CpuEvidence) -> None:
-    verdict, by_source = judge_cpu(given), known(given)
+def test_what_it_calls_itself(given: CpuReadings) -> None:
+    verdict, by_source = estimate_cpu(given), known(given)
     assert verdict.accounting == (given.asked if given.asked != "auto" else next(iter(by_source), LEDGER))
     words = verdict.sources[0]
     assert all(name in by_source or name in ("none", given.asked) for name in words.source.split(", "))
@@ -86,10 +86,10 @@ def test_what_it_calls_itself(given: CpuEvidence) -> None:
 
 
 @given(evidence())
-def test_what_is_missing_is_said_exactly_where_it_is(given: CpuEvidence) -> None:
+def test_what_is_missing_is_said_exactly_where_it_is(given: CpuReadings) -> None:
     """Children of who ignores SIGCHLD are in a cgroup's and perf's account; orphans also where they are waited for."""
     sees_all = given.cgroup is not None or given.perf_ns is not None
-    sentences = judge_cpu(given).missing
+    sentences = estimate_cpu(given).missing
     assert any("SIGCHLD" in sentence for sentence in sentences) is not sees_all
     assert any("outlived" in sentence for sentence in sentences) is (not sees_all and not given.adopts)
 

@@ -11,7 +11,7 @@ from support.simulated_kernel import INIT, TICK, LiveKernel
 from test_ledger import STEPS, Step, finish
 
 from prock import NoSuchProcess
-from prock.engine.pure.tracker import PureKeep
+from prock.engine.pure.tracker import PureMemberTracker
 from prock.model import DiskIo, ProcessInfo, Scan
 from prock.sampling.cpu_ledger import WAITED_SLACK_NS
 from prock.sampling.forest import Forest
@@ -26,17 +26,17 @@ class SimulatedEngine:
 
     name = "simulated"
     root = "/proc"
-    live = True
+    clocks_usable = True
     io_includes_children = True
-    lists_miss_children = True
+    children_list_is_racy = True
 
     def __init__(self, kernel: LiveKernel, go_on: Callable[[], object] = lambda: None) -> None:
         self.kernel = kernel
         self.go_on = go_on
         self.now_ns = 0
 
-    def keep(self, want: int, descriptors: int) -> PureKeep:
-        return PureKeep(self, want, self.clock)
+    def track(self, want: int, descriptors: int) -> PureMemberTracker:
+        return PureMemberTracker(self, want, self.clock)
 
     def clock(self) -> int:
         self.now_ns += SECOND // 10
@@ -94,8 +94,8 @@ class MappingEngine(SimulatedEngine):
     """As where there are no exact clocks, no lists of children and no page faults: one map of parents a sample, which
     may be wrong by the time that it is used."""
 
-    live = False
-    lists_miss_children = False
+    clocks_usable = False
+    children_list_is_racy = False
 
     def begin(self) -> None:
         self.go_on()

@@ -23,7 +23,7 @@ def ends(): log(); os._exit(0)
 """
 
 
-class Account:
+class ResultBuilder:
     def __init__(self, group: Path | None, log: Path) -> None:
         self.group = group
         self._log = log
@@ -46,7 +46,7 @@ class Account:
 
 
 @contextmanager
-def open_account(log: Path, *, apart: bool = False) -> Iterator[Account]:
+def open_account(log: Path, *, apart: bool = False) -> Iterator[ResultBuilder]:
     """`apart`: only of a hierarchy of its own, where to join does not mean to leave a group of version 2."""
     log.write_text("")
     for parent, file in ((V1, "cpuacct.usage"), *(() if apart else ((HYBRID, "cpu.stat"), (V2, "cpu.stat")))):
@@ -58,7 +58,7 @@ def open_account(log: Path, *, apart: bool = False) -> Iterator[Account]:
         except OSError:
             continue
         try:
-            yield Account(group if (group / file).exists() else None, log)
+            yield ResultBuilder(group if (group / file).exists() else None, log)
         finally:
             while pids := (group / "cgroup.procs").read_text().split():
                 for pid in pids:
@@ -66,7 +66,7 @@ def open_account(log: Path, *, apart: bool = False) -> Iterator[Account]:
                         os.kill(int(pid), signal.SIGKILL)
             group.rmdir()
         return
-    yield Account(None, log)
+    yield ResultBuilder(None, log)
 
 
 def stolen_ns() -> int:

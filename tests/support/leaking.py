@@ -181,11 +181,11 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
     closes = [sampler.close, forest.close]
 
     def whole_life(accounting: str) -> Callable[[], None]:
-        def live() -> None:
+        def clocks_usable() -> None:
             with prock.TreeSampler(pid, io=True, accounting=accounting) as sampler:
                 assert sampler.sample().members
 
-        return live
+        return clocks_usable
 
     def monitor() -> None:
         with prock.Monitor(interval=60):

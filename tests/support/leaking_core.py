@@ -54,7 +54,7 @@ class Roots:
         empty = Path(self._directory.name, "empty")
         empty.mkdir()
         self.hidden: Any = open_engine("native", str(empty))
-        self.hidden.live = True
+        self.hidden.clocks_usable = True
         self.nowhere: Any = open_engine("native", str(empty / "none"))
 
     def close(self) -> None:
@@ -85,9 +85,9 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
         ]
     no_arguments: Any = (model, errors)
 
-    def live() -> None:
-        roots.hidden.live = False
-        roots.hidden.live = True
+    def clocks_usable() -> None:
+        roots.hidden.clocks_usable = False
+        roots.hidden.clocks_usable = True
 
     def raised(name: str, ask: Callable[[], object], *classes: type[BaseException]) -> Case:
         return Case(name, ask, classes or (TypeError,))
@@ -124,9 +124,9 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
         raised("open_on_exec: no such CPU", lambda: core.open_on_exec(native, 2**30), errors.ProckError),
         raised("open_on_exec: no CPU", lambda: core.open_on_exec(native, -2), ValueError),
         raised("open_switches_on_exec: no CPU", lambda: core.open_switches_on_exec(native, 2**40), ValueError),
-        Case("live", live),
-        raised("live: neither", lambda: setattr(roots.hidden, "live", Refuses()), LookupError),
-        raised("live: deleted", lambda: delattr(roots.hidden, "live"), AttributeError),
+        Case("clocks_usable", clocks_usable),
+        raised("live: neither", lambda: setattr(roots.hidden, "clocks_usable", Refuses()), LookupError),
+        raised("live: deleted", lambda: delattr(roots.hidden, "clocks_usable"), AttributeError),
         Case("Proc", lambda: core("/proc", 1, 1, *no_arguments)),
         raised("Proc: nothing", lambda: core()),
         raised("Proc: a long path", lambda: core("x" * 5000, 1, 1, *no_arguments), ValueError),
@@ -153,17 +153,17 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
 
 
 def keep_cases(pid: int, gone: int) -> list[Case]:
-    """`Keep` and `Frame`."""
+    """`MemberTracker` and `TrackerSnapshot`."""
     native: Any = open_engine("native")
     start_ticks = native.info(pid).start_ticks
-    keep = native.keep(WANT, 100)
+    keep = native.track(WANT, 100)
     keep.add(pid, 0)
-    closed = native.keep(WANT, 0)
+    closed = native.track(WANT, 0)
     closed.close()
     frame = keep.sample([], -1, True)[0]
 
     def life() -> None:
-        short = native.keep(WANT, 10)
+        short = native.track(WANT, 10)
         short.add(pid, 0)
         short.adopt(os.getpid(), 0, 1)
         kept = short.sample([pid], -1, True)
@@ -188,12 +188,12 @@ def keep_cases(pid: int, gone: int) -> list[Case]:
         assert ended == other
         watching.remove(0)
 
-    watching = native.keep(WANT, 10)
+    watching = native.track(WANT, 10)
     bad: Any = Refuses()
     return [
         Case("sample: one ends", one_ends),
-        Case("keep", lambda: native.keep(WANT, 10)),
-        Case("keep: text", lambda: native.keep("x", 10), TypeError),
+        Case("keep", lambda: native.track(WANT, 10)),
+        Case("keep: text", lambda: native.track("x", 10), TypeError),
         Case("keep: its life", life),
         Case("add: gone", lambda: keep.add(gone, 0)),
         Case("add: known", lambda: keep.add(pid, 0)),
@@ -220,7 +220,7 @@ def keep_cases(pid: int, gone: int) -> list[Case]:
         Case("sample: closed", lambda: closed.sample([], -1, False), ValueError),
         Case("close: again", closed.close),
         Case("descriptors", lambda: keep.descriptors),
-        Case("lacks_children", lambda: keep.lacks_children),
+        Case("no_children_lists", lambda: keep.no_children_lists),
         Case("rows", lambda: frame.rows(0, 1000, [(pid, 5)], {pid: 7})),
         Case("rows: none", lambda: frame.rows(1, 0, [], {})),
         Case("rows: no tuple", lambda: frame.rows(0, 1, [5], {}), TypeError),

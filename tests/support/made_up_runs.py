@@ -66,7 +66,7 @@ def survivors(number: int) -> tuple[Survivor, ...]:
 
 
 class Tree:
-    """What `Running` is to those who follow one; its clock is `now_ns`."""
+    """What `RunSession` is to those who follow one; its clock is `now_ns`."""
 
     def __init__(self, *, members: int = 3, stubborn: bool = False) -> None:
         self.pid = 4711

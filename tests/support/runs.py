@@ -18,8 +18,8 @@ import pytest
 
 import prock
 from prock.engine.linux.mountinfo import cgroup2_home
-from prock.runner.session import Running
-from support.accounts import Account, stolen_ns
+from prock.runner.session import RunSession
+from support.accounts import ResultBuilder, stolen_ns
 from support.elsewhere import libc
 from support.processes import PRELUDE, WORKER
 
@@ -59,7 +59,7 @@ def use(seconds):
 )
 
 
-def python(program: str, account: Account | None = None) -> list[str]:
+def python(program: str, account: ResultBuilder | None = None) -> list[str]:
     """Each of its processes logs what it used where that is all that the account has."""
     log = "def log(): pass\ndef ends(): os._exit(0)\n" if account is None else account.join
     return [*PYTHON, f"{TREES}{log}{program}\nlog()"]
@@ -83,7 +83,7 @@ class Cost(NamedTuple):
         return dict(self.result.cpu_by_source)
 
 
-def joins(account: Account, command: list[str]) -> list[str]:
+def joins(account: ResultBuilder, command: list[str]) -> list[str]:
     """The command, in that account before it does anything; what it has used until then is written down."""
     if not account.group:
         return command
@@ -94,7 +94,7 @@ exec "$@\""""
     return [SH, "-c", script, SH, *command]
 
 
-def measure(account: Account, command: list[str], **options: Any) -> Cost:
+def measure(account: ResultBuilder, command: list[str], **options: Any) -> Cost:
     account.start.unlink(missing_ok=True)
     before_ns, stolen_before_ns = account.used_ns(), stolen_ns()
     result = prock.run(joins(account, command), **{"reap_orphans": True, "wait_all": True, **options})
@@ -118,10 +118,10 @@ def groups(pid: int | None = None) -> list[str]:
 
 def has_cgroups() -> bool:
     """Whether this user may make groups here."""
-    from prock.accounting.cgroup import Group
+    from prock.accounting.cgroup import RunCgroup
 
     try:
-        Group(prock.engine.active).close()
+        RunCgroup(prock.engine.active).close()
     except prock.NotSupported:
         return False
     return True
@@ -184,7 +184,7 @@ def opened(command: list[str], **options: Any) -> Iterator[prock.Popen]:
             process.kill_tree(0)
 
 
-def drive(running: Running, *, whole_tree: bool = False) -> None:
+def drive(running: RunSession, *, whole_tree: bool = False) -> None:
     """What a program does that has a loop of its own."""
     while not (running.is_over if whole_tree else running.root_ended):
         running.step()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prock.accounting.perf_attach import Attachment, Doubt, Numbers
+from prock.accounting.perf_attach import Attachment, Numbers, UncertainFork
 
 MS = 1_000_000
 PARENT, SECOND, CHILD = 10, 11, 12
@@ -39,8 +39,8 @@ def numbers(kernel: Any) -> Numbers:
     return Numbers(kernel)
 
 
-def doubt_of(kernel: Any) -> Doubt:
-    doubt = Doubt(kernel, [PARENT])
+def doubt_of(kernel: Any) -> UncertainFork:
+    doubt = UncertainFork(kernel, [PARENT])
     doubt.second.append(SECOND)
     doubt.events.append(CHILD)
     return doubt
@@ -112,7 +112,7 @@ def test_a_childs_own_child_in_doubt_goes_with_it() -> None:
     kernel = Kernel()
     kernel.used |= {20: 0, 21: 0}
     doubt = doubt_of(kernel)
-    inner = Doubt(kernel, [CHILD])  # type: ignore[arg-type]  # as much of an engine as it asks
+    inner = UncertainFork(kernel, [CHILD])  # type: ignore[arg-type]  # as much of an engine as it asks
     inner.second.append(20)
     inner.events.append(21)
     doubt.doubts.append(inner)
@@ -126,7 +126,7 @@ def test_a_doubt_about_the_children_of_one_that_was_settled_goes_on_without_its_
     kernel = Kernel()
     kernel.used |= {20: 0, 21: 0}
     attachment = Attachment(kernel, 100)  # type: ignore[arg-type]  # as much of an engine as it asks
-    attachment.doubts = [doubt_of(kernel), Doubt(kernel, [20, CHILD])]  # type: ignore[arg-type]
+    attachment.doubts = [doubt_of(kernel), UncertainFork(kernel, [20, CHILD])]  # type: ignore[arg-type]
     attachment.doubts[1].events.append(21)
     kernel.burn(5 * MS, PARENT, CHILD)  # that one inherited
     assert attachment.settle_doubts() == 0

@@ -9,7 +9,7 @@ import pytest
 from support.made_up_runs import MS, S, Tree
 
 from prock.runner import terminate as endings
-from prock.runner.terminate import Ending, end_tree
+from prock.runner.terminate import Termination, end_tree
 
 TERM, CONT, KILL = map(int, (signal.SIGTERM, signal.SIGCONT, signal.SIGKILL))
 
@@ -54,6 +54,6 @@ def test_what_can_not_be_killed_is_left(tree: Tree, monkeypatch: pytest.MonkeyPa
 
 def test_it_does_nothing_before_it_is_due(tree: Tree) -> None:
     tree.stubborn = True
-    ending = Ending(tree, 2)
+    ending = Termination(tree, 2)
     ending.step(ending.due_ns - MS)
     assert tree.sent == [TERM, CONT]

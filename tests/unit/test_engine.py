@@ -66,7 +66,7 @@ def test_without_psutil_the_portable_engine_says_what_to_install(psutil: str, ad
 def test_using_restores_the_engine_that_was_active(tmp_path: Path) -> None:
     before = prock.engine.active
     with using(open_engine("pure", str(tmp_path))) as inner:
-        assert prock.engine.active is inner and not inner.live and inner.root == str(tmp_path)
+        assert prock.engine.active is inner and not inner.clocks_usable and inner.root == str(tmp_path)
         with pytest.raises(KeyError), using(before):
             raise KeyError
         assert prock.engine.active is inner
@@ -79,7 +79,7 @@ def test_the_version_is_the_packages() -> None:
 
 @on_linux_engines
 def test_the_root_may_end_in_slashes(engine_name: str) -> None:
-    assert open_engine(engine_name, "/proc//").live
+    assert open_engine(engine_name, "/proc//").clocks_usable
 
 
 def test_importing_prock_loads_nothing_that_is_dear() -> None:

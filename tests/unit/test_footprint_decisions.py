@@ -19,7 +19,7 @@ MS = 1_000_000
 class Machine:
     """Processes with a resident set and a share of it in MiB; a share of None is refused."""
 
-    live = True
+    clocks_usable = True
 
     def __init__(self, price_ns: int = 17_000) -> None:
         self.processes: dict[int, tuple[float, float | None]] = {}

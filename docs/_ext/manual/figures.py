@@ -16,7 +16,7 @@ from typing import NamedTuple
 import prock
 import prock.runner.build_result
 import prock.sampling.footprint
-from prock.accounting.estimate import CpuEvidence, judge_cpu
+from prock.accounting.estimate import CpuReadings, estimate_cpu
 from prock.model import CpuTime
 
 ORDER = "cpu user_system root_cpu memory largest_process cgroup_peak io faults processes".split()
@@ -47,13 +47,13 @@ def _of_cpu() -> Iterator[Trust]:
     asked = ("auto", "cgroup", "perf", "waited", "ledger")
     totals = (None, some.total_ns)
     more = (None, some.total_ns, 10**9)  # what the others saw, and the cgroup did not
-    systems = ({}, {"hands_on": False}) if "hands_on" in CpuEvidence._fields else ({},)
+    systems = ({}, {"hands_on": False}) if "hands_on" in CpuReadings._fields else ({},)
     for ask, group, perf, stolen, waited, adopts, ledger, system in itertools.product(
         asked, (None, some), totals, (0.0, 0.25), (None, some), (False, True), more, systems
     ):
         if ask in ("cgroup", "perf") and (group if ask == "cgroup" else perf) is None:
             continue  # what was asked for alone and can't be had is an error, no answer
-        verdict = judge_cpu(CpuEvidence(ask, group, perf, stolen, waited, adopts, ledger, **system))
+        verdict = estimate_cpu(CpuReadings(ask, group, perf, stolen, waited, adopts, ledger, **system))
         for source in verdict.sources:
             if source.bias != "unknown":
                 yield Trust(source.figure, source.source, STOLEN.sub("so many % were stolen", source.bias))

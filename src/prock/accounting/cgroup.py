@@ -30,7 +30,7 @@ ENDING_S = 0.001
 """Between two attempts to remove a group whose last process is listed no more, and not through with its exit yet."""
 
 
-class Group:
+class RunCgroup:
     """A fresh group below this process's own. Raises `NotSupported` with the reason where none can be made."""
 
     def __init__(self, engine: Engine) -> None:

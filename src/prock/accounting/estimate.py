@@ -18,7 +18,7 @@ AGREE = 0.005
 """Sources closer to each other than that say the same."""
 
 
-class CpuEvidence(NamedTuple):
+class CpuReadings(NamedTuple):
     """The CPU time of a tree in nanoseconds, by all who know of it; None: not asked, or no answer."""
 
     asked: str
@@ -38,7 +38,7 @@ class CpuEvidence(NamedTuple):
     """Whether running processes tell what those have used that they have waited for."""
 
 
-class CpuVerdict(NamedTuple):
+class CpuEstimate(NamedTuple):
     total_ns: int | None
     user_ns: int | None
     system_ns: int | None
@@ -48,7 +48,7 @@ class CpuVerdict(NamedTuple):
     missing: tuple[str, ...]
 
 
-def judge_cpu(evidence: CpuEvidence) -> CpuVerdict:
+def estimate_cpu(evidence: CpuReadings) -> CpuEstimate:
     """The best total that can be had, and how far it can be trusted."""
     known = _by_source(evidence)
     accounting, total_ns, source = _best(evidence, known)
@@ -63,12 +63,12 @@ def judge_cpu(evidence: CpuEvidence) -> CpuVerdict:
             "as scheduler ticks fell" if split is evidence.cgroup else "in the proportion of those that were waited for"
         )
         sources.append(Source("user_system", CGROUP if split is evidence.cgroup else WAITED, f"estimate: {how}"))
-    return CpuVerdict(
+    return CpuEstimate(
         total_ns, user_ns, system_ns, accounting, tuple(known.items()), tuple(sources), tuple(_missing(evidence, known))
     )
 
 
-def _by_source(evidence: CpuEvidence) -> dict[str, int]:
+def _by_source(evidence: CpuReadings) -> dict[str, int]:
     known: dict[str, int] = {}
     if evidence.cgroup is not None:
         known[CGROUP] = evidence.cgroup.total_ns
@@ -81,7 +81,7 @@ def _by_source(evidence: CpuEvidence) -> dict[str, int]:
     return known
 
 
-def _best(evidence: CpuEvidence, known: dict[str, int]) -> tuple[str, int | None, tuple[str, str]]:
+def _best(evidence: CpuReadings, known: dict[str, int]) -> tuple[str, int | None, tuple[str, str]]:
     """Accounting, total, and source and bias in words."""
     if evidence.asked in (WAITED, LEDGER):
         return evidence.asked, known.get(evidence.asked), (evidence.asked, _bias(evidence.asked, evidence))
@@ -98,7 +98,7 @@ def _best(evidence: CpuEvidence, known: dict[str, int]) -> tuple[str, int | None
     return accounting, known[largest], (", ".join(others), _bias(largest, evidence))
 
 
-def _bias(source: str, evidence: CpuEvidence) -> str:
+def _bias(source: str, evidence: CpuReadings) -> str:
     if source == PERF:
         if evidence.stolen >= AGREE:
             return f"estimate: {100 * evidence.stolen:.1f} % were stolen by the host, and are taken off"
@@ -112,7 +112,7 @@ def _bias(source: str, evidence: CpuEvidence) -> str:
     return f"lower bound: lacks {lacks} and was not waited for" if evidence.hands_on else f"lower bound: lacks {lacks}"
 
 
-def _missing(evidence: CpuEvidence, known: dict[str, int]) -> list[str]:
+def _missing(evidence: CpuReadings, known: dict[str, int]) -> list[str]:
     if CGROUP in known or (PERF in known and evidence.asked not in (WAITED, LEDGER)):
         return []
     if WAITED not in known and not evidence.hands_on:

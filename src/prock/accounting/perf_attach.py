@@ -93,13 +93,13 @@ class Member:
 
     __slots__ = ("doubt", "inherited", "sources")
 
-    def __init__(self, doubt: Doubt | None) -> None:
+    def __init__(self, doubt: UncertainFork | None) -> None:
         self.doubt = doubt
         self.sources: dict[int, Source] = {}
         self.inherited: set[int] = set()
 
 
-class Doubt:
+class UncertainFork:
     """A process, with what it started, that either inherited from some of `sources` or did not.
 
     The first of the sources is its parent, unless the child came to that by way of a subreaper or of a thread that
@@ -112,7 +112,7 @@ class Doubt:
         self.events: list[int] = []
         self.second: list[int] = []
         """The second event of the parent, where it still lives."""
-        self.doubts: list[Doubt] = []
+        self.doubts: list[UncertainFork] = []
         """Of the children that it was about to fork itself."""
         self.is_clean = True
         """Whether no later child can be in the first event of the parent but not in the second."""
@@ -125,7 +125,7 @@ class Doubt:
             found += doubt.descriptors()
         return found
 
-    def loses(self, events: list[int], settled: Doubt) -> None:
+    def loses(self, events: list[int], settled: UncertainFork) -> None:
         """Some are about to be closed, as all that they count is in those that `settled` inherited from.
 
         If this one inherited from one of them, it did from those, too.
@@ -181,7 +181,7 @@ class Attachment:
         self._members: dict[int, Member | None] = {}  # None: inherited, as all that it starts
         self._maybe_forking: list[Source] = []
         self.events: list[int] = []
-        self.doubts: list[Doubt] = []
+        self.doubts: list[UncertainFork] = []
         self.descriptors = 0
         self.missed = 0
         self._settled_ns = 0
@@ -256,21 +256,21 @@ class Attachment:
             member = self._members.get(pid)
             if member is None and pid in self._members:
                 continue
-            families = self._engine.families(pid)
-            if families is None:
+            children_by_thread = self._engine.children_by_thread(pid)
+            if children_by_thread is None:
                 continue
             if member is None or not member.sources:
                 member = member or Member(None)
                 self._members[pid] = member
-                self._open_all(member, pid, [tid for tid, _ in families])
-                self._admit(member.doubt, [child for _, children in families for child in children])
+                self._open_all(member, pid, [tid for tid, _ in children_by_thread])
+                self._admit(member.doubt, [child for _, children in children_by_thread for child in children])
             else:
-                self._judge(member, pid, families)
-            for _, children in families:
+                self._judge(member, pid, children_by_thread)
+            for _, children in children_by_thread:
                 queue += [child for child in children if child not in queued]
                 queued.update(children)
 
-    def _admit(self, doubt: Doubt | None, pids: list[int]) -> None:
+    def _admit(self, doubt: UncertainFork | None, pids: list[int]) -> None:
         for pid in pids:
             self._members.setdefault(pid, Member(doubt))
 
@@ -312,15 +312,15 @@ class Attachment:
             if is_event(event):
                 os.close(event)
 
-    def _judge(self, member: Member, pid: int, families: list[tuple[int, list[int]]]) -> None:
+    def _judge(self, member: Member, pid: int, children_by_thread: list[tuple[int, list[int]]]) -> None:
         """What is new in a process that has its events."""
-        tids = {tid for tid, _ in families}
+        tids = {tid for tid, _ in children_by_thread}
         new = tids - member.sources.keys() - member.inherited
         old = {tid for tid in new if self._is_older(tid, member)}
         self._open_all(member, pid, old)
         member.inherited |= new - old
         dead = [source for tid, source in member.sources.items() if tid not in tids]
-        for tid, children in families:
+        for tid, children in children_by_thread:
             unknown = [child for child in children if child not in self._members]
             if unknown:
                 self._judge_children(member, tid, unknown, dead)
@@ -359,7 +359,7 @@ class Attachment:
 
     def _doubt(self, member: Member, source: Source, child: int) -> None:
         """That the thread itself started the child is not sure: a subreaper gets the children of all who have ended."""
-        doubt = Doubt(self._engine, [source.event, *self._events_of_the_dead(source)])
+        doubt = UncertainFork(self._engine, [source.event, *self._events_of_the_dead(source)])
         (self.doubts if member.doubt is None else member.doubt.doubts).append(doubt)
         event = self._open(source.tid, doubt.second)
         doubt.is_clean = event is None or self._slept(source.pid, source.tid, event)
@@ -369,7 +369,7 @@ class Attachment:
         events = []
         for pid, member in self._members.items():
             if member is not None and member.sources:
-                living = {tid for tid, _ in self._engine.families(pid) or ()}
+                living = {tid for tid, _ in self._engine.children_by_thread(pid) or ()}
                 events += [
                     source.event
                     for source in member.sources.values()

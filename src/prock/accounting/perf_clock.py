@@ -49,7 +49,7 @@ class TaskClocks:
 
     def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
         self._attachment: Attachment | None = None  # so that close() works whatever fails below
-        if not engine.live:
+        if not engine.clocks_usable:
             raise NotSupported("perf events by way of another PID namespace's proc")
         self._engine = engine
         self._most_ns = 0

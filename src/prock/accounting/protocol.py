@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from prock.model import DiskIo
 
-    class Waiting(Protocol):
+    class RootWaiter(Protocol):
         """The account of the root, and of whom it or this process has waited for."""
 
         @property
         def root_pid(self) -> int: ...
 
         @property
-        def root(self) -> Reaped | None:
+        def root(self) -> ExitedChild | None:
             """Once it has ended."""
 
         @property
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-class Reaped(NamedTuple):
+class ExitedChild(NamedTuple):
     """A child of this process that has ended."""
 
     pid: int

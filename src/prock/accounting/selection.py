@@ -9,10 +9,10 @@ from prock.errors import AccessDenied, NotSupported, OutOfDescriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.accounting.cgroup import Group
+    from prock.accounting.cgroup import RunCgroup
     from prock.accounting.perf_records import TaskRecords
     from prock.engine.protocol import Engine
-    from prock.runner.spawn_linux import Ready
+    from prock.runner.spawn_linux import LauncherReport
 
 MOST_CPUS_WITH_SWITCHES = 8
 """Half of `MOST_CPUS`: with two events for each, a fork costs as much more as with one for each of those."""
@@ -25,7 +25,7 @@ class Sources:
         self._engine = engine
         self._wanted = wanted
         self._keep_processes = keep_processes
-        self.group: Group | None = None
+        self.group: RunCgroup | None = None
         self.clock: LaunchedClock | TaskRecords | None = None
         self.records: TaskRecords | None = None
         """The clock, where it has records."""
@@ -42,10 +42,10 @@ class Sources:
         """Raises `NotSupported` where nothing else would do."""
         if self._wanted not in ("auto", "cgroup"):
             return
-        from prock.accounting.cgroup import Group
+        from prock.accounting.cgroup import RunCgroup
 
         try:
-            self.group = Group(self._engine)
+            self.group = RunCgroup(self._engine)
         except NotSupported as reason:
             if self._wanted == "cgroup":
                 raise
@@ -68,7 +68,7 @@ class Sources:
         """Whether to record who runs when, too: as many events once more."""
         return 0 < len(cpus_to_record()) <= MOST_CPUS_WITH_SWITCHES
 
-    def take(self, ready: Ready, events: list[int]) -> None:
+    def take(self, ready: LauncherReport, events: list[int]) -> None:
         """What the process has come to, just before it executes the command. Raises as `open_group`."""
         if events:
             self.records = self._take_records(events)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from prock._compat.signals import is_child, pidfd_of_child
-from prock.accounting.protocol import Reaped
+from prock.accounting.protocol import ExitedChild
 from prock.errors import ProckError
 from prock.model import DiskIo
 
@@ -29,7 +29,7 @@ _left_behind: set[int] = set()
 """Orphans of runs that are over. They stay children of this process, and zombies until it waits for them."""
 
 
-class Waited:
+class LinuxWaiter:
     """The account of the root and of orphans that came to this process.
 
     `adopt`: be the subreaper, and reap whatever child of this process ends, apart from those that it had before and
@@ -55,7 +55,7 @@ class Waited:
         """Processes whose I/O counters the kernel refused."""
         self.orphans = 0
         """How many came to this process and were waited for."""
-        self.root: Reaped | None = None
+        self.root: ExitedChild | None = None
         """Once it has ended."""
         self.root_state: int | None = None
         """The signal that it is stopped by."""
@@ -79,7 +79,7 @@ class Waited:
         self._used_ns = used_ns
         self._io_before = io or ZERO_IO
 
-    def reap(self) -> list[Reaped]:
+    def reap(self) -> list[ExitedChild]:
         """Wait for all who have ended, without waiting for anybody to end."""
         reaped = []
         while (pid := self._next()) is not None:
@@ -109,7 +109,7 @@ class Waited:
             os.waitid(*self._root_handle, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             _roots.discard(self.root_pid)
-            self.root = Reaped(self.root_pid, 0, None)
+            self.root = ExitedChild(self.root_pid, 0, None)
             self.lost_root = True
 
     @property
@@ -121,7 +121,7 @@ class Waited:
     lost_root = False
     """Whether the root's account, and how it ended, went to somebody else."""
 
-    def _reap_one(self, pid: int) -> Reaped | None:
+    def _reap_one(self, pid: int) -> ExitedChild | None:
         own_ns, io = self._last_look(pid)
         try:
             found, status, usage = os.wait4(pid, os.WNOHANG)
@@ -129,7 +129,7 @@ class Waited:
             found = 0
         if not found:  # another thread was quicker
             return None
-        ended = Reaped(pid, os.waitstatus_to_exitcode(status), own_ns)
+        ended = ExitedChild(pid, os.waitstatus_to_exitcode(status), own_ns)
         user_ns, system_ns = round(usage.ru_utime * 1e9), round(usage.ru_stime * 1e9)
         if pid == self.root_pid:
             user_ns, system_ns = _less(user_ns, system_ns, self._used_ns)

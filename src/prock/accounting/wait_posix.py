@@ -11,20 +11,20 @@ import os
 import sys
 from _thread import allocate_lock  # the module threading around it costs two milliseconds to import
 
-from prock.accounting.protocol import Reaped
+from prock.accounting.protocol import ExitedChild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from typing import Any
 
-    from prock.accounting.protocol import Waiting
+    from prock.accounting.protocol import RootWaiter
 
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 """The unit of ``ru_maxrss``: bytes on macOS, kilobytes on Linux and the BSDs (their getrusage(2) says so)."""
 
 
-def waiting_for(process: subprocess.Popen[Any]) -> Waiting:
+def waiting_for(process: subprocess.Popen[Any]) -> RootWaiter:
     """For a child that nobody else waits for. Keeps the object, which on Windows holds the process's handle."""
     if sys.platform == "win32":
         from prock.accounting.wait_windows import WindowsChild
@@ -44,7 +44,7 @@ class Child:
 
     def __init__(self, pid: int) -> None:
         self.root_pid = pid
-        self.root: Reaped | None = None
+        self.root: ExitedChild | None = None
         self.root_state: int | None = None
         self.user_ns = self.system_ns = self.largest_bytes = 0
         self.minor_faults: int | None = None
@@ -65,7 +65,7 @@ class Child:
         try:
             found, status, usage = os.wait4(self.root_pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
         except ChildProcessError:  # somebody who waits for all children was there first, or SIGCHLD is ignored
-            self.root = Reaped(self.root_pid, 0, None)
+            self.root = ExitedChild(self.root_pid, 0, None)
             self.lost_root = True
             self.root_state = None
             return True
@@ -79,7 +79,7 @@ class Child:
         self.voluntary_switches, self.involuntary_switches = usage.ru_nvcsw, usage.ru_nivcsw
         self.largest_bytes = usage.ru_maxrss * MAXRSS_BYTES
         self.root_state = None
-        self.root = Reaped(self.root_pid, os.waitstatus_to_exitcode(status), None)
+        self.root = ExitedChild(self.root_pid, os.waitstatus_to_exitcode(status), None)
         return True
 
     def children(self) -> list[int]:

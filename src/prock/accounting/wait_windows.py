@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from prock.accounting.protocol import Reaped
+from prock.accounting.protocol import ExitedChild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ if sys.platform == "win32":
             self._process = process
             self._handle = int(process._handle)  # type: ignore[attr-defined]  # there is no other way to it
             self.root_pid = process.pid
-            self.root: Reaped | None = None
+            self.root: ExitedChild | None = None
             self.user_ns = self.system_ns = self.largest_bytes = 0
 
         def reap(self) -> None:
@@ -80,7 +80,7 @@ if sys.platform == "win32":
             memory.cb = ctypes.sizeof(memory)
             if _kernel.K32GetProcessMemoryInfo(self._handle, ctypes.byref(memory), memory.cb):
                 self.largest_bytes = int(memory.PeakWorkingSetSize)
-            self.root = Reaped(self.root_pid, code, own_ns)
+            self.root = ExitedChild(self.root_pid, code, own_ns)
 
         def children(self) -> list[int]:
             return [] if self.root is not None else [self.root_pid]

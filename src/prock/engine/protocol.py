@@ -21,14 +21,14 @@ if TYPE_CHECKING:
         """``native``, ``pure`` or ``portable``."""
         root: str
         """Where proc is mounted."""
-        live: bool
+        clocks_usable: bool
         """Whether `root` shows the pids of the caller's own PID namespace, and CPU clocks answer. Only then the
         clocks are used; otherwise CPU time is counted in ticks."""
 
         io_includes_children: bool
         """Whether the counters of children that were waited for are added to their parent's."""
-        lists_miss_children: bool
-        """Whether `children` and a `Keep` can miss one that a scan finds."""
+        children_list_is_racy: bool
+        """Whether `children` and a `MemberTracker` can miss one that a scan finds."""
 
         def cpu_time(self, pid: int | None, /) -> CpuTime | None: ...
 
@@ -72,14 +72,14 @@ if TYPE_CHECKING:
             `want` is a sum of the ``WANT_`` constants below. Members' files that are refused are named in their row.
             """
 
-        def keep(self, want: int, descriptors: int, /) -> Keep:
-            """Follow trees; see `Keep`. `descriptors`: how many may be held open between two samples."""
+        def track(self, want: int, descriptors: int, /) -> MemberTracker:
+            """Follow trees; see `MemberTracker`. `descriptors`: how many may be held open between two samples."""
 
         def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
             """Proportional shares in bytes, None for who is gone, refuses or has no memory; as many as were read until
             that instant of the monotonic clock, one at least."""
 
-        def families(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
+        def children_by_thread(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
             """Each thread of the process, and the children that it started."""
 
         def thread_state(self, pid: int, tid: int, /) -> str | None:
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
             """Whether this process inherited its descendants' orphans; from now on it does or not, None: as before."""
 
         def last_pid(self) -> int:
-            """The number that was given away last to a process or a thread. Only where `live`, as what follows."""
+            """The pid or thread id that was allocated last. Only where `clocks_usable`, as those below."""
 
         def pid_limit(self) -> int:
             """One more than the largest number that is given away, before it begins anew."""
@@ -138,7 +138,7 @@ if TYPE_CHECKING:
         def close(self) -> None:
             """Unmap the buffers; the descriptors are the caller's. Once more is no error."""
 
-    class Frame(Protocol):
+    class TrackerSnapshot(Protocol):
         """The members as one sample found them."""
 
         def rows(
@@ -146,7 +146,7 @@ if TYPE_CHECKING:
         ) -> list[MemberSample]:
             """Root first, then breadth first. `unseen`: pids, and what their children used that nobody saw."""
 
-    class Keep(Protocol):
+    class MemberTracker(Protocol):
         """The members of any number of trees, each with a number of the caller's, and what was last read of them.
 
         A sample asks every member's CPU clock. Who has not run since has not forked, waited, read, written or changed
@@ -157,7 +157,7 @@ if TYPE_CHECKING:
         """
 
         @property
-        def lacks_children(self) -> bool:
+        def no_children_lists(self) -> bool:
             """Whether this kernel turned out to have no lists of children: then only scans find new members."""
 
         @property
@@ -178,7 +178,7 @@ if TYPE_CHECKING:
         def sample(
             self, reread: list[int], tree: int, everything: bool, /
         ) -> tuple[
-            Frame,
+            TrackerSnapshot,
             list[Sums],
             list[tuple[int, ProcessInfo, DiskIo | None, bool]],
             list[tuple[int, Identity, int, DiskIo | None]],

@@ -1,11 +1,11 @@
-"""The account of a tree that is over, or broken off: all that a `Running` and its sources know, as a `RunResult`."""
+"""The account of a tree that is over, or broken off: all that a `RunSession` and its sources know, as a `RunResult`."""
 
 from __future__ import annotations
 
 import sys
 import time
 
-from prock.accounting.estimate import PERF, WAITED, CpuEvidence, judge_cpu
+from prock.accounting.estimate import PERF, WAITED, CpuReadings, estimate_cpu
 from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
 from prock.results import RunResult, Source, Survivor
@@ -14,10 +14,10 @@ from prock.runner.tables import usage_by_command, with_records
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.accounting.perf_records import TaskRecords
-    from prock.accounting.protocol import Waiting
+    from prock.accounting.protocol import RootWaiter
     from prock.engine.protocol import Engine
     from prock.model import DiskIo, ProcessInfo
-    from prock.runner.session import Running
+    from prock.runner.session import RunSession
 
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
@@ -32,7 +32,7 @@ NO_FAULTS = "Page faults and context switches are unknown: this system does not 
 TOO_SHORT = "I/O is unknown: it ended before it was looked at."
 
 
-def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
+def finish(running: RunSession, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
     """Close the account of a tree, and give back all that it took.
 
     `whole_tree`: the wall time is the tree's, until now, not only its root's.
@@ -40,19 +40,19 @@ def finish(running: Running, *, timed_out: bool = False, whole_tree: bool = Fals
     began_ns = time.thread_time_ns()
     try:
         running.ends(whole_tree=whole_tree)
-        result = Account(running).result(timed_out=timed_out)
+        result = ResultBuilder(running).result(timed_out=timed_out)
     finally:
         running.close()
     return result._replace(cost_ns=running.cost_ns + time.thread_time_ns() - began_ns)
 
 
-class Account:
+class ResultBuilder:
     """Asks everybody one last time, when it is made. Closes nothing."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: RunSession) -> None:
         self._running = running
         self._engine: Engine = running.engine
-        self._waited: Waiting | None = running.waited
+        self._waited: RootWaiter | None = running.waited
         self._members = running.members()
         self._living = [row for row in self._members if row.is_alive]
         if self._living:
@@ -95,8 +95,8 @@ class Account:
                 ledger_ns = max(0, tree.cpu_ns - (0 if self._waited is None else used_ns))
         if self._waited is not None and not self._waited.holds_children and self._waited.root is not None:
             ledger_ns = max(ledger_ns or 0, self._waited.user_ns + self._waited.system_ns)  # the whole has its part
-        verdict = judge_cpu(
-            CpuEvidence(
+        verdict = estimate_cpu(
+            CpuReadings(
                 asked=running.options.accounting,
                 cgroup=group,
                 perf_ns=perf_ns,
@@ -154,7 +154,7 @@ class Account:
             return waited.root.own_ns
         row = next((row for row in self._members if row.pid == running.pid), None)
         if row is not None:
-            clock = "CPU clock" if self._engine.live else "times of the process"
+            clock = "CPU clock" if self._engine.clocks_usable else "times of the process"
             self._sources.append(Source("root_cpu", clock, "exact, but for its last scheduler tick"))
             return max(0, row.user_ns + row.system_ns - running.used_before_ns)
         own_ns = None if running.peaks is None else running.peaks.root_cpu_ns
@@ -259,7 +259,9 @@ class Account:
                 self._missing.append(NO_FAULTS)
             return dict.fromkeys(names)
         rows = self._members
-        lacks = "" if not rows else "; lacks switches of survivors" if self._engine.live else "; lacks survivors"
+        lacks = (
+            "" if not rows else "; lacks switches of survivors" if self._engine.clocks_usable else "; lacks survivors"
+        )
         self._sources.append(Source("faults", "wait4", f"exact for all that was waited for{lacks}"))
         minor = sum((row.minor_faults or 0) + (row.children_minor_faults or 0) for row in rows)
         major = sum((row.major_faults or 0) + (row.children_major_faults or 0) for row in rows)

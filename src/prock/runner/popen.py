@@ -12,9 +12,9 @@ import time
 
 from prock import engine as engines
 from prock.runner.args import command_of, environment_of, mask, words_of
-from prock.runner.session import Options, Running
+from prock.runner.session import Options, RunSession
 from prock.runner.terminate import end_tree
-from prock.runner.thread import LOOK_AGAIN_S, Follower, wait_for
+from prock.runner.thread import LOOK_AGAIN_S, SessionThread, wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from prock.results import RunResult
-    from prock.runner.spawn_linux import Setup
+    from prock.runner.spawn_linux import SpawnOptions
 
 KILL_AFTER_S = 2.0
 """Between SIGTERM and SIGKILL."""
@@ -72,7 +72,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     ) -> None:
         self._options = Options(accounting, interval, pss, processes, tuple((labels or {}).items()), reap_orphans)
         self._whole_tree = whole_tree
-        self._follower: Follower | None = None
+        self._follower: SessionThread | None = None
         super().__init__(args, *positional, **options)
 
     # fmt: off
@@ -99,10 +99,10 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
                 *pipes, restore_signals, gid, gids, uid, umask, start_new_session, process_group,
             )  # fmt: skip
         else:
-            from prock.runner.spawn_linux import Setup
+            from prock.runner.spawn_linux import SpawnOptions
 
             defaults = [getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else ()
-            setup = Setup(
+            setup = SpawnOptions(
                 env=environment_of(env),
                 cwd=b"" if cwd is None else os.fsencode(cwd),
                 stdio=(p2cread, c2pwrite, errwrite),
@@ -115,7 +115,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             )
             running = self._launch(args, executable, shell, cwd, env, setup)
         try:
-            self._follower = Follower(running, whole_tree=self._whole_tree, hold=self._holds)
+            self._follower = SessionThread(running, whole_tree=self._whole_tree, hold=self._holds)
         except BaseException:  # there can be no thread more
             end_tree(running, 0)
             running.close()
@@ -125,21 +125,21 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         if not is_portable:  # else the standard library has closed them
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
-    def _launch(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any, setup: Setup) -> Running:
+    def _launch(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any, setup: SpawnOptions) -> RunSession:
         """By the launcher."""
         command = command_of(args, shell)
         if shell and executable is not None:
             command[0] = executable
         sys.audit("subprocess.Popen", command[0] if executable is None else executable, args, cwd, env)
         try:
-            return Running.launch(command, setup, self._options, executable=executable)
+            return RunSession.launch(command, setup, self._options, executable=executable)
         except OSError as error:
             for given in (executable, command[0], cwd):
                 if given is not None and error.filename == os.fsdecode(given):
                     error.filename = given
             raise
 
-    def _start(self, args: Any, executable: Any, shell: bool, *how: Any) -> Running:
+    def _start(self, args: Any, executable: Any, shell: bool, *how: Any) -> RunSession:
         """By the standard library's own means."""
         from prock.runner.spawn_portable import start
 

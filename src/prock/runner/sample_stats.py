@@ -34,7 +34,7 @@ class _Seen:
         self.peak_rss: int | None = None
 
 
-class Peaks:
+class SampleStats:
     """Takes samples. `began_ns`: what times are counted from. `processes`: keep what was seen of each, for a table.
 
     `since_birth`: whoever is in the first sample counts with all that it has used; else from then on.

@@ -1,8 +1,8 @@
 """A tree that is accounted for: a command that was launched, or a process that was attached to.
 
-Who holds a `Running` drives it: `step` when it is due and whenever a child of this process has changed (SIGCHLD), and
-at the end `prock.runner.build_result.finish`, once. It keeps no thread and no signal handler: `prock.run` has a thread
-for it, the command a loop.
+The owner of a `RunSession` drives it: it calls `step` when it is due and whenever a child of this process has changed
+(SIGCHLD), and at the end `prock.runner.build_result.finish`, once. A session keeps no thread and no signal handler:
+`prock.run` drives it from a thread, the command from its loop.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from prock.accounting.protocol import Waiting
-    from prock.accounting.wait_linux import Waited
+    from prock.accounting.protocol import RootWaiter
+    from prock.accounting.wait_linux import LinuxWaiter
     from prock.engine.protocol import Engine
     from prock.model import ProcessInfo
-    from prock.runner.sample_stats import Peaks
-    from prock.runner.spawn_linux import Ready, Setup
+    from prock.runner.sample_stats import SampleStats
+    from prock.runner.spawn_linux import LauncherReport, SpawnOptions
     from prock.sampling.forest import Forest
 
 ACCOUNTING = ("auto", "cgroup", "perf", "waited", "ledger")
@@ -67,7 +67,7 @@ class Status(NamedTuple):
     process_count: int | None
 
 
-class Running:
+class RunSession:
     """Made by `launch`, `attach` or `prock.runner.spawn_portable.start`."""
 
     def __init__(self, engine: Engine, options: Options, args: Sequence[str]) -> None:
@@ -80,9 +80,9 @@ class Running:
         self.args = tuple(args)
         self.pid = 0
         self.sources = Sources(engine, options.accounting, keep_processes=options.processes)
-        self.waited: Waiting | None = None
+        self.waited: RootWaiter | None = None
         self.forest: Forest | None = None
-        self.peaks: Peaks | None = None
+        self.peaks: SampleStats | None = None
         self.start_time = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
         self.used_before_ns = 0
@@ -97,25 +97,25 @@ class Running:
     def launch(
         cls,
         args: Sequence[str | bytes],
-        setup: Setup,
+        setup: SpawnOptions,
         options: Options = DEFAULTS,
         *,
         executable: str | bytes | None = None,
         engine: Engine | None = None,
         meanwhile: Callable[[], object] = bool,
-    ) -> Running:
+    ) -> RunSession:
         """Start a command. `meanwhile` is called while its process makes itself ready.
 
         Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
         accounting was asked for, other than ``auto``, that can't be had.
         """
-        from prock.accounting.wait_linux import Waited  # of Linux alone
+        from prock.accounting.wait_linux import LinuxWaiter  # of Linux alone
         from prock.runner.spawn_linux import launch
 
         began_ns = time.thread_time_ns()
         command = [os.fsencode(argument) for argument in args]
         self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
-        self.waited = waited = Waited(self.engine, adopt=options.adopt)
+        self.waited = waited = LinuxWaiter(self.engine, adopt=options.adopt)
         sources = self.sources
         try:
             sources.open_group()
@@ -146,7 +146,7 @@ class Running:
         options: Options = DEFAULTS,
         *,
         engine: Engine | None = None,
-    ) -> Running:
+    ) -> RunSession:
         """Account for a tree that runs already, from now on.
 
         Raises `NoSuchProcess`, `AccessDenied`, and `NotSupported` for the accounting of what has to be launched.
@@ -164,7 +164,7 @@ class Running:
         self._sample_due_ns = self.due_ns = self.began_ns
         return self
 
-    def _when_ready(self, waited: Waited, ready: Ready, events: list[int]) -> None:
+    def _when_ready(self, waited: LinuxWaiter, ready: LauncherReport, events: list[int]) -> None:
         self.sources.take(ready, events)
         self.used_before_ns = ready.used_ns
         try:
@@ -279,10 +279,10 @@ class Running:
         self.forest = forest
 
     def _open_peaks(self, *, since_birth: bool) -> None:
-        from prock.runner.sample_stats import Peaks
+        from prock.runner.sample_stats import SampleStats
 
         options = self.options
-        self.peaks = Peaks(
+        self.peaks = SampleStats(
             self.engine, self.began_ns, pss=options.pss, processes=options.processes, since_birth=since_birth
         )
 
@@ -346,7 +346,7 @@ class Running:
 
         Where orphans come to this process, a tree that is killed again and again ends generation by generation.
         """
-        if sys.platform != "linux" or row.ppid != os.getpid() or not self.engine.live:
+        if sys.platform != "linux" or row.ppid != os.getpid() or not self.engine.clocks_usable:
             return False
         try:
             if os.waitid(os.P_PID, row.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:

@@ -39,7 +39,7 @@ class Launched(NamedTuple):
     started_ns: int
 
 
-class Ready(NamedTuple):
+class LauncherReport(NamedTuple):
     """A process that is about to execute the command."""
 
     pid: int
@@ -53,7 +53,7 @@ class Ready(NamedTuple):
     """Of it: before it was in the cgroup."""
 
 
-class Setup(NamedTuple):
+class SpawnOptions(NamedTuple):
     """What a command inherits."""
 
     env: Mapping[bytes, bytes]
@@ -86,13 +86,13 @@ def has_native_launcher() -> bool:
 def launch(
     command: Sequence[bytes],
     files: Sequence[bytes],
-    setup: Setup,
+    setup: SpawnOptions,
     *,
     name: bytes,
     group: int = -1,
     cpus: str = "-",
     with_switches: bool = False,
-    when_ready: Callable[[Ready, list[int]], None],
+    when_ready: Callable[[LauncherReport, list[int]], None],
     meanwhile: Callable[[], object] = bool,
     in_c: bool = True,
 ) -> Launched:
@@ -142,7 +142,7 @@ def _pair() -> tuple[_socket.socket, _socket.socket]:
     return ours, theirs
 
 
-def _spawn(argv: list[bytes], name: bytes, setup: Setup, control: int, group: int, in_c: bool) -> int:
+def _spawn(argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, group: int, in_c: bool) -> int:
     actions: list[tuple[int, int, int]] = []
     lifted: list[int] = []
     try:
@@ -178,9 +178,9 @@ def _spawn(argv: list[bytes], name: bytes, setup: Setup, control: int, group: in
             os.close(descriptor)
 
 
-def _in_python(setup: Setup) -> list[bytes]:
+def _in_python(setup: SpawnOptions) -> list[bytes]:
     """The program, and how it is called: with what Python would change by itself, and is not to."""
-    script = os.path.join(os.path.dirname(__file__), "launcher.py")
+    script = os.path.join(os.path.dirname(NATIVE), "engine", "pure", "launcher.py")
     unset = b"" if b"LC_CTYPE" in setup.env else b"LC_CTYPE"  # which it sets in the C locale
     signals = ",".join(str(int(number)) for number in setup.defaults).encode()
     executable = os.fsencode(sys.executable)
@@ -188,13 +188,13 @@ def _in_python(setup: Setup) -> list[bytes]:
 
 
 def _converse(
-    ours: _socket.socket, name: bytes, setup: Setup, when_ready: Callable[[Ready, list[int]], None]
+    ours: _socket.socket, name: bytes, setup: SpawnOptions, when_ready: Callable[[LauncherReport, list[int]], None]
 ) -> Launched:
     text, extra, _, _ = ours.recvmsg(128, _socket.CMSG_SPACE(4 * MOST_EVENTS), _socket.MSG_CMSG_CLOEXEC)
     kind, *numbers = text.split()
     if kind != b"b":
         raise OSError(errno.ECHILD, "the command's process was ended before it could execute the command")
-    ready = Ready(*map(int, numbers))
+    ready = LauncherReport(*map(int, numbers))
     try:
         when_ready(ready, _descriptors(extra))
         start_time, started_ns = time.time(), time.monotonic_ns()
@@ -218,7 +218,7 @@ def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:
     return found
 
 
-def _raise(text: bytes, name: bytes, setup: Setup) -> None:
+def _raise(text: bytes, name: bytes, setup: SpawnOptions) -> None:
     kind, number = text.split()
     error = int(number)
     if kind == b"s":

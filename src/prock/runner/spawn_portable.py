@@ -14,7 +14,7 @@ import time
 from prock import engine as engines
 from prock.accounting.wait_posix import waiting_for
 from prock.errors import NotSupported
-from prock.runner.session import DEFAULTS, Running, files_of
+from prock.runner.session import DEFAULTS, RunSession, files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def start(
     *,
     wants_orphans: bool = False,
     engine: Engine | None = None,
-) -> Running:
+) -> RunSession:
     """Account for what `begin` starts. Its process must not have been waited for, nor be by anybody else.
 
     `wants_orphans`: whether somebody insists on `Options.adopt`, which can't be had.
@@ -45,7 +45,7 @@ def start(
     Raises what `begin` raises, and before it is called `NotSupported` for an accounting that can't be had.
     """
     began_ns = time.thread_time_ns()
-    running = Running(engine or engines.active, options, args)
+    running = RunSession(engine or engines.active, options, args)
     _refuse(options.accounting)
     if wants_orphans:
         raise NotSupported(NO_SUBREAPER)
@@ -68,7 +68,7 @@ def _refuse(accounting: str) -> None:
 
 def start_command(
     command: Sequence[str], options: Options = DEFAULTS, env: Mapping[bytes, bytes] | None = None
-) -> Running:
+) -> RunSession:
     """Start a command with the caller's files and terminal. A file that is no program is a script of ``/bin/sh``.
 
     Raises `OSError` as `subprocess.Popen` does.

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class Endable(Protocol):
-        """A `Running`, as far as this has to know it."""
+    class Terminable(Protocol):
+        """A `RunSession`, as far as this has to know it."""
 
         due_ns: int
 
@@ -30,10 +30,10 @@ GIVE_UP_NS = 5_000_000_000
 LONGEST_SLEEP_NS = 10_000_000
 
 
-class Ending:
+class Termination:
     """The sequence, for a loop that also has other things to do: call `step` at `due_ns`, until `is_over`."""
 
-    def __init__(self, running: Endable, grace_s: float, *, now_ns: int | None = None) -> None:
+    def __init__(self, running: Terminable, grace_s: float, *, now_ns: int | None = None) -> None:
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
         self._running = running
         self._kill_ns: int | None = None
@@ -67,9 +67,9 @@ class Ending:
         self._gave_up = now_ns - self._kill_ns > GIVE_UP_NS
 
 
-def end_tree(running: Endable, grace_s: float) -> bool:
+def end_tree(running: Terminable, grace_s: float) -> bool:
     """The whole sequence; answers whether nothing is left."""
-    ending = Ending(running, grace_s)
+    ending = Termination(running, grace_s)
     while not ending.is_over:
         now_ns = time.monotonic_ns()
         wait_ns = min(running.due_ns, ending.due_ns, now_ns + LONGEST_SLEEP_NS) - now_ns

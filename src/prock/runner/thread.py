@@ -16,7 +16,7 @@ from prock.runner.terminate import end_tree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.results import RunResult
-    from prock.runner.session import Running
+    from prock.runner.session import RunSession
 
 LOOK_AGAIN_S = 0.02
 """For the end of the root, where the kernel has no pidfd (before Linux 5.3, a sandbox, or another system)."""
@@ -49,10 +49,10 @@ def _open_pidfd(pid: int) -> int:
         return -1
 
 
-class Follower:
-    """A thread that drives a `Running`. It knows nothing of the `Popen`, which may be dropped."""
+class SessionThread:
+    """A thread that drives a `RunSession`. It knows nothing of the `Popen`, which may be dropped."""
 
-    def __init__(self, running: Running, *, whole_tree: bool, hold: bool) -> None:
+    def __init__(self, running: RunSession, *, whole_tree: bool, hold: bool) -> None:
         self._owner = os.getpid()
         self._running = running
         self._whole_tree = whole_tree

@@ -1,13 +1,13 @@
-"""Follow any number of trees in one pass: who belongs to them, and what each uses.
+"""Follow any number of trees in one pass: which processes belong to them, and what each uses.
 
-Once a member, always a member, until it ends: whoever starts a session of its own, is orphaned or handed to somebody
-outside stays. Processes are known by identity, not by pid. What was used goes through the ledger, so totals never fall
-and hold nothing twice; what belongs to no living process stands in the sample as a figure of its own.
+A process that was a member once stays one until it ends, also after it has started a session of its own, was orphaned
+or reparented to a process outside the tree. Processes are known by identity, not by pid. What was used goes through the
+ledger, so totals never fall and nothing is counted twice; what belongs to no living process has a field of its own.
 
-A sample is one call into the engine (see `prock.engine.protocol.Keep`), and where perf accounts for the trees one more
-for each. Members that the kernel's lists of children do not lead to (a list can miss one while its process forks; an
-orphan can be handed on before it was seen) are found by a scan of the machine, half a minute after the last one, or
-after much has come and gone.
+A sample is one call into the engine (see `prock.engine.protocol.MemberTracker`), and with perf accounting one more for
+each tree. Members that the kernel's lists of children do not lead to (a list can miss one while its process forks; an
+orphan can be reparented before it was seen) are found by a scan of the machine, 30 s after the last one, or earlier
+after many processes have started and ended.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from prock.engine.pids import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
 from prock.sampling.sample import TreeSample
-from prock.sampling.tree_state import NO_SUMS, Followed
+from prock.sampling.tree_state import NO_SUMS, TreeState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from prock.accounting.perf_clock import TaskClocks
-    from prock.engine.protocol import Engine, Frame
+    from prock.engine.protocol import Engine, TrackerSnapshot
     from prock.model import ProcessInfo
 
 ACCOUNTING = ("auto", "perf", "ledger")
@@ -78,8 +78,8 @@ class Forest:
         self._accounting = accounting
         self._scans = scans
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
-        self._keep = self._engine.keep(want, 0)
-        self._trees: dict[int, Followed] = {}
+        self._keep = self._engine.track(want, 0)
+        self._trees: dict[int, TreeState] = {}
         self._verified_ns = clock()
         self._verify_cost_ns = 0
         self._churn = 0
@@ -109,7 +109,7 @@ class Forest:
         return tuple(self._trees)
 
     @property
-    def trees(self) -> list[Followed]:
+    def trees(self) -> list[TreeState]:
         return list(self._trees.values())
 
     @property
@@ -117,7 +117,7 @@ class Forest:
         """How many it holds open."""
         return self._keep.descriptors + sum(tree.events.descriptors for tree in self.trees if tree.events)
 
-    def tree(self, root: int) -> Followed:
+    def tree(self, root: int) -> TreeState:
         """What is known of a root's tree. Raises `KeyError` where it is no root here."""
         return self._trees[root]
 
@@ -154,7 +154,7 @@ class Forest:
                 added = self._keep.add(info.pid, number)
                 if added is None:
                     raise NoSuchProcess(info.pid)
-                tree = Followed(added, number, **self._options, io_handed_on=self._engine.io_includes_children)
+                tree = TreeState(added, number, **self._options, io_handed_on=self._engine.io_includes_children)
                 tree.events = events
                 if since_birth:
                     tree.ledger.count_from_birth()
@@ -168,7 +168,7 @@ class Forest:
 
     def _attach(self, root: int) -> TaskClocks | None:
         """Perf events for its tree, where they are wanted and may be had."""
-        if self._accounting == "ledger" or (self._accounting == "auto" and not self._engine.live):
+        if self._accounting == "ledger" or (self._accounting == "auto" and not self._engine.clocks_usable):
             return None
         if self._engine.name == "portable":
             raise NotSupported(
@@ -183,7 +183,7 @@ class Forest:
                 raise
             return None
 
-    def _begin(self, tree: Followed, since_birth: bool) -> None:
+    def _begin(self, tree: TreeState, since_birth: bool) -> None:
         """The baseline: two passes (see `Ledger.rebase`), or where nothing is to be left out one."""
         number = tree.number
         _, sums, changed, ended = self._keep.sample([], number, False)
@@ -251,14 +251,14 @@ class Forest:
 
     def _verify(self, now_ns: int) -> None:
         """Look through the whole machine for members that nobody's list of children leads to."""
-        if not (self._scans or self._keep.lacks_children):
+        if not (self._scans or self._keep.no_children_lists):
             return
-        if not self._engine.lists_miss_children and not any(tree.sessions for tree in self._trees.values()):
+        if not self._engine.children_list_is_racy and not any(tree.sessions for tree in self._trees.values()):
             return  # who could be found is a child of a member, and every pass sees those
         members = sum(len(tree.ledger) for tree in self._trees.values())
         much_churn = self._churn > members // 2 + 16
         wait_ns = max(VERIFY_AFTER_CHURN_NS if much_churn else VERIFY_NS, VERIFY_SHARE * self._verify_cost_ns)
-        if now_ns - self._verified_ns <= wait_ns and not self._keep.lacks_children:
+        if now_ns - self._verified_ns <= wait_ns and not self._keep.no_children_lists:
             return
         self._churn = 0
         self._keep.limit(_limit_of_kept_files())  # there may be more forests by now, or the limit may be another
@@ -271,11 +271,11 @@ class Forest:
         self._verified_ns = now_ns
         self._verify_cost_ns = time.monotonic_ns() - began_ns
 
-    def _adopt_from(self, rows: Iterable[ProcessInfo], tree: Followed) -> None:
+    def _adopt_from(self, rows: Iterable[ProcessInfo], tree: TreeState) -> None:
         ledger = tree.ledger
-        strangers = [row for row in rows if row.identity not in ledger]
-        tree.sessions.difference_update(row.pid for row in strangers if row.session == row.pid)  # given away again
-        for row in strangers:
+        foreign = [row for row in rows if row.identity not in ledger]
+        tree.sessions.difference_update(row.pid for row in foreign if row.session == row.pid)  # given away again
+        for row in foreign:
             parent = ledger.identity_of(row.ppid)
             is_child = parent is not None and parent[1] <= row.start_ticks
             if is_child or (row.session in tree.sessions and row.start_ticks >= tree.began_ticks):
@@ -299,7 +299,13 @@ class Forest:
 
 
 def _sample_of(
-    tree: Followed, frame: Frame, taken_ns: int, slept_ns: int | None, cost_ns: int, late_ns: int, skipped: int
+    tree: TreeState,
+    frame: TrackerSnapshot,
+    taken_ns: int,
+    slept_ns: int | None,
+    cost_ns: int,
+    late_ns: int,
+    skipped: int,
 ) -> TreeSample:
     processes, threads, _, rss, vsize, _, denied, appeared, vanished = tree.sums
     interval_ns = max(0, taken_ns - tree.taken_ns)

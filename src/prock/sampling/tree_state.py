@@ -28,7 +28,7 @@ EVENTS_SHARE = 100
 NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 
 
-class Followed:
+class TreeState:
     """One tree."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Followed:
         self.knows_io = False
         """Whether anybody ever told of it."""
         self.memory = memory
-        self.shares = Shares() if pss else None
+        self.shares = PssReader() if pss else None
         self.events: TaskClocks | None = None
         """Where perf accounts for it."""
         self.sessions: set[int] = set()
@@ -145,7 +145,7 @@ class Followed:
             self.events = None
 
 
-class Shares:
+class PssReader:
     """Proportional shares of memory (PSS) of one tree's members, read slowly."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from prock.cli.run.command import line_opener, running_options
 from prock.cli.run.files import TROUBLE, keep_low_descriptors_free
 from prock.cli.run.options import ATTACH, Settings
 from prock.cli.run.supervisor import Plan, Supervisor, open_signals
-from prock.cli.run.writer import Publisher
+from prock.cli.run.writer import ReportWriter
 from prock.report.layout import escape
 from prock.runner.build_result import finish
 
@@ -22,8 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prock.cli.run.supervisor import Hearing
-    from prock.runner.session import Running
+    from prock.cli.run.supervisor import SignalSource
+    from prock.runner.session import RunSession
 
 NAME = "attach"
 USAGE = "prock attach [OPTION ...] PID"
@@ -41,7 +41,7 @@ def main(words: Sequence[str]) -> int:
     settings, pid = _parse(list(words))
     keep_low_descriptors_free()
     name = _name(pid)
-    publisher = Publisher(settings, f"process {pid}{name}", NAME)
+    publisher = ReportWriter(settings, f"process {pid}{name}", NAME)
     running = _attach(pid, settings)
     signals = open_signals()
     try:
@@ -79,17 +79,17 @@ def _name(pid: int) -> str:
     return "" if comm is None else f" ({escape(comm)})"
 
 
-def _attach(pid: int, settings: Settings) -> Running:
+def _attach(pid: int, settings: Settings) -> RunSession:
     from prock.errors import NoSuchProcess
-    from prock.runner.session import Running
+    from prock.runner.session import RunSession
 
     try:
-        return Running.attach(pid, running_options(settings))
+        return RunSession.attach(pid, running_options(settings))
     except NoSuchProcess:
         raise Failure(f"no process {pid}") from None
 
 
-def _follow(running: Running, settings: Settings, signals: Hearing) -> None:
+def _follow(running: RunSession, settings: Settings, signals: SignalSource) -> None:
     supervisor = Supervisor(
         running, signals, Plan(wait_all=settings.wait_all, detach=True), line_opener(settings, alone=True)
     )

@@ -25,10 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from prock.cli.run.supervisor import Hearing, Line
-    from prock.cli.run.writer import Publisher
+    from prock.cli.run.supervisor import Line, SignalSource
+    from prock.cli.run.writer import ReportWriter
     from prock.results import RunResult
-    from prock.runner.session import Options, Running
+    from prock.runner.session import Options, RunSession
 
 NAME = "run"
 USAGE = "prock run [OPTION ...] [--] COMMAND [ARGUMENT ...]"
@@ -90,16 +90,18 @@ def main(words: Sequence[str]) -> int:
     return code
 
 
-def _open_publisher(settings: Settings) -> Publisher | None:
+def _open_publisher(settings: Settings) -> ReportWriter | None:
     """What can be seen to fail has to fail before the command runs; None where nothing can."""
     if settings.json is None and settings.output is None and settings.format is None:
         return None
-    from prock.cli.run.writer import Publisher
+    from prock.cli.run.writer import ReportWriter
 
-    return Publisher(settings)
+    return ReportWriter(settings)
 
 
-def _run_all(command: list[str], settings: Settings, signals: Hearing, publisher: Publisher | None) -> tuple[int, bool]:
+def _run_all(
+    command: list[str], settings: Settings, signals: SignalSource, publisher: ReportWriter | None
+) -> tuple[int, bool]:
     """The exit code, and whether Ctrl-C has ended the command."""
     results: list[RunResult] = []
     wanted, interrupted = settings.repeat or 1, False
@@ -125,21 +127,21 @@ def _run_all(command: list[str], settings: Settings, signals: Hearing, publisher
         if supervisor.was_asked_to_end:
             break
     if publisher is None:
-        from prock.cli.run.writer import Publisher
+        from prock.cli.run.writer import ReportWriter
 
-        publisher = Publisher(settings)
+        publisher = ReportWriter(settings)
     trouble = publisher.write(results, wanted)
     if failure is not None:
         raise failure
     return _exit_code(results, settings) or (TROUBLE if trouble else 0), interrupted
 
 
-def _get_ready(signals: Hearing) -> None:
+def _get_ready(signals: SignalSource) -> None:
     """Import what is needed when the command has ended, which may be soon, while its process is made."""
     signals.hear_of_children()
 
 
-def _launch(command: list[str], settings: Settings, signals: Hearing) -> Running:
+def _launch(command: list[str], settings: Settings, signals: SignalSource) -> RunSession:
     if not command[0]:  # in each directory of PATH it would be that directory
         raise Failure("'': command not found", 127)
     try:
@@ -153,22 +155,22 @@ def _launch(command: list[str], settings: Settings, signals: Hearing) -> Running
         raise Failure(f"cannot execute {escape(command[0])}: {os.strerror(reason or 0)}", 126) from None
 
 
-def _start(command: list[str], settings: Settings, signals: Hearing) -> Running:
+def _start(command: list[str], settings: Settings, signals: SignalSource) -> RunSession:
     from prock import engine
 
     if engine.active.name == "portable":
         from prock.runner.spawn_portable import start_command
 
         return start_command(command, running_options(settings), None if sys.platform == "win32" else _environment())
-    from prock.runner.session import Running
-    from prock.runner.spawn_linux import Setup
+    from prock.runner.session import RunSession
+    from prock.runner.spawn_linux import SpawnOptions
 
-    setup = Setup(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
-    return Running.launch(command, setup, running_options(settings), meanwhile=lambda: _get_ready(signals))
+    setup = SpawnOptions(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
+    return RunSession.launch(command, setup, running_options(settings), meanwhile=lambda: _get_ready(signals))
 
 
 def running_options(settings: Settings) -> Options:
-    """As `Running` has them."""
+    """As `RunSession` has them."""
     from prock.runner.session import Options
 
     return Options(
@@ -203,7 +205,7 @@ def _environment() -> dict[bytes, bytes]:
     return {name: value for name, equals, value in entries if equals}
 
 
-def _follow(running: Running, settings: Settings, signals: Hearing) -> Supervisor:
+def _follow(running: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:
     plan = Plan(settings.timeout, settings.kill_after, settings.kill_tree, settings.wait_all)
     supervisor = Supervisor(running, signals, plan, line_opener(settings))
     try:

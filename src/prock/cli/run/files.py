@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     if sys.platform == "win32":
-        from prock.cli.run.replacing_on_windows import Replacement
+        from prock.cli.run.replacing_on_windows import AtomicWriter
     else:
-        from prock.cli.run.replacing import Replacement
+        from prock.cli.run.replacing import AtomicWriter
 
 TROUBLE = 125
 """Exit code where prock itself fails: what timeout(1), env(1) and GNU time use."""
@@ -41,7 +41,7 @@ def keep_low_descriptors_free() -> None:
     os.close(descriptor)
 
 
-class Place:
+class OutputFile:
     """A file to be written after the run. Raises `Failure` where that can be seen not to be possible."""
 
     def __init__(self, path: str, *, append: bool = False, whole: bool = False) -> None:
@@ -52,7 +52,7 @@ class Place:
         self._is_shared = False
         """Whether others write into it, too."""
         self._descriptor: int | None = None
-        self._replacement: Replacement | None = None
+        self._replacement: AtomicWriter | None = None
         try:
             self._prepare()
         except (OSError, ValueError) as error:  # ValueError: a NUL in it
@@ -123,12 +123,12 @@ class Place:
         raise Failure(f"cannot write {where}: {reason}", TROUBLE) from None
 
 
-def _replacement(path: str) -> Replacement:
+def _replacement(path: str) -> AtomicWriter:
     if sys.platform == "win32":
-        from prock.cli.run.replacing_on_windows import Replacement
+        from prock.cli.run.replacing_on_windows import AtomicWriter
     else:
-        from prock.cli.run.replacing import Replacement
-    return Replacement(path)
+        from prock.cli.run.replacing import AtomicWriter
+    return AtomicWriter(path)
 
 
 def _check_links(path: str) -> None:

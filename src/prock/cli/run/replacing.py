@@ -23,7 +23,7 @@ MOST_NAMES = 100
 _PLACE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Replacement:
+class AtomicWriter:
     """Of a regular file, or of none yet. Raises `OSError` where it can be seen not to be possible."""
 
     def __init__(self, path: str) -> None:

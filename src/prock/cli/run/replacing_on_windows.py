@@ -8,7 +8,7 @@ import tempfile
 from prock.cli.run.files import write_all
 
 
-class Replacement:
+class AtomicWriter:
     """Of a regular file, or of none yet. Raises `OSError` where it can be seen not to be possible."""
 
     def __init__(self, path: str) -> None:

@@ -15,7 +15,7 @@ from prock.report.layout import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.runner.session import Running, Status
+    from prock.runner.session import RunSession, Status
 
 EVERY_NS = 500_000_000
 LEAST_ROWS = 5
@@ -70,7 +70,7 @@ class StatusLine:
         self._shown = False
         self.due_ns = 0
 
-    def step(self, running: Running, now_ns: int) -> None:
+    def step(self, running: RunSession, now_ns: int) -> None:
         if now_ns < self.due_ns:
             return
         self.due_ns = now_ns + EVERY_NS

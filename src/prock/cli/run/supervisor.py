@@ -13,16 +13,16 @@ import time
 from prock import engine as engines
 from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import CONT, TERM, kernel, name, numbers
-from prock.runner.terminate import Ending
+from prock.runner.terminate import Termination
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Protocol
 
-    from prock.runner.session import Running
+    from prock.runner.session import RunSession
 
-    class News(Protocol):
+    class SignalInfo(Protocol):
         """A signal."""
 
         @property
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         @property
         def si_code(self) -> int: ...
 
-    class Hearing(Protocol):
+    class SignalSource(Protocol):
         """What waits for signals."""
 
         @property
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
         def hear_of_children(self) -> None: ...
 
-        def wait(self, seconds: float, /) -> News | None: ...
+        def wait(self, seconds: float, /) -> SignalInfo | None: ...
 
         def close(self) -> None: ...
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
         due_ns: int
 
-        def step(self, running: Running, now_ns: int, /) -> None: ...
+        def step(self, running: RunSession, now_ns: int, /) -> None: ...
 
         def hide(self) -> None: ...
 
@@ -74,7 +74,7 @@ PATIENCE_NS = 2_000_000_000
 STOPS = numbers("SIGTSTP SIGTTIN SIGTTOU SIGSTOP")
 
 
-def open_signals() -> Hearing:
+def open_signals() -> SignalSource:
     """What waits for signals as this system lets it."""
     wanted = (*FOR_THE_TREE, *FOR_THE_ROOT, *FOR_US)
     if sys.platform == "linux" and engines.active.name != "portable":
@@ -102,7 +102,7 @@ if sys.platform == "linux":
             if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:
                 kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
 
-        def wait(self, seconds: float) -> News | None:
+        def wait(self, seconds: float) -> SignalInfo | None:
             return kernel.sigtimedwait(self.numbers, max(0.0, seconds))
 
         def close(self) -> None:
@@ -128,8 +128,8 @@ class Supervisor:
 
     def __init__(
         self,
-        running: Running,
-        signals: Hearing,
+        running: RunSession,
+        signals: SignalSource,
         plan: Plan,
         open_line: Callable[[], Line | None] | None = None,
     ) -> None:
@@ -140,7 +140,7 @@ class Supervisor:
         self._open_line = open_line
         """How to get one, once the run has lasted long enough for it."""
         self._line_ns = time.monotonic_ns() + LINE_NS
-        self._ending: Ending | None = None
+        self._ending: Termination | None = None
         self._asked_ns: list[tuple[int, int]] = []
         """Signals from processes, and when they came."""
         self._pressed = 0
@@ -190,7 +190,7 @@ class Supervisor:
         if not running.root_ended:
             return False
         if plan.kill_tree and not running.is_over:
-            self._ending = Ending(running, plan.kill_after)
+            self._ending = Termination(running, plan.kill_after)
             return False
         return not plan.wait_all or running.is_over
 
@@ -216,7 +216,7 @@ class Supervisor:
             if self._plan.detach:
                 self.left = True
             else:
-                self._ending = Ending(self._running, self._plan.kill_after)
+                self._ending = Termination(self._running, self._plan.kill_after)
         if self._hint is not None and now_ns >= self._hint[0]:
             _say(self._hint[1])
             self._hint = None
@@ -225,7 +225,7 @@ class Supervisor:
         if self._line is not None:
             self._line.step(self._running, now_ns)
 
-    def _hear(self, info: News) -> None:
+    def _hear(self, info: SignalInfo) -> None:
         number, now_ns = info.si_signo, time.monotonic_ns()
         from_terminal = info.si_code > 0
         if number in FOR_THE_TREE:
@@ -280,7 +280,7 @@ class Supervisor:
     def _kill(self, now_ns: int) -> None:
         self._hint = None
         if self._ending is None:
-            self._ending = Ending(self._running, 0, now_ns=now_ns)
+            self._ending = Termination(self._running, 0, now_ns=now_ns)
         else:
             self._ending.kill(now_ns)
 

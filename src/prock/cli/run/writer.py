@@ -6,7 +6,7 @@ import os
 import sys
 
 from prock.cli import output
-from prock.cli.run.files import Place
+from prock.cli.run.files import OutputFile
 from prock.cli.run.options import Settings
 from prock.report.layout import harmless
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prock.results import RunResult
 
 
-class Publisher:
+class ReportWriter:
     """Raises `Failure` for what can be known to go wrong: make it before the command runs."""
 
     def __init__(self, settings: Settings, title: str | None = None, name: str = "run") -> None:
@@ -28,8 +28,8 @@ class Publisher:
             from prock.report.gnu_time import check
 
             check(settings.format)
-        self._report = None if settings.output is None else Place(settings.output, append=settings.append)
-        self._document = None if settings.json is None else Place(settings.json, whole=True)
+        self._report = None if settings.output is None else OutputFile(settings.output, append=settings.append)
+        self._document = None if settings.json is None else OutputFile(settings.json, whole=True)
 
     def write(self, results: Sequence[RunResult], wanted: int = 1) -> bool:
         """Everything that can be; answers whether something couldn't. That much is said, too."""
@@ -91,7 +91,7 @@ class Publisher:
         output.write_error(text, as_it_is=True)
         return True
 
-    def _write(self, place: Place, text: str) -> bool:
+    def _write(self, place: OutputFile, text: str) -> bool:
         try:
             place.write(text)
         except output.Failure as failure:

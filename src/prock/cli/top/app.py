@@ -24,7 +24,7 @@ from textual.widget import Widget
 from prock.cli.output import Screen
 from prock.cli.top import details, panes
 from prock.cli.top.render import Pen
-from prock.cli.top.sampler_thread import Follower
+from prock.cli.top.sampler_thread import SamplerThread
 from prock.cli.top.view import State
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class TopApp(App[signal.Signals]):
         self.error: Exception | None = None
         self._screen_of_stdout = Screen()
         self._screen_of_stdout.colour = False  # colours are textual's here
-        self._follower = Follower(source, interval_s, self._deliver, count=count)
+        self._follower = SamplerThread(source, interval_s, self._deliver, count=count)
         self.state = State(
             source.title,
             # The console of Linux has no eighths of a block.

@@ -18,7 +18,7 @@ FIRST_S = 0.2
 """The first look comes early, or else the screen is empty for an interval."""
 
 
-class Follower(threading.Thread):
+class SamplerThread(threading.Thread):
     """Delivers, in its own thread, each picture, at last None or the error that ended it."""
 
     def __init__(

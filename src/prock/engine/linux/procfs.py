@@ -41,9 +41,9 @@ class ProcFiles:
     """The proc file system at `root`, read with plain system calls."""
 
     root: str
-    live: bool
+    clocks_usable: bool
     io_includes_children = True
-    lists_miss_children = True
+    children_list_is_racy = True
 
     if TYPE_CHECKING:
 
@@ -53,7 +53,7 @@ class ProcFiles:
 
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
-        self.live = self._is_live()
+        self.clocks_usable = self._is_live()
         _open_engines.add(ref(self, _open_engines.discard))
 
     def _is_live(self) -> bool:
@@ -78,13 +78,13 @@ class ProcFiles:
 
     def _is_process(self, pid: int) -> bool:
         """Whether the pid names a process now: proc answers for the ids of threads too."""
-        return not self.live or self._clock_answers(pid)
+        return not self.clocks_usable or self._clock_answers(pid)
 
     def _is_hidden(self, pid: int) -> bool:
         """Whether proc denies the existence of a process that does exist (mounted with ``hidepid=2``)."""
         path = f"{self.root}/{pid}"
         # Looked at once more: who has got the pid between the two is not hidden.
-        return self.live and not os.path.exists(path) and self._clock_answers(pid) and not os.path.exists(path)
+        return self.clocks_usable and not os.path.exists(path) and self._clock_answers(pid) and not os.path.exists(path)
 
     def _has_no_memory(self, pid: int | None) -> bool:
         """Kernel threads and zombies: to ordinary users the kernel refuses what they do not even have."""
@@ -205,7 +205,7 @@ def _after_fork() -> None:
     for known in _open_engines.copy():
         engine = known()
         if engine is not None:
-            engine.live = engine._is_live()
+            engine.clocks_usable = engine._is_live()
 
 
 os.register_at_fork(after_in_child=_after_fork)

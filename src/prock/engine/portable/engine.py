@@ -26,7 +26,7 @@ from prock.engine.portable.psutil_adapter import (
 )
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.engine.pure.member import unreadable
-from prock.engine.pure.tracker import PureKeep
+from prock.engine.pure.tracker import PureMemberTracker
 from prock.errors import AccessDenied, NotSupported
 from prock.model import CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, Scan
 
@@ -40,9 +40,9 @@ COMM_MAX = 64
 class PortableEngine(LinuxOnly):
     name = "portable"
     root = "/proc"
-    live = False
+    clocks_usable = False
     io_includes_children = IS_LINUX
-    lists_miss_children = False
+    children_list_is_racy = False
 
     def __init__(self) -> None:
         self._starts = by_psutil.Starts()
@@ -318,8 +318,8 @@ class PortableEngine(LinuxOnly):
                 refused += ("io",)
         return ProcessStats(taken_ns, pid, ppid, cpu, row, disk_io, refused)
 
-    def keep(self, want: int, descriptors: int, /) -> PureKeep:
-        return PureKeep(Pass(self), want)
+    def track(self, want: int, descriptors: int, /) -> PureMemberTracker:
+        return PureMemberTracker(Pass(self), want)
 
     def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
         if not IS_LINUX:

@@ -19,7 +19,7 @@ def _lacking(what: str) -> NoReturn:
 class LinuxOnly:
     """Each raises `NotSupported` with the reason."""
 
-    def families(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
+    def children_by_thread(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
         _lacking("lists of the children of single threads")
 
     def thread_state(self, pid: int, tid: int, /) -> str | None:

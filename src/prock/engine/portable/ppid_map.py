@@ -59,9 +59,9 @@ class Generations:
 
 
 class Pass:
-    """The engine as `PureKeep` asks it: a map of parents a sample, and rows of members only."""
+    """The engine as `PureMemberTracker` asks it: a map of parents a sample, and rows of members only."""
 
-    live = False
+    clocks_usable = False
 
     def __init__(self, engine: PortableEngine) -> None:
         self._engine = engine

@@ -11,7 +11,7 @@ from prock.engine.pids import PID_MAX, check_pid
 from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.engine.pure import parse
 from prock.engine.pure.member import unreadable
-from prock.engine.pure.tracker import PureKeep
+from prock.engine.pure.tracker import PureMemberTracker
 from prock.engine.pure.tree_walk import TreePass
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
@@ -31,7 +31,7 @@ class PureEngine(ProcFiles):
 
     def cpu_time(self, pid: int | None, /) -> CpuTime | None:
         pid = check_pid(pid)
-        if not self.live:
+        if not self.clocks_usable:
             info = self.info(pid)
             return None if info is None else info.cpu_time
         if pid is not None and pid >= CLOCK_PID_LIMIT:
@@ -54,12 +54,12 @@ class PureEngine(ProcFiles):
             nonlocal total_ns
             total_ns = self.own_ns(pid or 0)
 
-        stat = self._parsed(pid, "stat", parse.stat, ask_clock if self.live else None)
+        stat = self._parsed(pid, "stat", parse.stat, ask_clock if self.clocks_usable else None)
         if stat is None or total_ns is None:  # waited for since, or the id of a thread
             return None
         read_pid, comm, state, number = stat
         user, system = number[parse.UTIME], number[parse.STIME]
-        if self.live:
+        if self.clocks_usable:
             user_ns, system_ns = parse.split(total_ns, user, system)
         else:
             user_ns, system_ns = parse.saturate(user * TICK_NS), parse.saturate(system * TICK_NS)
@@ -138,12 +138,12 @@ class PureEngine(ProcFiles):
         root = check_pid(pid) or self._own_pid()
         if not self._is_process(root):
             return None
-        if want & WANT_CPU and not self.live:
+        if want & WANT_CPU and not self.clocks_usable:
             want |= WANT_STAT
         return TreePass(self, root, want).run()
 
-    def keep(self, want: int, descriptors: int, /) -> PureKeep:
-        return PureKeep(self, want)
+    def track(self, want: int, descriptors: int, /) -> PureMemberTracker:
+        return PureMemberTracker(self, want)
 
     def begin(self) -> None:
         """A sample needs nothing beforehand here."""
@@ -188,7 +188,7 @@ class PureEngine(ProcFiles):
                 found.append(None)
         return found
 
-    def families(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
+    def children_by_thread(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
         pid = check_pid(pid) or self._own_pid()
         if not self._is_process(pid):
             return None

@@ -24,7 +24,7 @@ def open_events(cpus: str, with_switches: bool) -> tuple[list[int], int]:
     """Descriptors, and an errno where there are none."""
     if cpus == "-":
         return [], 0
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)))
     from prock.engine.pure.perf import open_on_exec, open_switches_on_exec
 
     numbers = [-1] if cpus == "any" else [int(cpu) for cpu in cpus.split(",")]

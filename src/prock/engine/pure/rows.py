@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
 
-class FrameRow(NamedTuple):
+class SnapshotRow(NamedTuple):
     """A member at the time of the sample."""
 
     tree: int
@@ -37,16 +37,16 @@ class FrameRow(NamedTuple):
         return None if self.before_ns is None else max(0, self.own_ns - self.before_ns)
 
 
-def sums_of(rows: list[FrameRow], vanished: dict[int, int]) -> list[Sums]:
+def sums_of(rows: list[SnapshotRow], vanished: dict[int, int]) -> list[Sums]:
     """Of each tree; how many vanished comes from outside, as those have no rows."""
-    trees: dict[int, list[FrameRow]] = {}
+    trees: dict[int, list[SnapshotRow]] = {}
     for row in rows:
         trees.setdefault(row.tree, []).append(row)
     size = max((*trees, *vanished), default=-1) + 1
     return [_sum_of(trees.get(tree, []), vanished.get(tree, 0)) for tree in range(size)]
 
 
-def _sum_of(rows: list[FrameRow], vanished: int) -> Sums:
+def _sum_of(rows: list[SnapshotRow], vanished: int) -> Sums:
     return (
         len(rows),
         sum(row.info.thread_count for row in rows),
@@ -60,8 +60,8 @@ def _sum_of(rows: list[FrameRow], vanished: int) -> Sums:
     )
 
 
-class PureFrame:
-    def __init__(self, rows: list[FrameRow], want: int) -> None:
+class PureSnapshot:
+    def __init__(self, rows: list[SnapshotRow], want: int) -> None:
         self._rows = rows
         self._want = want
 
@@ -97,7 +97,7 @@ class PureFrame:
         return [self._sample(row, sums[row.info.pid], ios.get(row.info.pid), interval_ns, pss) for row in order]
 
     def _sample(
-        self, row: FrameRow, sums: list[int], io: DiskIo | None, interval_ns: int, pss: dict[int, int]
+        self, row: SnapshotRow, sums: list[int], io: DiskIo | None, interval_ns: int, pss: dict[int, int]
     ) -> MemberSample:
         def percent(ns: int | None) -> CpuPercent | None:
             return None if ns is None or interval_ns <= 0 else 100.0 * ns / interval_ns
@@ -127,10 +127,10 @@ class PureFrame:
         )
 
 
-def _breadth_first(rows: Iterable[FrameRow]) -> list[FrameRow]:
+def _breadth_first(rows: Iterable[SnapshotRow]) -> list[SnapshotRow]:
     """The root, then those whose parent is not among the rows, then children."""
     by_pid = {row.info.pid: row for row in rows}
-    children: dict[int, list[FrameRow]] = {}
+    children: dict[int, list[SnapshotRow]] = {}
     tops = []
     for row in by_pid.values():
         if row.parent in by_pid and row.parent is not None and not row.is_root:

@@ -6,7 +6,7 @@ import time
 
 from prock.engine.protocol import WANT_IO, WANT_STAT
 from prock.engine.pure.member import Member, Stamp
-from prock.engine.pure.rows import FrameRow, PureFrame, sums_of
+from prock.engine.pure.rows import PureSnapshot, SnapshotRow, sums_of
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import DiskIo, Identity, ProcessInfo
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     class Questions(Protocol):
         """What has to be asked of a kernel; a pid that is gone is None."""
 
-        live: bool
+        clocks_usable: bool
 
         def begin(self) -> None:
             """A sample begins."""
@@ -54,7 +54,7 @@ STALE_NS = 1_000_000_000
 REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 
 
-class PureKeep:
+class PureMemberTracker:
     def __init__(self, ask: Questions, want: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._ask = ask
@@ -64,7 +64,7 @@ class PureKeep:
         self._last_pid: int | None = None
         self._now_ns = 0
         self._boot_ticks_before: dict[int, int] = {}
-        self.lacks_children = False
+        self.no_children_lists = False
         self.descriptors = 0
 
     def limit(self, descriptors: int, /) -> None:
@@ -96,7 +96,7 @@ class PureKeep:
     def sample(
         self, reread: list[int], tree: int, everything: bool, /
     ) -> tuple[
-        PureFrame,
+        PureSnapshot,
         list[Sums],
         list[tuple[int, ProcessInfo, DiskIo | None, bool]],
         list[tuple[int, Identity, int, DiskIo | None]],
@@ -148,11 +148,11 @@ class PureKeep:
         for member in looked_at:
             member.is_new = member.report = False
             self._boot_ticks_before[member.tree] = boot_ticks
-        return PureFrame(rows, self._want), sums_of(rows, vanished), changed, ended
+        return PureSnapshot(rows, self._want), sums_of(rows, vanished), changed, ended
 
     def _read_last_pid(self) -> int | None:
         try:
-            return self._ask.last_pid() if self._ask.live else None
+            return self._ask.last_pid() if self._ask.clocks_usable else None
         except NotSupported:
             return None
 
@@ -178,7 +178,7 @@ class PureKeep:
         if member.gone:
             return  # found so by a pass that failed
         own_ns: int | None = member.own_ns
-        if self._ask.live:
+        if self._ask.clocks_usable:
             own_ns = self._ask.own_ns(member.pid)
             if own_ns is None:
                 member.gone = True
@@ -218,7 +218,7 @@ class PureKeep:
 
     def _is_stale(self, member: Member, own_ns: int) -> bool:
         """Whether its row may have changed in a way that matters."""
-        if not self._ask.live or own_ns < member.own_ns:
+        if not self._ask.clocks_usable or own_ns < member.own_ns:
             return True
         if own_ns == member.stat_read.own_ns:
             return False
@@ -233,7 +233,7 @@ class PureKeep:
 
     def _has_run(self, member: Member, since: Stamp) -> bool:
         """Ticks are too coarse to tell: where only they are known everybody may have."""
-        return since.own_ns != member.own_ns or not self._ask.live
+        return since.own_ns != member.own_ns or not self._ask.clocks_usable
 
     def _stamp(self, stamp: Stamp, member: Member) -> None:
         stamp.at_ns, stamp.own_ns, stamp.last_pid = self._now_ns, member.own_ns, self._last_pid
@@ -249,7 +249,7 @@ class PureKeep:
         if info is None or self._is_another(member, info):
             member.gone = True
             return
-        if self._ask.live:
+        if self._ask.clocks_usable:
             user, system = info.user_ns, info.system_ns
             user_ns = own_ns * user // (user + system) if system else own_ns
             info = info._replace(user_ns=user_ns, system_ns=own_ns - user_ns)
@@ -344,7 +344,7 @@ class PureKeep:
             found = self._ask.children_of_threads(member.pid, member.info.thread_count if ran else 1)
             member.refused -= {"children"}
         except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
-            self.lacks_children = True
+            self.no_children_lists = True
             return
         except (AccessDenied, MalformedProcFile):
             member.refused |= {"children"}
@@ -355,9 +355,9 @@ class PureKeep:
                 self._append(pid, member.tree, member)
         self._stamp(stamp, member)
 
-    def _row(self, member: Member) -> FrameRow:
+    def _row(self, member: Member) -> SnapshotRow:
         parent = member.parent
-        return FrameRow(
+        return SnapshotRow(
             tree=member.tree,
             info=member.info,
             own_ns=member.own_ns,

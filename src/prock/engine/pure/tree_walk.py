@@ -93,7 +93,7 @@ class TreePass:
             refused = ("stat",)
         if row is not None:
             cpu = row.cpu_time
-        elif self._want & WANT_CPU and engine.live:
+        elif self._want & WANT_CPU and engine.clocks_usable:
             cpu = engine.cpu_time(pid)
             if cpu is None and not refused:
                 return None
@@ -109,7 +109,7 @@ class TreePass:
         """Whether its pid was given away again since it was found: who is not its parent's child, though that lives.
 
         A parent that has ended, though nobody has waited for it yet, has handed its children on."""
-        if parent is None or row.ppid in (parent, 0) or not self._engine.live:
+        if parent is None or row.ppid in (parent, 0) or not self._engine.clocks_usable:
             return False
         try:
             now = self._engine.info(parent)
