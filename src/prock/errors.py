@@ -1,16 +1,15 @@
-"""Everything prock raises on purpose.
+"""The exceptions that prock raises.
 
     Exception
     └── ProckError
-        ├── AccessDenied      (also PermissionError)     the process exists, the kernel refuses the question
-        ├── NoSuchProcess     (also ProcessLookupError)  who is to be followed is not there (any more)
-        ├── NotSupported      (also OSError)             this kernel, or this engine, cannot answer it at all
-        ├── OutOfDescriptors  (also OSError)             more of them are needed than may be open
-        └── MalformedProcFile (also ValueError)          the file is not in the form proc(5) describes
+        ├── AccessDenied       (also PermissionError)     the process exists, but this user may not read it
+        ├── NoSuchProcess      (also ProcessLookupError)  the root of a tree to follow does not exist
+        ├── NotSupported       (also OSError)             this system, kernel or engine does not provide it
+        ├── OutOfDescriptors   (also OSError)             the limit of open files is too low
+        └── MalformedProcFile  (also ValueError)          a file does not have the format of proc(5)
 
-A process that does not exist (any more) is no error: functions answer ``None``. Only what is to follow one and can't
-begin without it raises `NoSuchProcess`.
-A pid that never could be one is the caller's mistake: ``ValueError`` or ``TypeError``.
+Functions return None for a process that does not exist; only what starts to follow one raises `NoSuchProcess`.
+A number that cannot be a pid raises ``ValueError``, another type ``TypeError``.
 """
 
 from __future__ import annotations
@@ -19,17 +18,18 @@ import errno
 
 
 class ProckError(Exception):
-    """The base of every error below."""
+    """Base class of all exceptions of prock."""
 
 
 class AccessDenied(ProckError, PermissionError):
-    """The process exists, but this user may not read `what` of it.
+    """Process `pid` exists, but this user may not read `what` of it.
 
-    Also raised where ``/proc`` is mounted with ``hidepid`` and pretends that the process is not there.
+    Also raised where ``/proc`` is mounted with ``hidepid`` and hides the process.
     """
 
     def __init__(self, pid: int, what: str) -> None:
-        super().__init__(errno.EACCES, f"the kernel refuses {what} of process {pid} to this user")
+        message = f"access denied to {what} of process {pid}: run prock as the user of that process or as root"
+        super().__init__(errno.EACCES, message)
         self.pid = pid
         self.what = what
 
@@ -41,10 +41,10 @@ class AccessDenied(ProckError, PermissionError):
 
 
 class NoSuchProcess(ProckError, ProcessLookupError):
-    """There is no process `pid` (any more) that could be followed."""
+    """Process `pid`, which is to be followed, does not exist or has ended."""
 
     def __init__(self, pid: int) -> None:
-        super().__init__(errno.ESRCH, f"there is no process {pid}")
+        super().__init__(errno.ESRCH, f"no process {pid}: it has ended, or the pid is wrong")
         self.pid = pid
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class NoSuchProcess(ProckError, ProcessLookupError):
 
 
 class NotSupported(ProckError, OSError):
-    """The kernel (or the engine in use) does not have what was asked for."""
+    """The system, the kernel or the engine in use does not provide `what`."""
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.ENOTSUP, f"not available here: {what}")
@@ -69,10 +69,10 @@ class NotSupported(ProckError, OSError):
 
 
 class OutOfDescriptors(ProckError, OSError):
-    """More descriptors are needed than may be open: by a limit that the caller set, or by the system's."""
+    """More file descriptors are needed than `count`, the number that a limit of the caller or the system allows."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(errno.EMFILE, f"{count} descriptors do not suffice")
+        super().__init__(errno.EMFILE, f"{count} file descriptors are too few: raise the limit (ulimit -n)")
         self.count = count
 
     def __str__(self) -> str:
@@ -83,10 +83,10 @@ class OutOfDescriptors(ProckError, OSError):
 
 
 class MalformedProcFile(ProckError, ValueError):
-    """A file below ``/proc`` does not have the form that proc(5) describes."""
+    """File `what` of process `pid` below ``/proc`` does not have the format that proc(5) describes."""
 
     def __init__(self, pid: int, what: str) -> None:
-        super().__init__(f"the {what} file of process {pid} is not in the form that proc(5) describes")
+        super().__init__(f"{what} of process {pid} does not have the format of proc(5): check what is mounted on /proc")
         self.pid = pid
         self.what = what
 

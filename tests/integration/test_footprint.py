@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.elsewhere import become_nobody, in_child, needs_root
 from support.engines import on_linux_engines
-from support.following import Time
 from support.processes import Program, descendants, fake_process
+from support.sampling import Time
 
 import prock
 from prock.engine import open_engine

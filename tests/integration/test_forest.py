@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.following import MS, TICK_NS, members
 from support.processes import PUPPET, Program, Spawn
+from support.sampling import MS, TICK_NS, members
 
 import prock
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.elsewhere import in_child
-from support.following import MS, SLACK_NS, TICK_NS, open_descriptors
 from support.processes import Program
+from support.sampling import MS, SLACK_NS, TICK_NS, open_descriptors
 
 import prock
 from prock.sampling.sample import TreeTotals

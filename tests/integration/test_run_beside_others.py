@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from support.elsewhere import in_child
-from support.following import open_descriptors
 from support.processes import descendants
 from support.runs import (
     PYTHON,
@@ -30,6 +29,7 @@ from support.runs import (
     state_of,
     until,
 )
+from support.sampling import open_descriptors
 
 import prock
 

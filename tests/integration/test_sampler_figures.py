@@ -7,8 +7,8 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from support.following import MS, SLACK_NS, TICK_NS, Time, members, used_ns
 from support.processes import Program
+from support.sampling import MS, SLACK_NS, TICK_NS, Time, members, used_ns
 
 import prock
 from prock.engine import open_engine

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, mount_proc, needs_root, unshare
 from support.engines import on_linux_engines
-from support.following import MS, SLACK_NS, TICK_NS, WORKERS, Time, members, open_descriptors
 from support.processes import Program, fake_process, stat_line, wait_for_rest
+from support.sampling import MS, SLACK_NS, TICK_NS, WORKERS, Time, members, open_descriptors
 
 import prock
 from prock.engine import open_engine, using

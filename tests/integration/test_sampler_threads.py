@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.elsewhere import in_child
-from support.following import WORKERS, open_descriptors
 from support.processes import Program
+from support.sampling import WORKERS, open_descriptors
 
 import prock
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from support.simulated_kernel import INIT, TICK, LiveKernel
-from test_ledger import STEPS, Step, finish
+from test_cpu_ledger import STEPS, Step, finish
 
 from prock import NoSuchProcess
 from prock.engine.pure.tracker import PureMemberTracker

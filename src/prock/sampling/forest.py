@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from prock.accounting.perf_clock import TaskClocks
-    from prock.engine.protocol import Engine, TrackerSnapshot
+    from prock.engine.protocol import Engine
     from prock.model import ProcessInfo
 
 ACCOUNTING = ("auto", "perf", "ledger")
@@ -78,7 +78,7 @@ class Forest:
         self._accounting = accounting
         self._scans = scans
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
-        self._keep = self._engine.track(want, 0)
+        self._tracker = self._engine.track(want, 0)
         self._trees: dict[int, TreeState] = {}
         self._verified_ns = clock()
         self._verify_cost_ns = 0
@@ -87,7 +87,7 @@ class Forest:
         self._pid = os.getpid()
         self._closed = False
         _forests.add(ref(self, _forests.discard))
-        self._keep.limit(_limit_of_kept_files())
+        self._tracker.limit(_cached_descriptors_limit())
         try:
             for root in roots:
                 self.add(root)
@@ -115,7 +115,7 @@ class Forest:
     @property
     def descriptors(self) -> int:
         """How many it holds open."""
-        return self._keep.descriptors + sum(tree.events.descriptors for tree in self.trees if tree.events)
+        return self._tracker.descriptors + sum(tree.events.descriptors for tree in self.trees if tree.events)
 
     def tree(self, root: int) -> TreeState:
         """What is known of a root's tree. Raises `KeyError` where it is no root here."""
@@ -125,7 +125,7 @@ class Forest:
         """Give back all descriptors. A sample after that is refused with `ValueError`."""
         with self._lock:
             self._closed = True
-            self._keep.close()
+            self._tracker.close()
             for tree in self._trees.values():
                 tree.close()
 
@@ -151,7 +151,7 @@ class Forest:
             number = next(number for number in range(len(taken) + 1) if number not in taken)
             events = self._attach(info.pid)
             try:
-                added = self._keep.add(info.pid, number)
+                added = self._tracker.add(info.pid, number)
                 if added is None:
                     raise NoSuchProcess(info.pid)
                 tree = TreeState(added, number, **self._options, io_handed_on=self._engine.io_includes_children)
@@ -160,7 +160,7 @@ class Forest:
                     tree.ledger.count_from_birth()
                 self._begin(tree, since_birth)
             except BaseException:
-                self._keep.remove(number)
+                self._tracker.remove(number)
                 if events is not None:
                     events.close()
                 raise
@@ -186,13 +186,13 @@ class Forest:
     def _begin(self, tree: TreeState, since_birth: bool) -> None:
         """The baseline: two passes (see `Ledger.rebase`), or where nothing is to be left out one."""
         number = tree.number
-        _, sums, changed, ended = self._keep.sample([], number, False)
+        _, sums, changed, ended = self._tracker.sample([], number, False)
         tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
         tree.began_ns = tree.taken_ns = self._clock()
         tree.slept_ns = _slept_ns()
         if since_birth:
             return
-        _, _, changed, ended = self._keep.sample([], number, True)
+        _, _, changed, ended = self._tracker.sample([], number, True)
         tree.begin_again([event[1:] for event in changed], [event[1:] for event in ended])
 
     def adopt(self, root: int, pid: int) -> None:
@@ -202,7 +202,7 @@ class Forest:
             tree = self._trees[root]
             info = self._engine.info(check_pid(pid))
             if info is not None and info.identity not in tree.ledger:
-                self._keep.adopt(info.pid, info.start_ticks, tree.number)
+                self._tracker.adopt(info.pid, info.start_ticks, tree.number)
 
     def remove(self, root: int) -> None:
         """Follow it no longer. Raises `KeyError` where it is no root here."""
@@ -212,7 +212,7 @@ class Forest:
 
     def _drop(self, root: int) -> None:
         tree = self._trees.pop(root)
-        self._keep.remove(tree.number)
+        self._tracker.remove(tree.number)
         tree.close()
 
     def sample(self, *, due_ns: int | None = None, skipped: int = 0) -> dict[int, TreeSample]:
@@ -229,7 +229,7 @@ class Forest:
             taken_ns = self._clock()
             self._verify(taken_ns)
             reread = [pid for tree in self._trees.values() for pid, _ in tree.ledger.to_reread]
-            frame, sums, changed, ended = self._keep.sample(reread, -1, False)
+            snapshot, sums, changed, ended = self._tracker.sample(reread, -1, False)
             self._churn += len(changed) + len(ended)
             for tree in self._trees.values():
                 number = tree.number
@@ -239,29 +239,31 @@ class Forest:
                     sums[number] if number < len(sums) else NO_SUMS,
                     taken_ns,
                 )
-                if tree.shares is not None:
-                    tree.shares.read(self._engine, self._keep.pids(number), taken_ns, taken_ns - tree.taken_ns)
+                if tree.pss is not None:
+                    tree.pss.read(self._engine, self._tracker.pids(number), taken_ns, taken_ns - tree.taken_ns)
             slept_ns = _slept_ns()
             cost_ns = time.thread_time_ns() - began_ns
             late_ns = 0 if due_ns is None else max(0, taken_ns - due_ns)
             return {
-                pid: _sample_of(tree, frame, taken_ns, slept_ns, cost_ns, late_ns, skipped)
+                pid: tree.sample(snapshot, taken_ns, slept_ns, cost_ns, late_ns, skipped)
                 for pid, tree in self._trees.items()
             }
 
     def _verify(self, now_ns: int) -> None:
         """Look through the whole machine for members that nobody's list of children leads to."""
-        if not (self._scans or self._keep.no_children_lists):
+        if not (self._scans or self._tracker.no_children_lists):
             return
         if not self._engine.children_list_is_racy and not any(tree.sessions for tree in self._trees.values()):
             return  # who could be found is a child of a member, and every pass sees those
         members = sum(len(tree.ledger) for tree in self._trees.values())
         much_churn = self._churn > members // 2 + 16
         wait_ns = max(VERIFY_AFTER_CHURN_NS if much_churn else VERIFY_NS, VERIFY_SHARE * self._verify_cost_ns)
-        if now_ns - self._verified_ns <= wait_ns and not self._keep.no_children_lists:
+        if now_ns - self._verified_ns <= wait_ns and not self._tracker.no_children_lists:
             return
         self._churn = 0
-        self._keep.limit(_limit_of_kept_files())  # there may be more forests by now, or the limit may be another
+        self._tracker.limit(
+            _cached_descriptors_limit()
+        )  # there may be more forests by now, or the limit may be another
         began_ns = time.monotonic_ns()
         rows = self._engine.scan()
         sessions_alive = {row.session for row in rows if row.session is not None}
@@ -279,7 +281,7 @@ class Forest:
             parent = ledger.identity_of(row.ppid)
             is_child = parent is not None and parent[1] <= row.start_ticks
             if is_child or (row.session in tree.sessions and row.start_ticks >= tree.began_ticks):
-                self._keep.adopt(row.pid, row.start_ticks, tree.number)
+                self._tracker.adopt(row.pid, row.start_ticks, tree.number)
 
     def _check_open(self) -> None:
         if self._pid != os.getpid():
@@ -291,63 +293,11 @@ class Forest:
         """In the child: the descriptors are copies, and the lock may be held by a thread that is not there."""
         self._closed = True
         self._lock = allocate_lock()
-        self._keep.close()
+        self._tracker.close()
 
     @property
     def is_open(self) -> bool:
         return not self._closed
-
-
-def _sample_of(
-    tree: TreeState,
-    frame: TrackerSnapshot,
-    taken_ns: int,
-    slept_ns: int | None,
-    cost_ns: int,
-    late_ns: int,
-    skipped: int,
-) -> TreeSample:
-    processes, threads, _, rss, vsize, _, denied, appeared, vanished = tree.sums
-    interval_ns = max(0, taken_ns - tree.taken_ns)
-    shares = {} if tree.shares is None else tree.shares.bytes_of
-    sample = TreeSample(
-        root_pid=tree.root[0],
-        taken_ns=taken_ns,
-        interval_ns=interval_ns,
-        wall_ns=max(0, taken_ns - tree.began_ns),
-        process_count=processes,
-        thread_count=threads,
-        cpu_ns=tree.cpu_ns,
-        cpu_percent=100.0 * (tree.cpu_ns - tree.cpu_before_ns) / interval_ns if interval_ns else None,
-        accounting="ledger" if tree.events is None else "perf",
-        ended_cpu_ns=tree.ledger.ended_ns,
-        unseen_cpu_ns=tree.unseen_ns,
-        rss_bytes=rss if tree.memory else None,
-        vsize_bytes=vsize if tree.memory else None,
-        pss_bytes=sum(shares.values()) if shares else None,
-        pss_age_ns=None if tree.shares is None else tree.shares.oldest_ns(taken_ns),
-        disk_io=None if tree.io is None or not tree.knows_io else tree.io.total,
-        appeared=appeared,
-        ended=len(tree.ended),
-        vanished=vanished,
-        denied=denied,
-        cost_ns=cost_ns,
-        late_ns=late_ns,
-        skipped=skipped,
-        suspended_ns=_suspended_ns(tree.slept_ns, slept_ns),
-    )
-    unseen = [(pid, ns) for (pid, _), ns in tree.ledger.lately_unseen]
-    number = tree.number
-    sample.__dict__.update(_root=tree.root, _make_members=lambda: frame.rows(number, interval_ns, unseen, shares))
-    tree.taken_ns, tree.slept_ns = taken_ns, slept_ns
-    return sample
-
-
-def _suspended_ns(before_ns: int | None, slept_ns: int | None) -> int | None:
-    """In whole milliseconds: less is the time between two readings of clocks."""
-    if before_ns is None or slept_ns is None:
-        return None
-    return max(0, slept_ns - before_ns) // 1_000_000 * 1_000_000
 
 
 def _slept_ns() -> int | None:
@@ -374,7 +324,7 @@ def _all_descriptors() -> int:
     return (limit if limit > 0 else 2**16) // 2
 
 
-def _limit_of_kept_files() -> int:
+def _cached_descriptors_limit() -> int:
     """Of one forest: a quarter of all is for files that are kept, divided equally."""
     return _all_descriptors() // 4 // max(1, len(_open_forests()))
 

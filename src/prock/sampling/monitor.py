@@ -9,7 +9,7 @@ from prock._compat.namedtuple import NamedTuple
 from prock.model import CpuPercent, DiskIo
 from prock.sampling.sample import TreeTotals
 from prock.sampling.sampler import TreeSampler
-from prock.sampling.watch import Deadlines
+from prock.sampling.schedule import Deadlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,23 +7,21 @@ import time
 from prock.model import DiskIo, Identity, ProcessInfo
 from prock.sampling.cpu_ledger import Ledger
 from prock.sampling.io_ledger import NOTHING, IoLedger
+from prock.sampling.pss import PssReader
+from prock.sampling.sample import TreeSample
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from prock.accounting.perf_clock import TaskClocks
-    from prock.engine.protocol import Engine, Sums
+    from prock.engine.protocol import Sums, TrackerSnapshot
 
     Change: TypeAlias = tuple[ProcessInfo, DiskIo | None, bool]
     """A row, its I/O, and whether it has had children."""
     End: TypeAlias = tuple[Identity, int, DiskIo | None]
     """Who ended, with its own CPU and I/O as last read."""
 
-PSS_EVERY_NS = 10_000_000_000
-"""How old a member's share of memory gets before it is read again ..."""
-PSS_SHARE = 50
-"""... and the part of the time (one 50th) that all such readings may take, as they hold a lock of who is read."""
 EVENTS_SHARE = 100
 NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 
@@ -42,7 +40,7 @@ class TreeState:
         self.knows_io = False
         """Whether anybody ever told of it."""
         self.memory = memory
-        self.shares = PssReader() if pss else None
+        self.pss = PssReader() if pss else None
         self.events: TaskClocks | None = None
         """Where perf accounts for it."""
         self.sessions: set[int] = set()
@@ -84,6 +82,53 @@ class TreeState:
         self.cpu_before_ns = self.cpu_ns
         self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._by_events(now_ns))
 
+    def sample(
+        self,
+        snapshot: TrackerSnapshot,
+        taken_ns: int,
+        slept_ns: int | None,
+        cost_ns: int,
+        late_ns: int,
+        skipped: int,
+    ) -> TreeSample:
+        """The sample for the state that `advance` left."""
+        processes, threads, _, rss, vsize, _, denied, appeared, vanished = self.sums
+        interval_ns = max(0, taken_ns - self.taken_ns)
+        shares = {} if self.pss is None else self.pss.bytes_of
+        sample = TreeSample(
+            root_pid=self.root[0],
+            taken_ns=taken_ns,
+            interval_ns=interval_ns,
+            wall_ns=max(0, taken_ns - self.began_ns),
+            process_count=processes,
+            thread_count=threads,
+            cpu_ns=self.cpu_ns,
+            cpu_percent=100.0 * (self.cpu_ns - self.cpu_before_ns) / interval_ns if interval_ns else None,
+            accounting="ledger" if self.events is None else "perf",
+            ended_cpu_ns=self.ledger.ended_ns,
+            unseen_cpu_ns=self.unseen_ns,
+            rss_bytes=rss if self.memory else None,
+            vsize_bytes=vsize if self.memory else None,
+            pss_bytes=sum(shares.values()) if shares else None,
+            pss_age_ns=None if self.pss is None else self.pss.oldest_ns(taken_ns),
+            disk_io=None if self.io is None or not self.knows_io else self.io.total,
+            appeared=appeared,
+            ended=len(self.ended),
+            vanished=vanished,
+            denied=denied,
+            cost_ns=cost_ns,
+            late_ns=late_ns,
+            skipped=skipped,
+            suspended_ns=_suspended_ns(self.slept_ns, slept_ns),
+        )
+        unseen = [(pid, ns) for (pid, _), ns in self.ledger.lately_unseen]
+        number = self.number
+        sample.__dict__.update(
+            _root=self.root, _make_members=lambda: snapshot.rows(number, interval_ns, unseen, shares)
+        )
+        self.taken_ns, self.slept_ns = taken_ns, slept_ns
+        return sample
+
     def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         self.sums = sums
         self.ended = ended
@@ -102,9 +147,9 @@ class TreeState:
         for identity, _, _ in ended:
             self.root_lives = self.root_lives and identity != self.root
         self._note_sessions(changed)
-        if self.shares is not None:
-            self.shares.forget([identity[0] for identity, _, _ in ended])
-            self.shares.forget([row.pid for row in rows if not row.is_alive])
+        if self.pss is not None:
+            self.pss.forget([identity[0] for identity, _, _ in ended])
+            self.pss.forget([row.pid for row in rows if not row.is_alive])
 
     def _identify(self, changed: list[Change]) -> None:
         """Those whose row was refused until now, as by ``hidepid`` before they became this user's."""
@@ -145,34 +190,8 @@ class TreeState:
             self.events = None
 
 
-class PssReader:
-    """Proportional shares of memory (PSS) of one tree's members, read slowly."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[int | None, int]] = {}
-        """Of pids: bytes, and when they were read. None: refused, and not to be asked at once again, before others."""
-        self._allowance_ns = PSS_EVERY_NS // PSS_SHARE
-
-    def read(self, engine: Engine, pids: list[int], now_ns: int, elapsed_ns: int) -> None:
-        """Those that are due, the oldest first, as far as their part of the time goes."""
-        self._allowance_ns = min(self._allowance_ns + elapsed_ns // PSS_SHARE, PSS_EVERY_NS // PSS_SHARE)
-        if self._allowance_ns <= 0:
-            return
-        known = self._known
-        due = [pid for pid in pids if pid not in known or now_ns - known[pid][1] >= PSS_EVERY_NS]
-        due.sort(key=lambda pid: known[pid][1] if pid in known else -1)
-        began_ns = time.monotonic_ns()
-        for pid, share in zip(due, engine.pss(due, began_ns + self._allowance_ns), strict=False):
-            known[pid] = (share, now_ns)
-        self._allowance_ns -= time.monotonic_ns() - began_ns
-
-    def forget(self, pids: list[int]) -> None:
-        for pid in pids:
-            self._known.pop(pid, None)
-
-    @property
-    def bytes_of(self) -> dict[int, int]:
-        return {pid: share for pid, (share, _) in self._known.items() if share is not None}
-
-    def oldest_ns(self, now_ns: int) -> int | None:
-        return max((now_ns - at_ns for share, at_ns in self._known.values() if share is not None), default=None)
+def _suspended_ns(before_ns: int | None, slept_ns: int | None) -> int | None:
+    """In whole milliseconds: less is the time between two readings of clocks."""
+    if before_ns is None or slept_ns is None:
+        return None
+    return max(0, slept_ns - before_ns) // 1_000_000 * 1_000_000

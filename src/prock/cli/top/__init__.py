@@ -20,7 +20,7 @@ from prock.cli.top.model import SORTS, lines
 from prock.cli.top.render import Pen, counts, lost, trust
 from prock.report.format import format_bytes
 from prock.report.layout import decode_bytes, format_percent, table
-from prock.sampling.watch import Deadlines
+from prock.sampling.schedule import Deadlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from prock.sampling.watch import Deadlines
+from prock.sampling.schedule import Deadlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import itertools
 import math
 
 import pytest
-from support.following import MS, Time, members, open_descriptors
 from support.processes import Program
+from support.sampling import MS, Time, members, open_descriptors
 
 import prock
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.following import Time, members
 from support.processes import Program
+from support.sampling import Time, members
 
 import prock
 
