@@ -1,4 +1,4 @@
-"""Fails on words that the project's text avoids: ``python tools/check_words.py [PATH ...]``, by default all shipped text.
+"""Fails on words that the project's text avoids: ``python tools/check_words.py [PATH ...]``, default: shipped text.
 
 Read are names, comments, docstrings and messages of everything that git tracks below `SHIPPED`. A line that needs such
 a word stands in ``tools/words_allowed.txt``, with its reason; an entry that no line needs any more fails, too.
@@ -26,7 +26,7 @@ BANNED = {
     r"tells|told|answers|answered|asks|asked|asking|askers?|is asked": "returns, reads, reports",
     r"dear|dearly|dearer|dearest|pricey?|prices": "slow, cost, overhead",
     r"truth|truthful|truly|trust|trusted|trusts|distrust": "accuracy, exact, lower bound",
-    r"given away|gave away|gives away|given back|gives back|give back|gave back|giving back": "allocated, reused; closed",
+    r"given away|gave away|gives away|given back|gives back|give back|gave back|giving back": "reused; closed",
     r"the house|rooms?|the floors of the house": "package, floor",
     r"strangers?|stranger's": "other process, foreign, another user's",
     r"the likes? of": "similar",
