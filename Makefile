@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find src native binding launcher -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md docs/prock.1
+SOURCES := $(shell find src native binding -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-chaos format clean

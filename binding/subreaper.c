@@ -1,6 +1,6 @@
 #include <errno.h>
 
-#include "proc.h"
+#include "binding.h"
 
 PyObject *Proc_subreaper(Proc *self, PyObject *argument)
 {

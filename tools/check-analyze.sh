@@ -7,12 +7,13 @@ python=$1
 sh tools/need-clang.sh clang-tidy
 headers=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("INCLUDEPY"))')
 compiler=gcc # its analyzer is its own
-flags="-std=c11 -Inative -Ilauncher -isystem $headers -DPy_LIMITED_API=0x030b0000"
-for source in native/*.c launcher/*.c binding/*.c; do
+flags="-std=c11 -Inative -isystem $headers -DPy_LIMITED_API=0x030b0000"
+sources="native/procfs/*.c native/tracker/*.c native/perf/*.c native/launcher/*.c binding/*.c"
+for source in $sources; do
     # shellcheck disable=SC2086  # they are words
     "$compiler" $flags -Wall -Wextra -Werror -O2 -fanalyzer -c "$source" -o /dev/null
 done
-echo "gcc -fanalyzer: $(ls native/*.c launcher/*.c binding/*.c | wc -l) files, nothing found"
+echo "gcc -fanalyzer: $(ls $sources | wc -l) files, nothing found"
 # shellcheck disable=SC2086
-clang-tidy --quiet native/*.c launcher/*.c binding/*.c -- $flags 2>/dev/null
+clang-tidy --quiet $sources -- $flags 2>/dev/null
 echo "clang-tidy: nothing found"

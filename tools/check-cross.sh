@@ -24,12 +24,12 @@ need() { # COMMAND PACKAGE...
 check() { # NAME EMULATOR COMPILER OPTION...
     name=$1 emulator=$2
     shift 2
-    options="-std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Werror -static -Inative -Ilauncher"
-    parts=$(find launcher -name '*.c' -not -name main.c)
+    options="-std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Werror -static -Inative"
+    library="native/procfs/*.c native/tracker/*.c native/perf/*.c"
     # shellcheck disable=SC2086  # they are words
-    "$@" $options native/*.c launcher/*.c -o "$directory/launcher-$name"
+    "$@" $options $library native/launcher/*.c -o "$directory/launcher-$name"
     # shellcheck disable=SC2086
-    "$@" $options -Wno-conversion native/*.c $parts native/tests/*.c -o "$directory/tests-$name"
+    "$@" $options -Wno-conversion $library native/launcher/arguments.c native/tests/*.c -o "$directory/tests-$name"
     # shellcheck disable=SC2086
     echo "cross: $name: $($emulator "$directory/tests-$name")"
     printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$emulator" "$directory/launcher-$name" >"$directory/run-$name"

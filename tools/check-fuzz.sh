@@ -7,8 +7,8 @@ seconds=${1:-60}
 build=build/fuzz
 sh tools/need-clang.sh clang
 mkdir -p "$build/objects"
-flags="-std=c11 -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all -Inative -Ilauncher"
-for source in native/*.c launcher/arguments.c; do
+flags="-std=c11 -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all -Inative"
+for source in native/procfs/*.c native/tracker/*.c native/perf/*.c native/launcher/arguments.c; do
     # shellcheck disable=SC2086  # they are words
     clang $flags -fsanitize=fuzzer-no-link -c "$source" -o "$build/objects/$(basename "$source" .c).o"
 done

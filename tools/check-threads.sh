@@ -3,8 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build/threads
-gcc -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=thread -pthread -Inative native/*.c native/threads/test_threads.c \
-    -o build/threads/test_threads
+gcc -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=thread -pthread -Inative \
+    native/procfs/*.c native/tracker/*.c native/perf/*.c native/threads/test_threads.c -o build/threads/test_threads
 # Some kernels spread a program's memory wider than this sanitizer expects.
 setarch "$(uname -m)" -R true 2>/dev/null && without="setarch $(uname -m) -R" || without=
 # shellcheck disable=SC2086  # they are words

@@ -25,7 +25,7 @@ ENABLED = ("-Csetup-args=-Dnative=enabled", "-Csetup-args=-Dwerror=true")
 OLDEST_GLIBC = {"x86_64": (2, 17), "aarch64": (2, 17)}
 
 TOP = {
-    "binding", "benchmarks", "docs", "launcher", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy",
+    "binding", "benchmarks", "docs", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy",
     "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md", "meson.build",
     "meson.options", "pyproject.toml",
 }  # fmt: skip
@@ -35,7 +35,6 @@ SUFFIXES = {
     "binding": {".c", ".h"},
     "benchmarks": {".c", ".lock", ".py", ".rs", ".toml"},
     "docs": {".1", ".css", ".html", ".json", ".md", ".py", ".svg", ".toml", ".txt"},
-    "launcher": {".c", ".h"},
     "native": {".c", ".h", ".py"},
     "src": {".py", ".pyi", ".tcss", ".typed"},
     "tests": {".c", ".json", ".py", ".txt"},

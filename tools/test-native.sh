@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 compiler=$(command -v "${CC:-gcc}" || command -v cc) || { echo "C tests: no compiler, nothing to test"; exit 0; }
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
-flags="-std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover -Inative -Ilauncher"
+flags="-std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover -Inative"
 mkdir "$directory/objects"
-for source in native/*.c launcher/arguments.c; do
+for source in native/procfs/*.c native/tracker/*.c native/perf/*.c native/launcher/arguments.c; do
     # shellcheck disable=SC2086  # they are words
     "$compiler" $flags -c "$source" -o "$directory/objects/$(basename "$source" .c).o"
 done

@@ -1,5 +1,5 @@
 /* The launcher's arguments, one a line of the input (a NUL ends each). */
-#include "arguments.h"
+#include "launcher/arguments.h"
 #include "fuzz.h"
 
 #include <limits.h>

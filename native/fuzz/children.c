@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 #include <fcntl.h>
 #include <unistd.h>

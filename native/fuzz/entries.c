@@ -1,7 +1,7 @@
 /* What getdents64 gives, as a file system that lies might. */
 #define _GNU_SOURCE
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 FUZZ(entries)
 {

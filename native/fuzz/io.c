@@ -1,5 +1,5 @@
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 FUZZ(io)
 {

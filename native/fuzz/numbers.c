@@ -1,6 +1,6 @@
 /* Arithmetic that takes any numbers. */
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 __extension__ typedef unsigned __int128 u128;
 

@@ -1,6 +1,6 @@
 /* A pid alone, as a name in a directory; and as the last word of ns_last_pid or loadavg. */
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 static bool naive(struct text word, int32_t *pid)
 {

@@ -1,6 +1,6 @@
 /* The set of pids, against a plain list. */
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 enum { MOST = 600 };
 

@@ -1,5 +1,5 @@
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 /* The first line that begins with "Pss:" tells, or nobody does. */
 static bool naive(struct text rest, uint64_t *bytes)

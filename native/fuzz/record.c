@@ -1,5 +1,5 @@
 #include "fuzz.h"
-#include "records.h"
+#include "perf/perf.h"
 
 FUZZ(record)
 {

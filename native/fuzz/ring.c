@@ -1,6 +1,6 @@
 /* Buffers of perf events whose other side may write anything, and tell any position. */
 #include "fuzz.h"
-#include "records.h"
+#include "perf/perf.h"
 
 enum { PAGE = 4096, HEAD = 1024, TAIL = 1032, MOST_RINGS = 4 };
 

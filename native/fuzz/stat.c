@@ -1,7 +1,7 @@
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
-/* As src/prock/engine/parse.py reads it. */
+/* As src/prock/engine/pure/parse.py reads it. */
 static bool naive(struct text text, struct prock_stat *out)
 {
     int32_t ignored;

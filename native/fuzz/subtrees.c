@@ -1,6 +1,6 @@
 /* Tables of members in any shape, with cycles and strangers: every member once, sums as their parts. */
 #include "fuzz.h"
-#include "keep.h"
+#include "tracker/tracker.h"
 
 enum { MOST = 40 };
 

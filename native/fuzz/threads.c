@@ -1,6 +1,6 @@
 /* loadavg: how many threads there are. */
 #include "fuzz.h"
-#include "prock.h"
+#include "procfs/procfs.h"
 
 FUZZ(threads)
 {

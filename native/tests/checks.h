@@ -19,7 +19,7 @@ extern int failures, checks;
 /* A copy without a byte to spare, so that the sanitizer sees a parser that reads on. */
 char *exact(const char *bytes, size_t len);
 
-/* test_records.c */
-void test_records(void);
+/* test_ring.c */
+void test_ring(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* The parsers and lists on their own, at their edges; run under the sanitizers by tools/test-native.sh. */
 #define _GNU_SOURCE
 #include "checks.h"
-#include "keep.h"
+#include "tracker/tracker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -268,7 +268,7 @@ int main(void)
     test_pss();
     test_subtrees();
     test_subtrees_of_a_cycle();
-    test_records();
+    test_ring();
     printf("C tests: %d checks, %d failed\n", checks, failures);
     return failures != 0;
 }

@@ -1,8 +1,8 @@
 /* Threads that ask everything at once: what they share is read only, what they change is their own. Under
  * ThreadSanitizer (make check-threads) each access that breaks this is told. */
 #define _GNU_SOURCE
-#include "keep.h"
-#include "records.h"
+#include "perf/perf.h"
+#include "tracker/tracker.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sorted((ROOT / "src").rglob("*.py"))
-C = [path for room in ("native", "binding", "launcher") for path in sorted((ROOT / room).glob("*.c"))]
+PACKAGES = ("native/procfs", "native/tracker", "native/perf", "native/launcher", "binding")
+C = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.c"))]
 
 
 def name_of(path: Path) -> str:

@@ -10,7 +10,7 @@ it starts inherits, and hands over the descriptors. Measured on Linux 6.18:
   afterwards is missing.
 - An event a CPU costs a fork some 2 µs: with two CPUs, a storm of processes of 2 ms uses 0.4 % more CPU than bare, as
   with one event for any CPU. To take in a process costs 3 to 4 µs, 30 without the native engine.
-- What each process used can't be had from inherit_stat (see ``native/on_exec.c``), but from who ran when
+- What each process used can't be had from inherit_stat (see ``native/perf/exec_events.c``), but from who ran when
   (`Engine.open_switches_on_exec`). That costs a switch 0.3 µs: nothing that shows in a storm of processes of 2 ms, 6 %
   more than the other events where processes do nothing but wake each other. It ends where there are too many.
 """

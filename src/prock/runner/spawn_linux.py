@@ -1,9 +1,9 @@
 """Start a command so that it is counted from its first instruction on.
 
 Between fork and exec a process has to enter a cgroup, to open perf events on itself and to wait until their buffers are
-mapped. A small program does that (``launcher/main.c``, which says why it is a program), or where nothing could be
-compiled a Python (`prock.engine.pure.launcher`): no Python code runs in a fork of the calling process, whose other
-threads may hold any lock.
+mapped. A small program does that (``native/launcher/main.c`` explains why), or where nothing could be compiled a Python
+(`prock.engine.pure.launcher`): no Python code runs in a fork of the calling process, whose other threads may hold any
+lock.
 """
 
 from __future__ import annotations

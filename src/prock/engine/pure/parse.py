@@ -1,6 +1,6 @@
 """Parsers of proc(5) files in plain Python: bytes in, numbers out, `ValueError` for anything that is not the form.
 
-They accept exactly what ``native/parse.c`` accepts; the tests hold the two against each other.
+They accept exactly what ``native/procfs/parse.c`` accepts; the tests hold the two against each other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sample of the pure engine found, and sums over it: what ``native/subtree.c`` and the binding do."""
+"""Rows of a tracker sample and sums over them, as in ``native/tracker/subtree_sums.c`` and the binding."""
 
 from __future__ import annotations
 

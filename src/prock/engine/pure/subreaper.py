@@ -1,4 +1,4 @@
-"""`subreaper` for the pure engine, as ``native/subreaper.c`` has it: by ctypes, as Python has no prctl."""
+"""`subreaper` for the pure engine, as ``native/procfs/prctl.c`` has it: by ctypes, as Python has no prctl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees that are followed, in plain Python: what ``native/keep.c`` does, without descriptors that are kept."""
+"""Tracked trees in plain Python, as in ``native/tracker/tracker.c`` but without cached descriptors."""
 
 from __future__ import annotations
 

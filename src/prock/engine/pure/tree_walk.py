@@ -1,4 +1,4 @@
-"""One pass over a tree in plain Python, as ``native/walk.c`` does it: walk down, or scan where that is the cheaper."""
+"""One pass over a tree in plain Python, as in ``native/procfs/tree_walk.c``: walk, or scan where cheaper."""
 
 from __future__ import annotations
 

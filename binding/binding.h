@@ -1,0 +1,92 @@
+/* What the parts of the binding share: the object that questions are put to, and the rows that answer them. */
+#ifndef PROCK_BINDING_H
+#define PROCK_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "procfs/procfs.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct prock_root root;
+    newfunc tuple_new;
+    int fill_in_place;
+    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* prock.model */
+    PyObject *access_denied, *not_supported, *malformed;                                /* prock.errors */
+    PyObject *keep_type, *frame_type, *records_type;                                    /* ours */
+    PyObject *no_names, *stat_name, *io_name, *children_name;
+} Proc;
+
+#define PROCK_PY_SLICE_NS 5000000U /* sys.getswitchinterval() */
+
+/* Without the GIL, one thread at a time in what changes an object; with it, nothing. As with the GIL, another gets its
+ * turn where this one lets go of the interpreter, so an object that is half changed then has to say so itself. */
+#ifdef Py_GIL_DISABLED
+#define PROCK_PY_ALONE(object, result, call)                                                                           \
+    do {                                                                                                               \
+        Py_BEGIN_CRITICAL_SECTION(object);                                                                             \
+        (result) = (call);                                                                                             \
+        Py_END_CRITICAL_SECTION();                                                                                     \
+    } while (0)
+#else
+#define PROCK_PY_ALONE(object, result, call) ((result) = (call))
+#endif
+
+/* tracker.c */
+int prock_py_add_keep_types(PyObject *module);
+PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors);
+
+/* convert.c */
+int prock_py_pid(PyObject *argument, int32_t *pid); /* None is 0, the calling process; -1 with an exception set */
+/* A new reference: by the time that it is looked at, another thread may have taken it out of the list. */
+PyObject *prock_py_item(PyObject *list, Py_ssize_t at);
+int prock_py_int(PyObject *argument, int *number); /* steals it, which may be NULL; -1 with an exception set */
+/* None for a process that is gone, else NULL with an exception set. */
+PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
+
+/* proc_methods.c: methods */
+PyObject *Proc_cpu_time(Proc *self, PyObject *pid);
+PyObject *Proc_info(Proc *self, PyObject *pid);
+PyObject *Proc_memory(Proc *self, PyObject *pid);
+PyObject *Proc_disk_io(Proc *self, PyObject *pid);
+PyObject *Proc_comm(Proc *self, PyObject *pid);
+PyObject *Proc_children(Proc *self, PyObject *pid);
+PyObject *Proc_pids(Proc *self, PyObject *nothing);
+PyObject *Proc_scan(Proc *self, PyObject *nothing);
+PyObject *Proc_tree(Proc *self, PyObject *pid_and_want);
+PyObject *Proc_keep(Proc *self, PyObject *want_and_descriptors);
+PyObject *Proc_pss(Proc *self, PyObject *pids_and_until_ns);
+
+/* perf_methods.c: methods */
+PyObject *Proc_families(Proc *self, PyObject *pid);
+PyObject *Proc_last_pid(Proc *self, PyObject *nothing);
+PyObject *Proc_thread_state(Proc *self, PyObject *pid_and_tid);
+PyObject *Proc_subreaper(Proc *self, PyObject *wanted);
+PyObject *Proc_open_task_clock(Proc *self, PyObject *tid);
+PyObject *Proc_read_task_clocks(Proc *self, PyObject *fds);
+
+PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid);
+
+/* perf_ring.c */
+int prock_py_add_records_type(PyObject *module);
+PyObject *Proc_open_on_exec(Proc *self, PyObject *cpu);
+PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *cpu);
+PyObject *Proc_map_records(Proc *self, PyObject *descriptors_switches_and_bytes);
+
+/* tuples.c: new references, or NULL with an exception set. */
+PyObject *prock_py_u64(uint64_t value);
+PyObject *prock_py_text(const char *bytes, size_t len);
+PyObject *prock_py_tuple_of(Py_ssize_t n, PyObject *const *items); /* takes the items, also where one is NULL */
+PyObject *prock_py_cpu_row(Proc *self, const struct prock_cpu *cpu);
+PyObject *prock_py_io_row(Proc *self, const struct prock_io *io);
+PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat);
+PyObject *prock_py_list_of_pids(const struct prock_pids *pids);
+PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan);
+PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk);
+/* A named tuple; takes the items. */
+PyObject *prock_py_record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items);
+PyObject *prock_py_refused_names(Proc *self, unsigned refused);
+int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new); /* -1 with an exception set */
+
+#endif

@@ -1,0 +1,230 @@
+/* The module, and the type of the object that questions are put to. */
+#include <string.h>
+
+#include "binding.h"
+
+static int take_classes(Proc *self, PyObject *model, PyObject *errors, PyObject *core)
+{
+    const struct {
+        PyObject **slot, *module;
+        const char *name;
+    } classes[] = {
+        {&self->cpu_time, model, "CpuTime"},
+        {&self->disk_io, model, "DiskIo"},
+        {&self->process_info, model, "ProcessInfo"},
+        {&self->process_stats, model, "ProcessStats"},
+        {&self->scan, model, "Scan"},
+        {&self->member_sample, model, "MemberSample"},
+        {&self->access_denied, errors, "AccessDenied"},
+        {&self->not_supported, errors, "NotSupported"},
+        {&self->malformed, errors, "MalformedProcFile"},
+        {&self->keep_type, core, "MemberTracker"},
+        {&self->frame_type, core, "TrackerSnapshot"},
+        {&self->records_type, core, "Records"},
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (!(*classes[i].slot = PyObject_GetAttrString(classes[i].module, classes[i].name)))
+            return -1;
+    self->no_names = PyTuple_New(0);
+    self->stat_name = PyUnicode_InternFromString("stat");
+    self->io_name = PyUnicode_InternFromString("io");
+    self->children_name = PyUnicode_InternFromString("children");
+    return self->no_names && self->stat_name && self->io_name && self->children_name ? 0 : -1;
+}
+
+static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    const char *path;
+    Py_ssize_t len;
+    unsigned long long tick_ns, page_bytes;
+    PyObject *model, *errors;
+    /* A subclass may take keywords of its own. */
+    if (!PyArg_ParseTuple(arguments, "s#KKOO:Proc", &path, &len, &tick_ns, &page_bytes, &model, &errors))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Proc *self = (Proc *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    if ((size_t)len >= sizeof self->root.path || strlen(path) != (size_t)len) {
+        PyErr_SetString(PyExc_ValueError, "no proc file system can have that path");
+        Py_DECREF(self);
+        return NULL;
+    }
+    memcpy(self->root.path, path, (size_t)len + 1);
+    self->root.path_len = (size_t)len;
+    self->root.dir = -1;
+    self->root.tick_ns = tick_ns;
+    self->root.page_bytes = page_bytes;
+    self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
+    PyObject *core = PyImport_ImportModule("prock._core");
+    int taken = core ? take_classes(self, model, errors, core) : -1;
+    Py_XDECREF(core);
+    if (taken < 0 || (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int Proc_traverse(Proc *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    Py_VISIT(self->cpu_time);
+    Py_VISIT(self->disk_io);
+    Py_VISIT(self->process_info);
+    Py_VISIT(self->process_stats);
+    Py_VISIT(self->scan);
+    Py_VISIT(self->member_sample);
+    Py_VISIT(self->keep_type);
+    Py_VISIT(self->frame_type);
+    Py_VISIT(self->records_type);
+    Py_VISIT(self->access_denied);
+    Py_VISIT(self->not_supported);
+    Py_VISIT(self->malformed);
+    return 0;
+}
+
+static int Proc_clear(Proc *self)
+{
+    Py_CLEAR(self->cpu_time);
+    Py_CLEAR(self->disk_io);
+    Py_CLEAR(self->process_info);
+    Py_CLEAR(self->process_stats);
+    Py_CLEAR(self->scan);
+    Py_CLEAR(self->member_sample);
+    Py_CLEAR(self->keep_type);
+    Py_CLEAR(self->frame_type);
+    Py_CLEAR(self->records_type);
+    Py_CLEAR(self->access_denied);
+    Py_CLEAR(self->not_supported);
+    Py_CLEAR(self->malformed);
+    Py_CLEAR(self->no_names);
+    Py_CLEAR(self->stat_name);
+    Py_CLEAR(self->io_name);
+    Py_CLEAR(self->children_name);
+    return 0;
+}
+
+static void Proc_dealloc(Proc *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    PyObject_GC_UnTrack(self);
+    Proc_clear(self);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *get_live(Proc *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->root.live);
+}
+
+static int set_live(Proc *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    int live = value ? PyObject_IsTrue(value) : -1;
+    if (live < 0) {
+        if (!value)
+            PyErr_SetString(PyExc_AttributeError, "clocks_usable can't be deleted");
+        return -1;
+    }
+    self->root.live = live;
+    return 0;
+}
+
+static PyMethodDef Proc_methods[] = {
+    {"cpu_time", (PyCFunction)Proc_cpu_time, METH_O, NULL},
+    {"info", (PyCFunction)Proc_info, METH_O, NULL},
+    {"memory", (PyCFunction)Proc_memory, METH_O, NULL},
+    {"disk_io", (PyCFunction)Proc_disk_io, METH_O, NULL},
+    {"comm", (PyCFunction)Proc_comm, METH_O, NULL},
+    {"children", (PyCFunction)Proc_children, METH_O, NULL},
+    {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},
+    {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
+    {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},
+    {"children_by_thread", (PyCFunction)Proc_families, METH_O, NULL},
+    {"last_pid", (PyCFunction)Proc_last_pid, METH_NOARGS, NULL},
+    {"thread_state", (PyCFunction)Proc_thread_state, METH_VARARGS, NULL},
+    {"subreaper", (PyCFunction)Proc_subreaper, METH_O, NULL},
+    {"open_task_clock", (PyCFunction)Proc_open_task_clock, METH_O, NULL},
+    {"read_task_clocks", (PyCFunction)Proc_read_task_clocks, METH_O, NULL},
+    {"open_on_exec", (PyCFunction)Proc_open_on_exec, METH_O, NULL},
+    {"open_switches_on_exec", (PyCFunction)Proc_open_switches_on_exec, METH_O, NULL},
+    {"map_records", (PyCFunction)Proc_map_records, METH_VARARGS, NULL},
+    {"track", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
+    {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef Proc_getset[] = {
+    {"clocks_usable", (getter)get_live, (setter)set_live, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot Proc_slots[] = {
+    {Py_tp_doc, "Questions to the proc file system at a path; prock.engine.protocol says what each answers."},
+    {Py_tp_new, Proc_new},
+    {Py_tp_dealloc, Proc_dealloc},
+    {Py_tp_traverse, Proc_traverse},
+    {Py_tp_clear, Proc_clear},
+    {Py_tp_methods, Proc_methods},
+    {Py_tp_getset, Proc_getset},
+    {0, NULL},
+};
+
+static PyType_Spec Proc_spec = {
+    .name = "prock._core.Proc",
+    .basicsize = sizeof(Proc),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = Proc_slots,
+};
+
+/* ---- the module ---- */
+
+static int fill_module(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &Proc_spec, NULL);
+    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    if (status < 0 || prock_py_add_keep_types(module) < 0)
+        return -1;
+    return prock_py_add_records_type(module);
+}
+
+/* Nothing here is shared: what is kept belongs to objects, which see to it that one thread at a time changes them (a
+ * Proc changes after a fork only), and no object is of a static type. The limited API of Python 3.11 has no names for
+ * the two slots that say so, but later Pythons, which know them, take the same module. */
+#ifndef Py_mod_multiple_interpreters
+#define Py_mod_multiple_interpreters 3
+#define Py_MOD_PER_INTERPRETER_GIL_SUPPORTED ((void *)2)
+#endif
+#ifndef Py_mod_gil
+#define Py_mod_gil 4
+#define Py_MOD_GIL_NOT_USED ((void *)1)
+#endif
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, fill_module},
+    {0, NULL},
+};
+static PyModuleDef_Slot slots_of_3_12[] = {
+    {Py_mod_exec, fill_module},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {0, NULL},
+};
+static PyModuleDef_Slot slots_of_3_13[] = {
+    {Py_mod_exec, fill_module},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+    {0, NULL},
+};
+static struct PyModuleDef modules[] = {
+    {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_slots = slots},
+    {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_slots = slots_of_3_12},
+    {PyModuleDef_HEAD_INIT, .m_name = "_core", .m_slots = slots_of_3_13},
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&modules[Py_Version < 0x030c0000 ? 0 : Py_Version < 0x030d0000 ? 1 : 2]);
+}

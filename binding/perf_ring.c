@@ -1,0 +1,241 @@
+/* What is written down of trees that were launched. The GIL is kept: buffers are small, some 10 ns a record. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "binding.h"
+#include "perf/perf.h"
+
+typedef struct {
+    PyObject_HEAD
+    Proc *proc;
+    struct prock_records records;
+    int *fds; /* the events; then those of switches */
+    size_t n;
+    int owner; /* a forked child has neither the mappings nor any business with them */
+} Records;
+
+static PyObject *opened(Proc *self, PyObject *argument, int (*open_event)(int cpu))
+{
+    long cpu = PyLong_AsLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    if (cpu < -1 || cpu > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a CPU is a number, or -1 for any");
+        return NULL;
+    }
+    int fd = open_event((int)cpu);
+    if (fd >= 0)
+        return PyLong_FromLong(fd);
+    if (fd == -ENODEV) /* no such CPU */
+        fd = -ENOTSUP;
+    if (fd == -ENOSYS || fd == -ENOENT || fd == -EINVAL || fd == -E2BIG || fd == -EOPNOTSUPP)
+        fd = -ENOTSUP;
+    return prock_py_event_failed(self, fd == -EPERM ? -EACCES : fd, 0);
+}
+
+PyObject *Proc_open_on_exec(Proc *self, PyObject *argument)
+{
+    return opened(self, argument, prock_perf_open_on_exec);
+}
+
+PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *argument)
+{
+    return opened(self, argument, prock_perf_open_switches_on_exec);
+}
+
+static bool usable(Records *self)
+{
+    if (self->records.n && self->owner == getpid())
+        return true;
+    PyErr_SetString(PyExc_ValueError, "these records are closed, or belong to the process that this was forked from");
+    return false;
+}
+
+static PyObject *event(const struct prock_record *record)
+{
+    bool named = record->kind == PROCK_RECORD_EXEC || record->kind == PROCK_RECORD_RENAME;
+    PyObject *const items[] = {
+        PyLong_FromLong(record->kind),
+        prock_py_u64(record->time_ns),
+        PyLong_FromLong(record->pid),
+        PyLong_FromLong(record->tid),
+        PyLong_FromLong(record->ppid),
+        PyLong_FromLong(record->ptid),
+        named ? prock_py_text(record->comm, record->comm_len) : Py_BuildValue(""),
+        prock_py_u64(record->cpu_ns),
+    };
+    return prock_py_tuple_of(8, items);
+}
+
+static PyObject *drain(Records *self, uint64_t until_ns)
+{
+    if (!usable(self))
+        return NULL;
+    struct prock_record_list list = {0};
+    int error = prock_records_drain(&self->records, until_ns, &list);
+    PyObject *events = error ? PyErr_NoMemory() : PyList_New((Py_ssize_t)list.n);
+    for (size_t i = 0; events && i < list.n; i++) {
+        PyObject *item = event(&list.v[i]);
+        if (!item)
+            Py_CLEAR(events);
+        else
+            PyList_SetItem(events, (Py_ssize_t)i, item);
+    }
+    free(list.v);
+    PyObject *const items[] = {
+        events,
+        prock_py_u64(prock_records_lost(&self->records)),
+        prock_py_u64(self->records.switches),
+        prock_py_u64(prock_records_switches_lost(&self->records)),
+    };
+    return prock_py_tuple_of(4, items);
+}
+
+static PyObject *Records_drain(Records *self, PyObject *argument)
+{
+    PyObject *result;
+    uint64_t until_ns = PyLong_AsUnsignedLongLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    PROCK_PY_ALONE(self, result, drain(self, until_ns));
+    return result;
+}
+
+static PyObject *totals(Records *self)
+{
+    uint64_t total_ns, lost;
+    if (!usable(self))
+        return NULL;
+    int error = prock_records_totals(self->fds, self->records.cpus, &total_ns, &lost);
+    if (error)
+        return prock_py_event_failed(self->proc, error, 0);
+    PyObject *const items[] = {prock_py_u64(total_ns), prock_py_u64(lost)};
+    return prock_py_tuple_of(2, items);
+}
+
+static PyObject *Records_totals(Records *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, totals(self));
+    return result;
+}
+
+static PyObject *stop_switches(Records *self)
+{
+    if (!usable(self))
+        return NULL;
+    int error = prock_records_stop(self->fds + self->records.cpus, self->n - self->records.cpus);
+    if (error)
+        return prock_py_event_failed(self->proc, error, 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Records_stop_switches(Records *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, stop_switches(self));
+    return result;
+}
+
+static PyObject *unmap(Records *self)
+{
+    if (self->records.n && self->owner == getpid())
+        prock_records_unmap(&self->records);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Records_close(Records *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *result;
+    PROCK_PY_ALONE(self, result, unmap(self));
+    return result;
+}
+
+static void Records_dealloc(Records *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    Py_XDECREF(unmap(self));
+    PyMem_Free(self->fds);
+    Py_XDECREF((PyObject *)self->proc);
+    release(self);
+    Py_DECREF(type);
+}
+
+static int take_descriptors(Records *self, PyObject *descriptors, PyObject *switches, size_t *cpus)
+{
+    Py_ssize_t n = PyList_Size(descriptors), more = PyList_Size(switches);
+    if (more && more != n) {
+        PyErr_SetString(PyExc_ValueError, "as many events of switches as others, or none");
+        return -1;
+    }
+    self->n = (size_t)(n + more);
+    *cpus = (size_t)n;
+    self->fds = PyMem_Malloc((self->n + 1) * sizeof *self->fds);
+    if (!self->fds) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n + more; i++)
+        if (prock_py_int(i < n ? prock_py_item(descriptors, i) : prock_py_item(switches, i - n), &self->fds[i]) < 0)
+            return -1;
+    return 0;
+}
+
+PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
+{
+    PyObject *descriptors, *switches;
+    Py_ssize_t bytes;
+    if (!PyArg_ParseTuple(arguments, "O!O!n:map_records", &PyList_Type, &descriptors, &PyList_Type, &switches, &bytes))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->records_type, Py_tp_alloc);
+    Records *self = (Records *)alloc((PyTypeObject *)proc->records_type, 0);
+    if (!self)
+        return NULL;
+    Py_INCREF((PyObject *)proc);
+    self->proc = proc;
+    self->owner = getpid();
+    size_t cpus;
+    if (take_descriptors(self, descriptors, switches, &cpus) < 0) {
+        Py_DECREF((PyObject *)self);
+        return NULL;
+    }
+    const int *of_switches = self->n > cpus ? self->fds + cpus : NULL;
+    int error = prock_records_map(&self->records, self->fds, of_switches, cpus, bytes > 0 ? (size_t)bytes : 0);
+    if (error) {
+        Py_DECREF((PyObject *)self);
+        return prock_py_event_failed(proc, error == -EPERM ? -EACCES : error == -EINVAL ? -ENOTSUP : error, 0);
+    }
+    return (PyObject *)self;
+}
+
+static PyMethodDef Records_methods[] = {
+    {"drain", (PyCFunction)Records_drain, METH_O, NULL},
+    {"totals", (PyCFunction)Records_totals, METH_NOARGS, NULL},
+    {"stop_switches", (PyCFunction)Records_stop_switches, METH_NOARGS, NULL},
+    {"close", (PyCFunction)Records_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot Records_slots[] = {
+    {Py_tp_doc, "Buffers that the kernel writes to."},
+    {Py_tp_dealloc, Records_dealloc},
+    {Py_tp_methods, Records_methods},
+    {0, NULL},
+};
+
+static PyType_Spec Records_spec = {
+    .name = "prock._core.Records",
+    .basicsize = sizeof(Records),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Records_slots,
+};
+
+int prock_py_add_records_type(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &Records_spec, NULL);
+    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return status;
+}

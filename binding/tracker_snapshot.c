@@ -1,0 +1,168 @@
+/* Frames for Python: the rows of members as one sample found them, made when somebody asks for them. */
+#include <stdlib.h>
+
+#include "tracker_snapshot.h"
+
+Frame *prock_py_new_frame(Proc *proc, int want)
+{
+    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->frame_type, Py_tp_alloc);
+    Frame *self = (Frame *)alloc((PyTypeObject *)proc->frame_type, 0);
+    if (!self)
+        return NULL;
+    Py_INCREF((PyObject *)proc);
+    self->proc = proc;
+    self->want = want;
+    return self;
+}
+
+static void Frame_dealloc(Frame *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    free(self->table.rows);
+    Py_XDECREF((PyObject *)self->proc);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *percent(int64_t ns, long long interval_ns)
+{
+    if (ns < 0 || interval_ns <= 0)
+        Py_RETURN_NONE;
+    return PyFloat_FromDouble(100.0 * (double)ns / (double)interval_ns);
+}
+
+static PyObject *number_or_none(bool known, uint64_t value)
+{
+    if (!known)
+        Py_RETURN_NONE;
+    return prock_py_u64(value);
+}
+
+PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io)
+{
+    if (!known)
+        Py_RETURN_NONE;
+    return prock_py_io_row(proc, io);
+}
+
+/* The dictionary's value, or None. */
+static PyObject *share_of(PyObject *pss, PyObject *pid)
+{
+    PyObject *value = NULL;
+#ifdef Py_GIL_DISABLED
+    if (pid && PyDict_GetItemRef(pss, pid, &value) < 0)
+        return NULL;
+#else
+    if (pid && PyDict_Size(pss))
+        value = PyDict_GetItemWithError(pss, pid);
+    if (!value && PyErr_Occurred())
+        return NULL;
+    Py_XINCREF(value);
+#endif
+    if (!value)
+        Py_RETURN_NONE;
+    return value;
+}
+
+static PyObject *sample_row(
+    Frame *self, const struct prock_kept *row, const struct prock_subtree *sum, long long interval_ns, PyObject *pss)
+{
+    Proc *proc = self->proc;
+    bool memory = self->want & PROCK_WANT_STAT;
+    bool own_memory = memory && !(row->refused & PROCK_REFUSED_STAT);
+    PyObject *pid = PyLong_FromLong(row->pid), *share = share_of(pss, pid);
+    PyObject *const items[] = {
+        pid,
+        PyLong_FromLong(row->stat.ppid),
+        prock_py_text(row->stat.comm, row->stat.comm_len),
+        prock_py_text(&row->stat.state, 1),
+        PyLong_FromLong(row->stat.num_threads),
+        prock_py_u64(row->stat.starttime),
+        prock_py_u64(row->own_ns),
+        percent(prock_used_ns(row), interval_ns),
+        number_or_none(own_memory, row->rss_bytes),
+        number_or_none(own_memory, row->vsize_bytes),
+        prock_py_io_or_none(proc, row->flags & PROCK_HAS_IO, &row->io),
+        share,
+        prock_py_u64(sum->processes),
+        prock_py_u64(sum->threads),
+        prock_py_u64(sum->cpu_ns),
+        percent((int64_t)sum->used_ns, interval_ns),
+        number_or_none(memory, sum->rss_bytes),
+        number_or_none(memory, sum->vsize_bytes),
+        prock_py_io_or_none(proc, sum->has_io, &sum->io),
+        prock_py_refused_names(proc, row->refused),
+    };
+    return prock_py_record(proc, proc->member_sample, sizeof items / sizeof *items, items);
+}
+
+/* Add what children used that nobody saw to those who waited for them. */
+static int add_unseen(const struct prock_table *table, PyObject *unseen, struct prock_subtree *sums)
+{
+    for (Py_ssize_t i = 0; i < PyList_Size(unseen); i++) {
+        int pid;
+        unsigned long long ns;
+        PyObject *item = prock_py_item(unseen, i);
+        bool taken = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iK", &pid, &ns);
+        Py_XDECREF(item);
+        if (!taken) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_TypeError, "a tuple of a pid and a time is wanted");
+            return -1;
+        }
+        for (size_t place = 0; place < table->n; place++)
+            if (table->rows[place].pid == pid)
+                sums[place].used_ns += ns;
+    }
+    return 0;
+}
+
+static PyObject *Frame_rows(Frame *self, PyObject *arguments)
+{
+    unsigned tree;
+    long long interval_ns;
+    PyObject *unseen, *pss, *rows = NULL;
+    size_t n = 0;
+    if (!PyArg_ParseTuple(arguments, "ILO!O!:rows", &tree, &interval_ns, &PyList_Type, &unseen, &PyDict_Type, &pss))
+        return NULL;
+    uint32_t *order = malloc((self->table.n + 1) * sizeof *order);
+    struct prock_subtree *sums = calloc(self->table.n + 1, sizeof *sums);
+    if (!order || !sums) {
+        PyErr_NoMemory();
+    } else if (add_unseen(&self->table, unseen, sums) == 0) {
+        if (prock_subtrees(&self->table, tree, self->proc->root.tick_ns, order, &n, sums) != 0)
+            PyErr_NoMemory();
+        else
+            rows = PyList_New((Py_ssize_t)n);
+    }
+    for (size_t i = 0; rows && i < n; i++) {
+        PyObject *row = sample_row(self, &self->table.rows[order[i]], &sums[order[i]], interval_ns, pss);
+        if (!row)
+            Py_CLEAR(rows);
+        else
+            PyList_SetItem(rows, (Py_ssize_t)i, row);
+    }
+    free(order);
+    free(sums);
+    return rows;
+}
+
+static PyMethodDef Frame_methods[] = {
+    {"rows", (PyCFunction)Frame_rows, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot Frame_slots[] = {
+    {Py_tp_doc, "Members as one sample found them."},
+    {Py_tp_dealloc, Frame_dealloc},
+    {Py_tp_methods, Frame_methods},
+    {0, NULL},
+};
+
+PyType_Spec prock_py_frame_spec = {
+    .name = "prock._core.TrackerSnapshot",
+    .basicsize = sizeof(Frame),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Frame_slots,
+};

@@ -1,0 +1,146 @@
+/* Children of a process. The kernel lists them by the thread that started them, so every thread has to be asked. */
+#define _GNU_SOURCE
+#include "procfs/procfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RECORD_MAX 12 /* a pid and a space */
+#define NAME_CAP (4000 + 96)
+
+/* Reads to the end, parsing what is complete after each call: a list of thousands comes a page at a time. */
+int prock_read_children_list(int fd, struct prock_pids *append_to)
+{
+    char buf[4096 + RECORD_MAX];
+    size_t kept = 0;
+    for (;;) {
+        ssize_t got = read(fd, buf + kept, sizeof buf - kept);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return prock_errno(errno);
+        size_t len = kept + (size_t)got, complete = len;
+        while (complete > 0 && buf[complete - 1] != ' ')
+            complete--;
+        if (got == 0)
+            return kept == 0 ? 0 : -EBADMSG;
+        if (len - complete > RECORD_MAX)
+            return -EBADMSG;
+        int error = prock_parse_children(buf, complete, append_to);
+        if (error)
+            return error;
+        kept = len - complete;
+        memmove(buf, buf + complete, kept);
+    }
+}
+
+/* -ESRCH: the thread is gone. */
+static int read_thread(const struct prock_root *root, int32_t pid, int32_t tid, struct prock_pids *append_to)
+{
+    char path[NAME_CAP];
+    int len = snprintf(path, sizeof path, "%s/%d/task/%d/children", root->path, pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        path[(size_t)len - strlen("/children")] = '\0';
+        return access(path, F_OK) == 0 ? -ENOTSUP : -ESRCH;
+    }
+    if (fd < 0)
+        return prock_errno(errno);
+    int error = prock_read_children_list(fd, append_to);
+    close(fd);
+    return error;
+}
+
+int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids)
+{
+    char task[NAME_CAP];
+    struct dirent *entry;
+    int error = 0;
+    snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
+    DIR *dir = opendir(task);
+    if (!dir)
+        return prock_errno(errno);
+    while (!error && (errno = 0, entry = readdir(dir))) {
+        int32_t tid;
+        if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
+            error = prock_pids_add(tids, tid);
+    }
+    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it has ended, and those are its last threads */
+        error = prock_errno(errno);
+    closedir(dir);
+    return error;
+}
+
+static int read_all_threads(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
+{
+    struct prock_pids tids = {0};
+    size_t threads_read = 0;
+    int error = prock_list_threads(root, pid, &tids);
+    for (size_t i = 0; i < tids.n && !error; i++) {
+        error = read_thread(root, pid, tids.v[i], append_to);
+        if (error == 0)
+            threads_read++;
+        else if (error == -ESRCH)
+            error = 0;
+    }
+    prock_pids_free(&tids);
+    if (error == -ESRCH || (!error && threads_read == 0))
+        return prock_why_missing(root, pid, "task");
+    return error;
+}
+
+int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_threads, struct prock_pids *append_to)
+{
+    size_t before = append_to->n;
+    int error;
+    if (num_threads == 0) {
+        char task[NAME_CAP];
+        struct stat st;
+        snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
+        if (prock_stat(AT_FDCWD, task, &st) != 0)
+            return errno == ENOENT ? prock_why_missing(root, pid, "task") : prock_errno(errno);
+        num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
+    }
+    if (num_threads == 1) {
+        error = read_thread(root, pid, pid, append_to);
+        if (error == -ESRCH)
+            error = prock_why_missing(root, pid, "task");
+    } else {
+        error = read_all_threads(root, pid, append_to);
+    }
+    if (error)
+        append_to->n = before;
+    return error;
+}
+
+int prock_read_families(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
+{
+    struct prock_pids tids = {0};
+    size_t before = append_to->n;
+    int error = prock_list_threads(root, pid, &tids);
+    for (size_t i = 0; i < tids.n && !error; i++) {
+        size_t at = append_to->n;
+        if ((error = prock_pids_add(append_to, tids.v[i])) || (error = prock_pids_add(append_to, 0)))
+            break;
+        error = read_thread(root, pid, tids.v[i], append_to);
+        if (!error)
+            append_to->v[at + 1] = (int32_t)(append_to->n - at - 2);
+        else
+            append_to->n = at;
+        if (error == -ESRCH)
+            error = 0;
+    }
+    prock_pids_free(&tids);
+    if (error == -ESRCH || (!error && append_to->n == before))
+        error = prock_why_missing(root, pid, "task");
+    if (error)
+        append_to->n = before;
+    return error;
+}

@@ -1,0 +1,272 @@
+/* Parsers of proc(5) files. They touch nothing but the buffer, and read exactly what src/prock/engine/pure/parse.py
+ * reads.
+ */
+#define _GNU_SOURCE
+#include "procfs/procfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+struct cursor {
+    const char *at, *end;
+};
+
+static bool at_digit(const struct cursor *c)
+{
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
+}
+
+/* A run of at most 20 digits that fits into 64 bits. Nineteen always do: only the twentieth needs a look. */
+static bool read_u64(struct cursor *c, uint64_t *out)
+{
+    uint64_t value = 0;
+    int digits = 0;
+    for (; digits < 19 && at_digit(c); digits++)
+        value = value * 10 + (uint64_t)(*c->at++ - '0');
+    if (digits == 19 && at_digit(c)) {
+        uint64_t last = (uint64_t)(*c->at++ - '0');
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, last, &value))
+            return false;
+    }
+    *out = value;
+    return digits > 0 && !at_digit(c);
+}
+
+/* A number that may be negative: those count as 0, for counters can only have gone wrong that way. */
+static bool read_counter(struct cursor *c, uint64_t *out)
+{
+    bool negative = c->at < c->end && *c->at == '-';
+    if (negative)
+        c->at++;
+    if (!read_u64(c, out))
+        return false;
+    if (negative)
+        *out = 0;
+    return true;
+}
+
+static bool read_i32(struct cursor *c, int32_t *out)
+{
+    uint64_t value;
+    bool negative = c->at < c->end && *c->at == '-';
+    if (negative)
+        c->at++;
+    if (!read_u64(c, &value) || value > (uint64_t)INT32_MAX + negative)
+        return false;
+    *out = negative ? (int32_t)-(int64_t)value : (int32_t)value;
+    return true;
+}
+
+static bool take(struct cursor *c, char wanted)
+{
+    if (c->at >= c->end || *c->at != wanted)
+        return false;
+    c->at++;
+    return true;
+}
+
+bool prock_parse_pid(const char *digits, size_t len, int32_t *pid)
+{
+    struct cursor c = {digits, digits + len};
+    uint64_t value;
+    if (len == 0 || *digits == '0' || !read_u64(&c, &value) || c.at != c.end || value > INT32_MAX)
+        return false;
+    *pid = (int32_t)value;
+    return true;
+}
+
+/* Start of the last ") ", or NULL: the name before it may hold brackets itself. */
+static const char *end_of_name(const char *buf, size_t len)
+{
+    for (const char *end = buf + len; (end = memrchr(buf, ')', (size_t)(end - buf)));)
+        if (end + 1 < buf + len && end[1] == ' ')
+            return end;
+    return NULL;
+}
+
+static int parse_fields(struct cursor *c, struct prock_stat *out)
+{
+    uint64_t ignored;
+    int32_t *const ids[] = {&out->ppid, &out->pgrp, &out->session, &out->tty_nr};
+    for (size_t i = 0; i < 4; i++)
+        if (!take(c, ' ') || !read_i32(c, ids[i]))
+            return -EBADMSG;
+    uint64_t *const counters[] = {
+        &ignored,     /* tpgid */ &ignored, /* flags */
+        &out->minflt, &out->cminflt,        &out->majflt, &out->cmajflt, &out->utime,
+        &out->stime,  &out->cutime,         &out->cstime, &ignored,      /* priority */ &ignored, /* nice */
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        if (!take(c, ' ') || !read_counter(c, counters[i]))
+            return -EBADMSG;
+    if (!take(c, ' ') || !read_i32(c, &out->num_threads))
+        return -EBADMSG;
+    uint64_t *const rest[] = {&ignored /* itrealvalue */, &out->starttime, &out->vsize, &out->rss};
+    for (size_t i = 0; i < 4; i++)
+        if (!take(c, ' ') || !read_counter(c, rest[i]))
+            return -EBADMSG;
+    return 0;
+}
+
+int prock_parse_stat(const char *buf, size_t len, struct prock_stat *out)
+{
+    struct cursor c = {buf, buf + len};
+    uint64_t pid;
+    if (!read_u64(&c, &pid) || pid > INT32_MAX || !take(&c, ' ') || !take(&c, '('))
+        return -EBADMSG;
+    out->pid = (int32_t)pid;
+    const char *end = end_of_name(buf, len);
+    if (!end || end < c.at)
+        return -EBADMSG;
+    out->comm_len = (size_t)(end - c.at);
+    if (out->comm_len > PROCK_COMM_MAX)
+        out->comm_len = PROCK_COMM_MAX;
+    memcpy(out->comm, c.at, out->comm_len);
+    c.at = end + 2;
+    if (c.at >= c.end || *c.at == ' ')
+        return -EBADMSG;
+    out->state = *c.at++;
+    if (parse_fields(&c, out) != 0)
+        return -EBADMSG;
+    /* Without something behind it the last number may be cut off. */
+    bool complete = take(&c, '\n') ? c.at == c.end || *c.at == ' ' : take(&c, ' ');
+    return complete ? 0 : -EBADMSG;
+}
+
+int prock_parse_statm(const char *buf, size_t len, struct prock_statm *out)
+{
+    struct cursor c = {buf, buf + len};
+    bool ok = read_u64(&c, &out->size) && take(&c, ' ') && read_u64(&c, &out->resident) && take(&c, ' ');
+    return ok ? 0 : -EBADMSG;
+}
+
+int prock_parse_io(const char *buf, size_t len, struct prock_io *out)
+{
+    const struct {
+        const char *name;
+        uint64_t *value;
+    } lines[] = {
+        {"rchar: ", &out->rchar},
+        {"wchar: ", &out->wchar},
+        {"syscr: ", &out->syscr},
+        {"syscw: ", &out->syscw},
+        {"read_bytes: ", &out->read_bytes},
+        {"write_bytes: ", &out->write_bytes},
+        {"cancelled_write_bytes: ", &out->cancelled_write_bytes},
+    };
+    const size_t wanted = sizeof lines / sizeof *lines;
+    unsigned found = 0;
+    const char *end = buf + len;
+    for (const char *line = buf, *newline; (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1) {
+        for (size_t i = 0; i < wanted; i++) {
+            size_t name_len = strlen(lines[i].name);
+            if ((size_t)(newline - line) < name_len || memcmp(line, lines[i].name, name_len) != 0)
+                continue;
+            struct cursor c = {line + name_len, newline};
+            if (!read_u64(&c, lines[i].value) || c.at != newline)
+                return -EBADMSG;
+            found |= 1U << i;
+        }
+    }
+    return found == (1U << wanted) - 1 ? 0 : -EBADMSG;
+}
+
+int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_to)
+{
+    struct cursor c = {buf, buf + len};
+    while (c.at < c.end) {
+        uint64_t pid;
+        if (!read_u64(&c, &pid) || pid == 0 || pid > INT32_MAX || !take(&c, ' '))
+            return -EBADMSG;
+        int error = prock_pids_add(append_to, (int32_t)pid);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+/* smaps_rollup: the line "Pss:  496 kB". */
+int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
+{
+    for (struct cursor c = {buf, buf + len}; c.at < c.end;) {
+        const char *end = memchr(c.at, '\n', (size_t)(c.end - c.at));
+        if (!end)
+            break;
+        if (end - c.at >= 4 && memcmp(c.at, "Pss:", 4) == 0) {
+            struct cursor line = {c.at + 4, end};
+            uint64_t kilobytes;
+            while (take(&line, ' '))
+                ;
+            if (!read_u64(&line, &kilobytes) || end - line.at != 3 || memcmp(line.at, " kB", 3) != 0)
+                return -EBADMSG;
+            *bytes = prock_multiply(kilobytes, 1024);
+            return 0;
+        }
+        c.at = end + 1;
+    }
+    return -EBADMSG;
+}
+
+/* comm: the name and a newline, of which there may be others in it. The length of what was taken. */
+size_t prock_parse_comm(const char *buf, size_t len, char comm[PROCK_COMM_MAX])
+{
+    if (len && buf[len - 1] == '\n')
+        len--;
+    if (len > PROCK_COMM_MAX)
+        len = PROCK_COMM_MAX;
+    memcpy(comm, buf, len);
+    return len;
+}
+
+/* ns_last_pid and loadavg: the last word. */
+int prock_parse_last_pid(const char *buf, size_t len, int32_t *pid)
+{
+    if (len && buf[len - 1] == '\n')
+        len--;
+    size_t word = len;
+    while (word > 0 && buf[word - 1] != ' ' && buf[word - 1] != '\t')
+        word--;
+    return prock_parse_pid(buf + word, len - word, pid) ? 0 : -EBADMSG;
+}
+
+/* loadavg: "0.20 0.18 0.12 1/80 11206", of which 80. */
+int prock_parse_thread_count(const char *buf, size_t len, uint64_t *threads)
+{
+    struct cursor c = {buf, buf + len};
+    for (int words = 0; words < 3; c.at++) {
+        if (c.at >= c.end)
+            return -EBADMSG;
+        words += *c.at == ' ';
+    }
+    uint64_t running;
+    bool ok = read_u64(&c, &running) && take(&c, '/') && read_u64(&c, threads) && take(&c, ' ');
+    return ok ? 0 : -EBADMSG;
+}
+
+/* What getdents64 gave: appends the names that are pids. `ascending` stays true while each is larger than the one
+ * before.
+ */
+int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_to, bool *ascending)
+{
+    const size_t names = offsetof(struct dirent64, d_name), size = offsetof(struct dirent64, d_reclen);
+    while (len > 0) {
+        uint16_t told;
+        int32_t pid;
+        if (len <= names)
+            return -EBADMSG;
+        memcpy(&told, buf + size, sizeof told);
+        const char *end = told > names && told <= len ? memchr(buf + names, '\0', told - names) : NULL;
+        if (!end)
+            return -EBADMSG;
+        if (prock_parse_pid(buf + names, (size_t)(end - buf) - names, &pid)) {
+            *ascending = *ascending && (append_to->n == 0 || append_to->v[append_to->n - 1] < pid);
+            int error = prock_pids_add(append_to, pid);
+            if (error)
+                return error;
+        }
+        buf += told;
+        len -= told;
+    }
+    return 0;
+}

@@ -1,0 +1,351 @@
+/* One file of one process: open, read, close, parse. The one place that tells gone from refused from not there. */
+#define _GNU_SOURCE
+#include "procfs/procfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PATH_CAP (4000 + 64)
+
+int prock_errno(int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ESRCH:
+        return -ESRCH;
+    case EACCES:
+    case EPERM:
+        return -EACCES;
+    default:
+        return -error;
+    }
+}
+
+/* By its number where the kernel's structure is the C library's. In glibc 2.33 its functions became symbols of that
+ * version: they alone would keep a module that is built there from every older system, back to 2.17. */
+int prock_stat(int at, const char *path, struct stat *out)
+{
+#if defined __LP64__ && (defined __x86_64__ || defined __aarch64__)
+    return (int)syscall(SYS_newfstatat, at, path, out, AT_EMPTY_PATH);
+#else
+    return fstatat(at, path, out, AT_EMPTY_PATH);
+#endif
+}
+
+static char *put(char *at, const char *text, size_t len)
+{
+    memcpy(at, text, len);
+    return at + len;
+}
+
+/* ROOT/PID/what, or ROOT/self/what for pid 0, less the root where its directory is open; by hand, as snprintf costs as
+ * much as a system call. */
+static void path_of(const struct prock_root *root, int32_t pid, const char *what, char path[PATH_CAP])
+{
+    char *at = path;
+    if (root->dir < 0) {
+        at = put(at, root->path, root->path_len);
+        *at++ = '/';
+    }
+    if (pid == 0) {
+        at = put(at, "self", 4);
+    } else {
+        char digits[10];
+        size_t first = sizeof digits;
+        for (uint32_t rest = (uint32_t)pid; rest; rest /= 10)
+            digits[--first] = (char)('0' + rest % 10);
+        at = put(at, digits + first, sizeof digits - first);
+    }
+    *at++ = '/';
+    put(at, what, strlen(what) + 1);
+}
+
+static int is_there(const struct prock_root *root, int32_t pid, const char *what)
+{
+    char path[PATH_CAP];
+    path_of(root, pid, what, path);
+    return (root->dir < 0 ? access(path, F_OK) : faccessat(root->dir, path, F_OK, 0)) == 0;
+}
+
+int prock_why_missing(const struct prock_root *root, int32_t pid, const char *what)
+{
+    uint64_t total;
+    if (is_there(root, pid, "")) /* with the file now: of another process, that has got the pid meanwhile */
+        return is_there(root, pid, what) ? -ESRCH : -ENOTSUP;
+    if (root->live && prock_cpu_total(pid, &total) == 0)
+        return is_there(root, pid, "") ? -ESRCH : -EACCES; /* hidepid=2 */
+    return -ESRCH;
+}
+
+int prock_is_process(const struct prock_root *root, int32_t pid)
+{
+    uint64_t total;
+    return root->live && pid != 0 ? prock_cpu_total(pid, &total) : 0;
+}
+
+int prock_open(const struct prock_root *root, int32_t pid, const char *what)
+{
+    char path[PATH_CAP];
+    path_of(root, pid, what, path);
+    int fd = root->dir < 0 ? open(path, O_RDONLY | O_CLOEXEC) : openat(root->dir, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? prock_why_missing(root, pid, what) : prock_errno(errno);
+    return fd;
+}
+
+/* To its end; closes the descriptor. */
+static int read_and_close(int fd, char *buf, size_t cap, size_t *len)
+{
+    size_t n = 0;
+    for (ssize_t got; n < cap; n += (size_t)got) {
+        got = read(fd, buf + n, cap - n);
+        if (got < 0 && errno == EINTR) {
+            got = 0;
+            continue;
+        }
+        if (got < 0) {
+            int error = prock_errno(errno);
+            close(fd);
+            return error;
+        }
+        /* proc hands out these files whole: what ends in a newline is complete, and costs no second call. */
+        if (got == 0 || (n == 0 && buf[got - 1] == '\n' && (size_t)got < cap)) {
+            n += (size_t)got;
+            break;
+        }
+    }
+    close(fd);
+    *len = n;
+    return 0;
+}
+
+int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    int fd = prock_open(root, pid, what);
+    return fd < 0 ? fd : read_and_close(fd, buf, cap, len);
+}
+
+/* The CPU clock comes first where it is to tell processes from mere threads; reading it costs a twentieth of a file. */
+static int read_of_process(
+    const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+{
+    int error = prock_is_process(root, pid);
+    return error ? error : prock_read(root, pid, what, buf, cap, len);
+}
+
+/* The clock is asked while the file is open and before it is read: reading it fails once the process was waited for, so
+ * when that succeeds the pid was nobody else's meanwhile, and both are of one process. */
+int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out)
+{
+    char buf[2048];
+    size_t len;
+    uint64_t total = 0;
+    int fd = prock_open(root, pid, "stat");
+    if (fd < 0)
+        return fd;
+    int error = root->live ? prock_cpu_total(pid, &total) : 0;
+    if (error) { /* waited for since, or a thread's id */
+        close(fd);
+        return error;
+    }
+    if ((error = read_and_close(fd, buf, sizeof buf, &len)) || (error = prock_parse_stat(buf, len, out)))
+        return error;
+    if (pid != 0)
+        out->pid = pid;
+    if (root->live) {
+        out->cpu = prock_split(total, out->utime, out->stime);
+    } else {
+        out->cpu.user_ns = prock_multiply(out->utime, root->tick_ns);
+        out->cpu.system_ns = prock_multiply(out->stime, root->tick_ns);
+    }
+    return 0;
+}
+
+int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out)
+{
+    struct prock_stat stat;
+    if (root->live)
+        return prock_cpu_time(pid, out);
+    int error = prock_read_stat(root, pid, &stat);
+    if (!error)
+        *out = stat.cpu;
+    return error;
+}
+
+int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out)
+{
+    char buf[512];
+    size_t len;
+    int error = read_of_process(root, pid, "statm", buf, sizeof buf, &len);
+    return error ? error : prock_parse_statm(buf, len, out);
+}
+
+int prock_read_memory(const struct prock_root *root, int32_t pid, bool lacks_leader, struct prock_statm *out)
+{
+    char what[40], buf[512];
+    size_t len;
+    struct prock_pids tids = {0};
+    if (!lacks_leader)
+        return prock_read_statm(root, pid, out);
+    int error = prock_list_threads(root, pid, &tids);
+    size_t other = 0;
+    while (other < tids.n && tids.v[other] == pid)
+        other++;
+    if (!error && other == tids.n)
+        error = -ESRCH;
+    if (!error) {
+        snprintf(what, sizeof what, "task/%d/statm", tids.v[other]);
+        error = prock_read(root, pid, what, buf, sizeof buf, &len);
+    }
+    prock_pids_free(&tids);
+    return error ? error : prock_parse_statm(buf, len, out);
+}
+
+int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes)
+{
+    char buf[4096];
+    size_t len = 0;
+    int error = prock_read(root, pid, "smaps_rollup", buf, sizeof buf, &len);
+    return error ? error : prock_parse_pss(buf, len, bytes);
+}
+
+int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out)
+{
+    char buf[2048];
+    size_t len;
+    int error = read_of_process(root, pid, "io", buf, sizeof buf, &len);
+    return error ? error : prock_parse_io(buf, len, out);
+}
+
+int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len)
+{
+    char buf[PROCK_COMM_MAX + 2];
+    int error = read_of_process(root, pid, "comm", buf, sizeof buf, len);
+    if (error)
+        return error;
+    *len = prock_parse_comm(buf, *len, comm);
+    return 0;
+}
+
+int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state)
+{
+    char what[32], buf[2048];
+    size_t len = 0;
+    struct prock_stat stat;
+    snprintf(what, sizeof what, "task/%d/stat", tid);
+    int error = prock_read(root, pid, what, buf, sizeof buf, &len);
+    if (error == -ENOTSUP) /* the process is there, the thread is not */
+        error = -ESRCH;
+    if (!error && !(error = prock_parse_stat(buf, len, &stat)))
+        *state = stat.state;
+    return error;
+}
+
+int prock_own_pid(const struct prock_root *root, int32_t *pid)
+{
+    char path[PATH_CAP], target[16];
+    snprintf(path, sizeof path, "%s/self", root->path);
+    ssize_t len = readlink(path, target, sizeof target);
+    if (len < 0)
+        return prock_errno(errno);
+    return prock_parse_pid(target, (size_t)len, pid) ? 0 : -EBADMSG;
+}
+
+/* Threads of the machine: an upper bound for its processes that costs one small read. */
+int prock_thread_count(const struct prock_root *root, uint64_t *threads)
+{
+    char path[PATH_CAP], buf[128];
+    snprintf(path, sizeof path, "%s/loadavg", root->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return prock_errno(errno);
+    ssize_t len = read(fd, buf, sizeof buf);
+    int error = len < 0 ? prock_errno(errno) : 0;
+    close(fd);
+    return error ? error : prock_parse_thread_count(buf, (size_t)len, threads);
+}
+
+/* A file whose last word is the last pid that was given away. The first needs CONFIG_CHECKPOINT_RESTORE; the second may
+ * be a made-up one that lxcfs mounted over it: then it is on another device than proc. */
+int prock_open_last_pid(const struct prock_root *root)
+{
+    char path[PATH_CAP];
+    struct stat file, proc;
+    snprintf(path, sizeof path, "%s/sys/kernel/ns_last_pid", root->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    snprintf(path, sizeof path, "%s/loadavg", root->path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -ENOTSUP : prock_errno(errno);
+    if (prock_stat(fd, "", &file) == 0 && prock_stat(AT_FDCWD, root->path, &proc) == 0 && file.st_dev == proc.st_dev)
+        return fd;
+    close(fd);
+    return -ENOTSUP;
+}
+
+int prock_read_last_pid(int fd, int32_t *pid)
+{
+    char buf[128];
+    ssize_t len = pread(fd, buf, sizeof buf, 0);
+    if (len < 0)
+        return prock_errno(errno);
+    return prock_parse_last_pid(buf, (size_t)len, pid);
+}
+
+int prock_last_pid(const struct prock_root *root, int32_t *pid)
+{
+    int fd = prock_open_last_pid(root);
+    if (fd < 0)
+        return fd;
+    int error = prock_read_last_pid(fd, pid);
+    close(fd);
+    return error;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+int prock_list_open(int dir, struct prock_pids *out)
+{
+    _Alignas(struct dirent64) char buf[32768];
+    bool ascending = true;
+    long got;
+    int error = 0;
+    while (!error && (got = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0)
+        error = prock_parse_entries(buf, (size_t)got, out, &ascending);
+    if (!error && got < 0)
+        error = -errno;
+    if (!error && !ascending)
+        qsort(out->v, out->n, sizeof *out->v, by_number);
+    return error;
+}
+
+int prock_open_root(const struct prock_root *root)
+{
+    char path[PATH_CAP];
+    snprintf(path, sizeof path, "%s/", root->path); /* the root of the file system is the empty path here */
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? -errno : dir;
+}
+
+int prock_list(const struct prock_root *root, struct prock_pids *out)
+{
+    int dir = prock_open_root(root);
+    if (dir < 0)
+        return dir;
+    int error = prock_list_open(dir, out);
+    close(dir);
+    return error;
+}

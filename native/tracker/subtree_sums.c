@@ -1,0 +1,100 @@
+/* What members of a tree and all below them use: sums from the leaves up. */
+#include "tracker/tracker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void prock_add_io(struct prock_io *sum, const struct prock_io *io)
+{
+    sum->read_bytes += io->read_bytes;
+    sum->write_bytes += io->write_bytes;
+    sum->cancelled_write_bytes += io->cancelled_write_bytes;
+    sum->rchar += io->rchar;
+    sum->wchar += io->wchar;
+    sum->syscr += io->syscr;
+    sum->syscw += io->syscw;
+}
+
+static bool is_of(const struct prock_kept *row, uint32_t tree)
+{
+    return row->tree == tree && !(row->flags & (PROCK_GONE | PROCK_UNREAD));
+}
+
+/* The member above it, by its place + 1; 0 for the root, and for those that others adopted. */
+static uint32_t above(const struct prock_table *table, const struct prock_kept *row)
+{
+    if (row->flags & PROCK_ROOT || row->parent == 0)
+        return 0;
+    return is_of(&table->rows[row->parent - 1], row->tree) ? row->parent : 0;
+}
+
+int64_t prock_used_ns(const struct prock_kept *row)
+{
+    if ((row->flags & PROCK_NEW) && !(row->flags & PROCK_BORN_SINCE))
+        return -1;
+    return (int64_t)(row->own_ns - row->before_ns);
+}
+
+static void add(const struct prock_table *table, uint64_t tick_ns, uint32_t place, struct prock_subtree *sums)
+{
+    const struct prock_kept *row = &table->rows[place];
+    struct prock_subtree *sum = &sums[place];
+    int64_t used = prock_used_ns(row);
+    sum->used_ns += used > 0 ? (uint64_t)used : 0;
+    sum->processes += 1;
+    sum->threads += (uint64_t)row->stat.num_threads;
+    sum->cpu_ns += row->own_ns + prock_multiply(row->stat.cutime, tick_ns) + prock_multiply(row->stat.cstime, tick_ns);
+    sum->rss_bytes += row->rss_bytes;
+    sum->vsize_bytes += row->vsize_bytes;
+    if (row->flags & PROCK_HAS_IO) {
+        prock_add_io(&sum->io, &row->io);
+        sum->has_io = true;
+    }
+    uint32_t parent = above(table, row);
+    if (parent) {
+        struct prock_subtree *up = &sums[parent - 1];
+        up->processes += sum->processes;
+        up->threads += sum->threads;
+        up->cpu_ns += sum->cpu_ns;
+        up->used_ns += sum->used_ns;
+        up->rss_bytes += sum->rss_bytes;
+        up->vsize_bytes += sum->vsize_bytes;
+        prock_add_io(&up->io, &sum->io);
+        up->has_io = up->has_io || sum->has_io;
+    }
+}
+
+int prock_subtrees(
+    const struct prock_table *table, uint32_t tree, uint64_t tick_ns, uint32_t *order, size_t *n,
+    struct prock_subtree *sums)
+{
+    size_t count = 0;
+    uint32_t *first = calloc(table->n + 1, sizeof *first), *sibling = calloc(table->n + 1, sizeof *sibling);
+    if (!first || !sibling) {
+        free(first);
+        free(sibling);
+        return -ENOMEM;
+    }
+    for (size_t i = table->n; i-- > 0;) {
+        uint32_t parent = is_of(&table->rows[i], tree) ? above(table, &table->rows[i]) : 0;
+        if (parent) {
+            sibling[i] = first[parent - 1];
+            first[parent - 1] = (uint32_t)i + 1;
+        }
+    }
+    for (int want_root = 1; want_root >= 0; want_root--)
+        for (size_t i = 0; i < table->n; i++) {
+            const struct prock_kept *row = &table->rows[i];
+            if (is_of(row, tree) && !above(table, row) && ((row->flags & PROCK_ROOT) != 0) == want_root)
+                order[count++] = (uint32_t)i;
+        }
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t child = first[order[i]]; child; child = sibling[child - 1])
+            order[count++] = child - 1;
+    for (size_t i = count; i-- > 0;)
+        add(table, tick_ns, order[i], sums);
+    free(first);
+    free(sibling);
+    *n = count;
+    return 0;
+}
