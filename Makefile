@@ -62,7 +62,7 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy --package prock
 	@for system in darwin win32 freebsd; do $(BIN)/mypy --config-file tools/mypy-elsewhere.ini --platform $$system \
 		--cache-dir .mypy_cache/$$system --package prock || exit 1; done
-	@$(BIN)/mypy $(filter-out tests/cli/% tests/chaos/%,$(wildcard tests/*.py tests/*/*.py)) tools $(wildcard benchmarks/*.py)
+	@$(BIN)/mypy $(filter-out tests/cli/% tests/chaos/%,$(wildcard tests/*.py tests/*/*.py tests/*/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
 	@$(BIN)/mypy $(wildcard tests/chaos/*.py)
 	@$(BIN)/mypy --package manual

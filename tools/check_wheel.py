@@ -27,12 +27,15 @@ ON_PURE = (
     "--ignore=tests/unit/test_source_rules.py",  # it reads what is out of sight
     "tests/unit",
     "tests/integration/test_process.py",
-    "tests/integration/test_run_endings.py",
+    "tests/integration/runner/test_run_terminate.py",
 )
 ON_NATIVE = (
     *ON_PURE,
-    *(f"tests/integration/test_{name}.py" for name in ("follow", "live_trackers", "refusals", "run_accounting")),
-    *(f"tests/integration/test_{name}.py" for name in ("run_figures", "run_refusals", "task_records", "trees")),
+    "tests/integration/test_access_denied.py",
+    "tests/integration/test_snapshot.py",
+    *(f"tests/integration/accounting/test_{name}.py" for name in ("perf_records", "run_accounting")),
+    *(f"tests/integration/runner/test_{name}.py" for name in ("run_figures", "run_limits")),
+    *(f"tests/integration/sampling/test_{name}.py" for name in ("trackers_with_processes", "watch")),
     *(f"tests/cli/test_{name}.py" for name in ("cli_doctor", "cli_main", "cli_stat", "run_command")),
 )
 COMPILERS = re.compile(r"([\w-]+-)?(cc|gcc|c89|c99|clang|icc|icx|nvc|pgcc|tcc)(-[\d.]+)?")

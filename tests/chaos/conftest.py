@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cell
 import pytest
-from pen import sweep
+from support.chaos import pid_namespace
+from support.chaos.cgroup_limits import sweep
 
 HERE = Path(__file__).parent
+SOURCES = Path(pid_namespace.__file__).parent
 
 
 def pytest_report_header() -> str:
@@ -48,8 +49,10 @@ def programs() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
-        subprocess.run([compiler, *flags, HERE / "crowd.c", "-o", directory / "crowd"], check=True)
-        subprocess.run([compiler, *flags, "-shared", "-fPIC", HERE / "shim.c", "-o", directory / "shim.so"], check=True)
-        cell.CROWD = directory / "crowd"
-        cell.SHIM = directory / "shim.so"
+        subprocess.run([compiler, *flags, SOURCES / "process_trees.c", "-o", directory / "crowd"], check=True)
+        subprocess.run(
+            [compiler, *flags, "-shared", "-fPIC", SOURCES / "fault_shim.c", "-o", directory / "shim.so"], check=True
+        )
+        pid_namespace.CROWD = directory / "crowd"
+        pid_namespace.SHIM = directory / "shim.so"
         yield

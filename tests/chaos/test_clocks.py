@@ -10,11 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-import cell
-import must_hold
 import pytest
-from cell import crowd, in_cell
-from commands import every_command, here, is_borne
+from support.chaos import clock_monitor, invariants, pid_namespace
+from support.chaos.cli_commands import every_command, here, is_borne
+from support.chaos.pid_namespace import crowd, in_cell
 from support.elsewhere import in_child, libc
 
 import prock
@@ -29,9 +28,9 @@ def test_a_wall_clock_that_is_set_back(engine_name: str) -> None:
 
     def check() -> None:
         with crowd("churn", "member", 500) as watched:
-            environment = {**os.environ, "LD_PRELOAD": str(cell.SHIM), "PYTHONPATH": ":".join(sys.path)}
+            environment = {**os.environ, "LD_PRELOAD": str(pid_namespace.SHIM), "PYTHONPATH": ":".join(sys.path)}
             done = subprocess.run(
-                [sys.executable, str(Path(__file__).with_name("watched.py")), engine_name, str(watched.pid)],
+                [sys.executable, clock_monitor.__file__, engine_name, str(watched.pid)],
                 env=environment, capture_output=True, text=True, timeout=120, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
@@ -56,7 +55,7 @@ def test_a_time_namespace(engine_name: str, offset_s: int | str) -> None:
     def inside(pid: int, up_s: int, offset: int) -> None:
         assert abs(time.clock_gettime(time.CLOCK_BOOTTIME) - up_s - offset) < 100
         with using(open_engine(engine_name)):
-            following = must_hold.Following()
+            following = invariants.Following()
             with prock.TreeSampler(pid, io=True, accounting="ledger") as sampler:
                 for _ in range(20):
                     sample = following.take(sampler.sample())
@@ -66,11 +65,11 @@ def test_a_time_namespace(engine_name: str, offset_s: int | str) -> None:
                 start = prock.get_start_time(process)
                 assert start is not None and abs(time.time() - start) < 300
             for row in prock.scan_all_processes():
-                must_hold.info(row)
+                invariants.info(row)
             with prock.Monitor(0.01, pid, series=True) as monitor:
                 time.sleep(0.05)
-            assert must_hold.monitored(monitor.result).wall_ns < 300 * 10**9
-            result = must_hold.account(prock.run(["sh", "-c", "sleep 0.05 & wait"]))
+            assert invariants.monitored(monitor.result).wall_ns < 300 * 10**9
+            result = invariants.account(prock.run(["sh", "-c", "sleep 0.05 & wait"]))
             assert 0.03e9 < result.wall_ns < 300e9 and result.returncode == 0
             for words in every_command(pid):
                 is_borne(*here(*words))
@@ -102,8 +101,8 @@ def test_a_monitor_that_is_stopped_for_a_while(engine_name: str) -> None:
                 process = prock.Popen(["sleep", "1.3"], reap_orphans=False)
                 os.write(writer, b"%d" % os.getpid())
                 assert process.wait() == 0
-                result = must_hold.account(process.finish())
-            watched = must_hold.monitored(monitor.result)
+                result = invariants.account(process.finish())
+            watched = invariants.monitored(monitor.result)
             assert watched.skipped >= 50
             assert max(one.interval_ns for one in watched.series) >= 250 * MS
             assert result.wall_ns >= 1_300 * MS and result.sampling_interval_ns >= 250 * MS

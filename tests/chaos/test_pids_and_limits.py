@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import must_hold
 import pytest
-from cell import Crowd, crowd, in_cell
-from commands import every_command, is_borne, program
-from pen import pen
+from support.chaos import invariants
+from support.chaos.cgroup_limits import pen
+from support.chaos.cli_commands import every_command, is_borne, program
+from support.chaos.pid_namespace import Crowd, crowd, in_cell
 from support.elsewhere import in_child
 
 import prock
@@ -49,7 +49,7 @@ def test_pids_that_are_given_away_again_and_again(engine_name: str) -> None:
             with using(open_engine(engine_name)):
                 followed = Crowd("churn", "member", 300, groups=cage.groups)
                 stranger = Crowd("churn", "stranger", 1000)
-                following, tracker = must_hold.Following(), prock.CumulativeTracker()
+                following, tracker = invariants.Following(), prock.CumulativeTracker()
                 seen: set[tuple[int, int]] = set()
                 total, rounds, highest = 0, 0, 0
                 used_before = cage.used_ns() if cage.is_accounted else 0
@@ -63,17 +63,17 @@ def test_pids_that_are_given_away_again_and_again(engine_name: str) -> None:
                         sample = following.take(sampler.sample())
                         assert {row.comm for row in sample.members} <= {"crowd", "member"}
                         seen.update(row.identity for row in sample.members)
-                        snapshot = must_hold.tree(prock.snapshot_tree(followed.pid), followed.pid)
+                        snapshot = invariants.tree(prock.snapshot_tree(followed.pid), followed.pid)
                         assert snapshot is not None
                         assert {row.comm for row in snapshot.members} <= {"crowd", "member"}
-                        must_hold.scan(prock.scan_all_processes())
+                        invariants.scan(prock.scan_all_processes())
                         used = tracker.get_tree_cpu_ns(followed.pid)
                         assert used is not None and used >= total
                         total = used
                     last = following.take(sampler.sample())
                 if cage.is_accounted:
-                    must_hold.not_above(last.cpu_ns, cage.used_ns() - used_before)
-                    must_hold.not_above(total, cage.used_ns() - used_before)
+                    invariants.not_above(last.cpu_ns, cage.used_ns() - used_before)
+                    invariants.not_above(total, cage.used_ns() - used_before)
                 assert all(pid < PIDS for pid, _ in seen) or not has_own_pid_space()
                 stranger.close()
                 followed.close()
@@ -95,7 +95,7 @@ def test_32_descriptors(engine_name: str) -> None:
         with using(open_engine(engine_name)), crowd("wide", 500) as wide:
             few_descriptors()
             before = sorted(os.listdir("/proc/self/fd"))
-            following = must_hold.Following()
+            following = invariants.Following()
             with (
                 prock.Monitor(0.01, wide.pid, io=True, accounting="auto", series=True) as monitor,
                 prock.TreeSampler(wide.pid, io=True, pss=True) as sampler,
@@ -103,10 +103,10 @@ def test_32_descriptors(engine_name: str) -> None:
                 for _ in range(20):
                     sample = following.take(sampler.sample())
                     assert sample.process_count == 501 and sample.denied == 0
-                    assert must_hold.tree(prock.snapshot_tree(wide.pid, io=True), wide.pid) is not None
-                    assert must_hold.scan(prock.scan_all_processes()).denied == 0
-            must_hold.monitored(monitor.result)
-            assert must_hold.account(prock.run(["sh", "-c", "exit 7"])).returncode == 7
+                    assert invariants.tree(prock.snapshot_tree(wide.pid, io=True), wide.pid) is not None
+                    assert invariants.scan(prock.scan_all_processes()).denied == 0
+            invariants.monitored(monitor.result)
+            assert invariants.account(prock.run(["sh", "-c", "exit 7"])).returncode == 7
             assert sorted(os.listdir("/proc/self/fd")) == before
 
     in_cell(check)
@@ -167,7 +167,7 @@ def test_little_memory(engine_name: str) -> None:
                     return sampler.sample()
 
             def look_again() -> Any:
-                following = must_hold.Following()
+                following = invariants.Following()
                 with prock.TreeSampler(wide.pid, accounting="ledger", io=True) as sampler:
                     following.take(sampler.sample())
                     failures = 0
@@ -190,7 +190,7 @@ def test_little_memory(engine_name: str) -> None:
                 return failures
 
             def snapshot(answer: prock.TreeStats) -> None:
-                must_hold.tree(answer, wide.pid)
+                invariants.tree(answer, wide.pid)
                 assert answer.process_count == 801
 
             def sample(answer: prock.TreeSample) -> None:
@@ -199,7 +199,7 @@ def test_little_memory(engine_name: str) -> None:
             # Each in a process of its own: what one leaves in the allocator is room for the next.
             failures = [
                 in_child(lambda: each(lambda: prock.snapshot_tree(wide.pid, io=True), snapshot)),
-                in_child(lambda: each(prock.scan_all_processes, must_hold.scan)),
+                in_child(lambda: each(prock.scan_all_processes, invariants.scan)),
                 in_child(lambda: each(begin, sample)),
                 in_child(look_again),
             ]

@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 
-import interpreters
-import must_hold
 import pytest
-from cell import Crowd, crowd, in_cell
-from commands import every_command, is_borne, program
-from pen import pen
+from support.chaos import invariants, subinterpreters
+from support.chaos.cgroup_limits import pen
+from support.chaos.cli_commands import every_command, is_borne, program
+from support.chaos.pid_namespace import Crowd, crowd, in_cell
 from support.elsewhere import in_child
 
 import prock
@@ -56,16 +55,16 @@ def test_8_threads_sample_a_fork_bomb(engine_name: str, shared: bool) -> None:
 
                 def work() -> None:
                     forest = common if shared else prock.Forest([bomb.pid], accounting="ledger", io=True)
-                    following, least = must_hold.Following(), 0
+                    following, least = invariants.Following(), 0
                     for _ in range(8):
                         sample = forest.sample()[bomb.pid]
                         assert sample.cpu_ns >= least
                         least = sample.cpu_ns
-                        must_hold.totals(sample)
-                        must_hold.each_once(row.identity for row in sample.members)
+                        invariants.totals(sample)
+                        invariants.each_once(row.identity for row in sample.members)
                         if not shared:
                             following.take(sample)
-                        must_hold.tree(prock.snapshot_tree(bomb.pid, io=True), bomb.pid)
+                        invariants.tree(prock.snapshot_tree(bomb.pid, io=True), bomb.pid)
                         taken.append(sample.cpu_ns)
                     if not shared:
                         forest.close()
@@ -79,7 +78,7 @@ def test_8_threads_sample_a_fork_bomb(engine_name: str, shared: bool) -> None:
                 common.close()
                 assert len(taken) == 64
                 if cage.is_accounted:
-                    must_hold.not_above(max(taken), cage.used_ns())
+                    invariants.not_above(max(taken), cage.used_ns())
                 bomb.close()
 
         in_cell(check)
@@ -92,7 +91,7 @@ def test_forks_of_a_program_whose_threads_sample(engine_name: str) -> None:
         with using(open_engine(engine_name)), crowd("wide", 100) as wide:
             common = prock.TreeSampler(wide.pid, accounting="ledger", io=True)
             stop = threading.Event()
-            following = must_hold.Following()
+            following = invariants.Following()
             lock = threading.Lock()
 
             def sample() -> None:
@@ -113,16 +112,16 @@ def test_forks_of_a_program_whose_threads_sample(engine_name: str) -> None:
                 with pytest.raises(ValueError, match="fork"):
                     common.sample()
                 with prock.TreeSampler(wide.pid, accounting="ledger", io=True) as own:
-                    assert must_hold.Following().take(own.sample()).process_count == 101
+                    assert invariants.Following().take(own.sample()).process_count == 101
                 with prock.Monitor(0.01) as monitor:
                     time.sleep(0.02)
-                must_hold.monitored(monitor.result)
-                assert must_hold.account(prock.run(["true"])).returncode == 0
-                assert must_hold.tree(prock.snapshot_tree(wide.pid), wide.pid)
+                invariants.monitored(monitor.result)
+                assert invariants.account(prock.run(["true"])).returncode == 0
+                assert invariants.tree(prock.snapshot_tree(wide.pid), wide.pid)
 
             with prock.Monitor(0.005, wide.pid, accounting="ledger", series=True) as watched:
                 together([sample, sample, sample, fork])
-            must_hold.monitored(watched.result)
+            invariants.monitored(watched.result)
             assert following.take(common.sample()).process_count == 101
             common.close()
 
@@ -151,27 +150,27 @@ with using(open_engine({engine!r})):
 """
 
 
-@pytest.mark.skipif(interpreters.module() is None, reason="this Python has no sub-interpreters")
+@pytest.mark.skipif(subinterpreters.module() is None, reason="this Python has no sub-interpreters")
 def test_sub_interpreters(engine_name: str) -> None:
     """One after the other, several at once, and each in a thread; what one has made another does not share."""
 
     def check() -> None:
-        known = interpreters.module()
+        known = subinterpreters.module()
         with crowd("wide", 50) as wide:
             source = INTERPRETER.format(path=sys.path, engine=engine_name, pid=wide.pid)
             for _ in range(3):
                 one = known.create()
-                interpreters.run(one, source)
+                subinterpreters.run(one, source)
                 known.destroy(one)
             several = [known.create() for _ in range(4)]
             for one in several:
-                interpreters.run(one, source)
-            works: list[Callable[[], object]] = [lambda one=one: interpreters.run(one, source) for one in several]  # type: ignore[misc]
+                subinterpreters.run(one, source)
+            works: list[Callable[[], object]] = [lambda one=one: subinterpreters.run(one, source) for one in several]  # type: ignore[misc]
             together(works)
             for one in several:
                 known.destroy(one)
             with using(open_engine(engine_name)):
-                assert must_hold.tree(prock.snapshot_tree(wide.pid), wide.pid)
+                assert invariants.tree(prock.snapshot_tree(wide.pid), wide.pid)
 
     in_cell(check)
 
@@ -255,7 +254,7 @@ def test_the_time_of_every_import(engine_name: str) -> None:
                 names = [line.rpartition("|")[2].strip() for line in lines]
                 assert code == 0 and "Traceback" not in err, (words, err)
                 assert any(name.startswith("prock") for name in names)
-                must_hold.each_once(name for name in names if name.startswith("prock"))
+                invariants.each_once(name for name in names if name.startswith("prock"))
                 assert not {"psutil", "ctypes"} & set(names) or words[-1] == "--json" or words[1] != "-c", names
 
     os.environ["PROCK_ENGINE"] = engine_name

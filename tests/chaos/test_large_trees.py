@@ -7,11 +7,10 @@ import signal
 import subprocess
 import time
 
-import cell
-import must_hold
 import pytest
-from cell import Crowd, crowd, in_cell
-from pen import Pen, pen
+from support.chaos import invariants, pid_namespace
+from support.chaos.cgroup_limits import Pen, pen
+from support.chaos.pid_namespace import Crowd, crowd, in_cell
 from support.runs import has_perf
 
 import prock
@@ -23,7 +22,7 @@ PORTABLE_LACKS = {"test_a_run_of_a_fork_bomb": "only Linux hands orphans to who 
 
 
 def follow(root: int, looks: int, *, io: bool = True) -> prock.TreeSample:
-    following = must_hold.Following()
+    following = invariants.Following()
     with prock.TreeSampler(root, accounting="ledger", io=io) as sampler:
         for _ in range(looks):
             sample = following.take(sampler.sample())
@@ -38,13 +37,13 @@ def test_a_tree_of_5000(engine_name: str) -> None:
 
     def check() -> None:
         with using(open_engine(engine_name)), crowd("wide", 5000) as wide:
-            snapshot = must_hold.tree(prock.snapshot_tree(wide.pid, io=True), wide.pid)
+            snapshot = invariants.tree(prock.snapshot_tree(wide.pid, io=True), wide.pid)
             assert snapshot is not None and snapshot.process_count == 5001 and snapshot.vanished == 0
-            rows = must_hold.scan(prock.scan_all_processes())
-            from_scan = must_hold.tree(prock.snapshot_tree_from_scan(wide.pid, rows), wide.pid)
+            rows = invariants.scan(prock.scan_all_processes())
+            from_scan = invariants.tree(prock.snapshot_tree_from_scan(wide.pid, rows), wide.pid)
             assert from_scan is not None and set(from_scan.pids) == set(snapshot.pids)
             assert set(prock.collect_tree_pids(wide.pid) or ()) == set(snapshot.pids)
-            following = must_hold.Following()
+            following = invariants.Following()
             tracker = prock.CumulativeTracker()
             assert tracker.get_tree_cpu_ns(wide.pid) == 0
             with prock.Monitor(0.05, wide.pid, accounting="ledger", series=True) as monitor:
@@ -59,7 +58,7 @@ def test_a_tree_of_5000(engine_name: str) -> None:
                     assert sample.process_count == 5001 and sum(row.state == "Z" for row in sample.members) == 2500
                 used = tracker.get_tree_cpu_ns(wide.pid)
                 assert used is not None and used >= 0
-            assert must_hold.monitored(monitor.result).peak_process_count == 5001
+            assert invariants.monitored(monitor.result).peak_process_count == 5001
 
     in_cell(check)
 
@@ -69,12 +68,12 @@ def test_a_chain_of_200(engine_name: str) -> None:
 
     def check() -> None:
         with using(open_engine(engine_name)), crowd("deep", 200) as deep:
-            snapshot = must_hold.tree(prock.snapshot_tree(deep.pid), deep.pid)
+            snapshot = invariants.tree(prock.snapshot_tree(deep.pid), deep.pid)
             assert snapshot is not None and snapshot.process_count == 201
             assert [member.ppid for member in snapshot.members[1:]] == list(snapshot.pids[:-1])
             parents = prock.build_parent_map()
             assert prock.is_descendant_of(snapshot.pids[-1], deep.pid, parents)
-            following = must_hold.Following()
+            following = invariants.Following()
             with prock.TreeSampler(deep.pid, accounting="ledger", io=True) as sampler:
                 assert following.take(sampler.sample()).process_count == 201
                 for number, pid in enumerate(snapshot.pids[1:-1], 1):
@@ -102,7 +101,7 @@ def test_a_tree_that_is_stopped(engine_name: str) -> None:
                 os.kill(pid, signal.SIGSTOP)
             while not all(row.state == "T" for row in prock.scan_all_processes() if row.pid in pids):
                 pass
-            following = must_hold.Following()
+            following = invariants.Following()
             with prock.TreeSampler(wide.pid, accounting="ledger", io=True) as sampler:
                 samples = [following.take(sampler.sample()) for _ in range(5)]
                 assert {row.state for sample in samples for row in sample.members} == {"T"}
@@ -113,7 +112,7 @@ def test_a_tree_that_is_stopped(engine_name: str) -> None:
                     pass
                 sample = following.take(sampler.sample())
                 assert sample.process_count == 301
-            assert must_hold.tree(prock.snapshot_tree(wide.pid), wide.pid)
+            assert invariants.tree(prock.snapshot_tree(wide.pid), wide.pid)
 
     in_cell(check)
 
@@ -123,14 +122,14 @@ def test_1000_zombies(engine_name: str) -> None:
 
     def check() -> None:
         with using(open_engine(engine_name)), crowd("zombies", 1000) as dead:
-            snapshot = must_hold.tree(prock.snapshot_tree(dead.pid, io=True), dead.pid)
+            snapshot = invariants.tree(prock.snapshot_tree(dead.pid, io=True), dead.pid)
             assert snapshot is not None and snapshot.process_count == 1001
             assert [member.state for member in snapshot.members].count("Z") == 1000
             used = sum(member.cpu_time.total_ns for member in snapshot.members[1:] if member.cpu_time)
             assert (
                 used >= 1000 * MS // 10 or not prock.engine.active.clocks_usable
             )  # in ticks each is too short to be told
-            following = must_hold.Following()
+            following = invariants.Following()
             with prock.TreeSampler(dead.pid, accounting="ledger", io=True) as sampler:
                 first = following.take(sampler.sample())
                 assert first.process_count == 1001 and sum(row.is_alive for row in first.members) == 1
@@ -142,11 +141,11 @@ def test_1000_zombies(engine_name: str) -> None:
                 assert last.process_count == 1 and last.ended == 1000
                 assert before is not None and after is not None
                 # They had ended before the baseline: waiting for them brings nothing that is new.
-                must_hold.not_above(last.cpu_ns, (after - before).total_ns, must_hold.TICKS_NS)
+                invariants.not_above(last.cpu_ns, (after - before).total_ns, invariants.TICKS_NS)
             assert reaped > 0
-            again = must_hold.tree(prock.snapshot_tree(dead.pid), dead.pid)
+            again = invariants.tree(prock.snapshot_tree(dead.pid), dead.pid)
             assert again is not None and again.cpu_time_with_children is not None
-            must_hold.not_above(again.cpu_time_with_children.total_ns, reaped + again.cpu_time.total_ns, 1000)
+            invariants.not_above(again.cpu_time_with_children.total_ns, reaped + again.cpu_time.total_ns, 1000)
 
     in_cell(check)
 
@@ -175,7 +174,7 @@ def test_a_fork_bomb(engine_name: str) -> None:
         def check() -> None:
             with using(open_engine(engine_name)):
                 bomb = Crowd("bomb", **held(cage))  # type: ignore[arg-type]  # as `held` has them
-                tracker, delta, following = prock.CumulativeTracker(), prock.DeltaTracker(), must_hold.Following()
+                tracker, delta, following = prock.CumulativeTracker(), prock.DeltaTracker(), invariants.Following()
                 total = tracker.get_tree_cpu_ns(bomb.pid)
                 with (
                     prock.Monitor(0.02, bomb.pid, accounting="ledger", io=True, series=True) as monitor,
@@ -183,21 +182,21 @@ def test_a_fork_bomb(engine_name: str) -> None:
                 ):
                     for _ in range(40):
                         sample = following.take(sampler.sample())
-                        snapshot = must_hold.tree(prock.snapshot_tree(bomb.pid, io=True), bomb.pid)
-                        must_hold.scan(prock.scan_all_processes())
+                        snapshot = invariants.tree(prock.snapshot_tree(bomb.pid, io=True), bomb.pid)
+                        invariants.scan(prock.scan_all_processes())
                         used = tracker.get_tree_cpu_ns(bomb.pid)
                         assert used is not None and total is not None and used >= total
                         total = used
                         usage = delta.get_tree_cpu_percent(bomb.pid)
-                        must_hold.non_negative(usage)
+                        invariants.non_negative(usage)
                         assert snapshot is not None and sample.root is not None
                         time.sleep(0.01)
-                result = must_hold.monitored(monitor.result)
+                result = invariants.monitored(monitor.result)
                 assert result.peak_process_count > 50
                 if cage.is_accounted:
                     truth = cage.used_ns()
                     for known in (result.cpu_ns, sample.cpu_ns, total or 0):
-                        must_hold.not_above(known, truth)
+                        invariants.not_above(known, truth)
                 bomb.close()
 
         in_cell(check)
@@ -218,13 +217,13 @@ def test_a_run_of_a_fork_bomb(engine_name: str, accounting: str) -> None:
                 used_before = cage.used_ns() if cage.is_accounted else 0
                 with pytest.raises(subprocess.TimeoutExpired) as over:
                     prock.run(
-                        [str(cell.CROWD), "bomb"], timeout=1, kill_after=0.2, accounting=accounting, reap_orphans=True,
-                        preexec_fn=before, stdout=subprocess.DEVNULL, processes=True,
+                        [str(pid_namespace.CROWD), "bomb"], timeout=1, kill_after=0.2, accounting=accounting,
+                        reap_orphans=True, preexec_fn=before, stdout=subprocess.DEVNULL, processes=True,
                     )  # fmt: skip
-                result = must_hold.account(over.value.result)  # type: ignore[attr-defined]  # prock's
+                result = invariants.account(over.value.result)  # type: ignore[attr-defined]  # prock's
                 assert result.timed_out and result.survivors == ()
                 if cage.is_accounted:
-                    must_hold.not_above(result.cpu_ns or 0, cage.used_ns() - used_before, 10 * MS)
+                    invariants.not_above(result.cpu_ns or 0, cage.used_ns() - used_before, 10 * MS)
                 others = {row.comm for row in prock.scan_all_processes() if row.is_alive}
                 assert "crowd" not in others
 
@@ -237,7 +236,7 @@ def test_a_storm_of_orphans(engine_name: str) -> None:
 
         def check() -> None:
             with using(open_engine(engine_name)), crowd("storm", 4, 40, groups=cage.groups) as storm:
-                following = must_hold.Following()
+                following = invariants.Following()
                 with prock.TreeSampler(storm.pid, accounting="ledger", io=True) as sampler:
                     before = cage.used_ns() if cage.is_accounted else 0
                     storm.tell()
@@ -245,11 +244,11 @@ def test_a_storm_of_orphans(engine_name: str) -> None:
                         sample = following.take(sampler.sample())
                         if sample.process_count == 1 and following.samples > 50:
                             break
-                        must_hold.tree(prock.snapshot_tree(storm.pid), storm.pid)
+                        invariants.tree(prock.snapshot_tree(storm.pid), storm.pid)
                     told = storm.hears("done")
                     sample = following.take(sampler.sample())
                 truth = cage.used_ns() - before if cage.is_accounted else told
                 assert sample.process_count == 1
-                must_hold.not_above(sample.cpu_ns, truth, must_hold.TICKS_NS)
+                invariants.not_above(sample.cpu_ns, truth, invariants.TICKS_NS)
 
         in_cell(check)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 BURN = ["/bin/sh", "-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; (exit 7)"]
-NEW_CALLS = Path(__file__).resolve().parents[1] / "support" / "older_kernel.c"
+NEW_CALLS = Path(__file__).resolve().parents[2] / "support" / "older_kernel.c"
 LIST = ["/bin/sh", "-c", "ls /proc/self/fd"]
 GENERATIONS = ["/bin/sh", "-c", 'sh -c "sleep 60 & sleep 60; :" & sleep 60; :']
 
@@ -163,7 +163,7 @@ def test_events_that_do_not_tell_what_they_lost(tmp_path: Path, engine_name: str
     """Before Linux 6.0 they can't be asked to."""
     library = tmp_path / "older.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", NEW_CALLS, "-o", library, "-ldl"], check=True)
-    script = EVENTS.format(path=[str(Path(__file__).parents[1])], engine=engine_name)
+    script = EVENTS.format(path=[str(Path(__file__).parents[2])], engine=engine_name)
     environment = {**os.environ, "LD_PRELOAD": str(library)}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("1 0\n", "")

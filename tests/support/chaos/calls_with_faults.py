@@ -1,6 +1,6 @@
 """Asks everything about the processes on a stage, again and again: the n-th question goes wrong, for every n.
 
-Run by director.py, with the library of shim.c preloaded.
+Run by fault_driver.py, with the library of fault_shim.c preloaded.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import must_hold
-from director import KILLS, NEW_STAGE, REPLACES, STRANGER_NS, cpu_ns
-
 import prock
 from prock.cli import main
 from prock.engine import open_engine, using
+from support.chaos import invariants
+from support.chaos.fault_driver import KILLS, NEW_STAGE, REPLACES, STRANGER_NS, cpu_ns
 
 MOST = 2000
 """Questions of one answer: more than any has."""
 ERRORS = ("ENOENT", "ESRCH", "EACCES", "EMFILE", "ENFILE", "ENOMEM", "EIO", "EINTR", "short")
 NO_MEMORY = 4096
-"""For shim.c: not a question fails, but the core's n-th wish for memory."""
+"""For fault_shim.c: not a question fails, but the core's n-th wish for memory."""
 LIES = ("ENOENT", "ESRCH")
 """Then the process is not there, says the kernel, though it is."""
 
@@ -158,7 +157,7 @@ class Asker:
 
 def simply(name: str, ask: Callable[[int], Any]) -> Asked:
     def holds(answer: Any, stage: Stage) -> None:
-        must_hold.non_negative(answer)
+        invariants.non_negative(answer)
 
     return Asked(name, lambda stage: lambda: ask(stage.middle), holds, of_one=True)
 
@@ -168,7 +167,7 @@ class Sampling:
 
     def __init__(self, stage: Stage, looks: int, **options: Any) -> None:
         self.now_ns = 10**15
-        self.following = must_hold.Following()
+        self.following = invariants.Following()
         options = {"io": True, "accounting": "ledger", **options}
         self.sampler = prock.TreeSampler(stage.root, clock=lambda: self.now_ns, **options)
         for _ in range(looks):
@@ -185,7 +184,7 @@ class Sampling:
             sample = self.following.take(self.sampler.sample())
         asker.check_no_stranger(sample.members)
         pids = {member.pid for member in sample.members}
-        must_hold.not_above(sample.cpu_ns, 0, STRANGER_NS // 2)
+        invariants.not_above(sample.cpu_ns, 0, STRANGER_NS // 2)
         if asker.kind == "error":
             if asker.what not in LIES:
                 assert pids == set(stage), pids
@@ -230,9 +229,9 @@ class Tracking:
 
 
 def a_sample(answer: Any, stage: Stage) -> None:
-    must_hold.totals(answer)
-    must_hold.non_negative(answer.members)
-    must_hold.subtrees(answer.members)
+    invariants.totals(answer)
+    invariants.non_negative(answer.members)
+    invariants.subtrees(answer.members)
 
 
 def begin(stage: Stage) -> Callable[[], Any]:
@@ -293,19 +292,19 @@ ASKED = [
     simply("list_all_pids", lambda _: prock.list_all_pids()),
     simply("build_parent_map", lambda _: prock.build_parent_map()),
     Asked("snapshot_process", lambda stage: lambda: prock.snapshot_process(stage.middle, io=True),
-          lambda answer, stage: must_hold.process(answer, asked=("stat", "io")), knows_identities=True),
-    Asked("scan_all_processes", lambda stage: prock.scan_all_processes, lambda answer, stage: must_hold.scan(answer)),
+          lambda answer, stage: invariants.process(answer, asked=("stat", "io")), knows_identities=True),
+    Asked("scan_all_processes", lambda stage: prock.scan_all_processes, lambda answer, stage: invariants.scan(answer)),
     Asked("snapshot_tree_from_scan", lambda stage: lambda: prock.snapshot_tree_from_scan(stage.root),
-          lambda answer, stage: must_hold.tree(answer, stage.root, from_scan=True)),
+          lambda answer, stage: invariants.tree(answer, stage.root, from_scan=True)),
     Asked("snapshot_tree", lambda stage: lambda: prock.snapshot_tree(stage.root, io=True),
-          lambda answer, stage: must_hold.tree(answer, stage.root), knows_identities=True),
+          lambda answer, stage: invariants.tree(answer, stage.root), knows_identities=True),
     Asked("begin", begin, a_sample),
     Asked("sample", lambda stage: Sampling(stage, 1), a_sample, knows_identities=True),
     Asked("sample with kept files", lambda stage: Sampling(stage, 4, pss=True), a_sample, knows_identities=True),
     Asked("sample with a scan", lambda stage: LaterSampling(stage, 2), a_sample, knows_identities=True),
     Asked("sample with perf", lambda stage: Sampling(stage, 2, io=False, accounting="auto"), a_sample),
-    Asked("trackers", Tracking, lambda answer, stage: must_hold.non_negative(answer), knows_identities=True),
-    Asked("monitor", monitor, lambda answer, stage: must_hold.monitored(answer)),
+    Asked("trackers", Tracking, lambda answer, stage: invariants.non_negative(answer), knows_identities=True),
+    Asked("monitor", monitor, lambda answer, stage: invariants.monitored(answer)),
     Asked("prock stat", command("stat", "{middle}", "--json"), a_command),
     Asked("prock tree", command("tree", "{root}"), a_command),
     Asked("prock scan", command("scan"), a_command),

@@ -17,7 +17,7 @@ import pytest
 from support.other_systems import SYSTEMS, run_on
 
 TYPES = configparser.ConfigParser()
-TYPES.read(Path(__file__).parents[2] / "tools" / "mypy-elsewhere.ini")
+TYPES.read(Path(__file__).parents[3] / "tools" / "mypy-elsewhere.ini")
 LINUX_ALONE = {name for part in TYPES.sections() if "-" in part for name in part.removeprefix("mypy-").split(",")}
 """Modules whose types are not checked for other systems."""
 POSIX = [system for system in SYSTEMS if system != "win32"]

@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-import must_hold
 import pytest
-from cell import crowd, in_cell
-from commands import every_command, here, is_borne
+from support.chaos import invariants
+from support.chaos.cli_commands import every_command, here, is_borne
+from support.chaos.pid_namespace import crowd, in_cell
 from support.elsewhere import CLONE_NEWNS, CLONE_NEWPID, become_nobody, in_child, libc, mount_proc, unshare
 from support.runs import is_public
 
@@ -38,12 +38,12 @@ def import_all() -> None:
 
 
 def look(root: int, processes: int) -> prock.TreeSample:
-    following = must_hold.Following()
+    following = invariants.Following()
     with prock.TreeSampler(root, io=True, accounting="ledger") as sampler:
         for _ in range(4):
             sample = following.take(sampler.sample())
     assert sample.process_count == processes
-    snapshot = must_hold.tree(prock.snapshot_tree(root, io=True), root)
+    snapshot = invariants.tree(prock.snapshot_tree(root, io=True), root)
     assert snapshot is not None and snapshot.process_count == processes
     return sample
 
@@ -67,8 +67,8 @@ def test_an_ordinary_user_and_roots_processes(engine_name: str) -> None:
                 assert sample.denied == 51 and sample.disk_io is None and sample.rss_bytes
                 with prock.Monitor(0.01, wide.pid, io=True, accounting="ledger", series=True) as monitor:
                     pass
-                assert must_hold.monitored(monitor.result).denied == 51
-                assert must_hold.scan(prock.scan_all_processes()).denied == 0
+                assert invariants.monitored(monitor.result).denied == 51
+                assert invariants.scan(prock.scan_all_processes()).denied == 0
                 all_commands_bear(wide.pid)
 
             in_child(as_nobody)
@@ -98,7 +98,7 @@ def test_hidden_processes(engine_name: str, hidepid: int) -> None:
                         prock.Monitor(0.01, wide.pid).__enter__()
                     spent = prock.get_cpu_time(wide.pid)
                     assert spent is not None and spent.total_ns > 0
-                    scan = must_hold.scan(prock.scan_all_processes())
+                    scan = invariants.scan(prock.scan_all_processes())
                     assert {row.pid for row in scan} & {wide.pid, 1} == set()
                     assert scan.denied >= 21 if hidepid == 1 else scan.denied == 0
                     assert look(os.getpid(), 1).denied == 0
@@ -125,8 +125,8 @@ def test_a_user_namespace(engine_name: str) -> None:
                     sample = look(wide.pid, 21)
                     assert sample.denied == 21 and sample.disk_io is None
                     assert look(os.getpid(), 1).denied == 0
-                    must_hold.scan(prock.scan_all_processes())
-                    must_hold.account(prock.run(["sh", "-c", "true & wait"]))
+                    invariants.scan(prock.scan_all_processes())
+                    invariants.account(prock.run(["sh", "-c", "true & wait"]))
                     all_commands_bear(wide.pid)
 
             in_child(inside)
@@ -155,8 +155,8 @@ def test_a_pid_namespace(engine_name: str, own_proc: bool) -> None:
             sample = look(root, 21)
             assert sample.denied == 0
             assert look(me, 22).denied == 0
-            must_hold.scan(prock.scan_all_processes())
-            must_hold.account(prock.run(["sh", "-c", "true & wait"]))
+            invariants.scan(prock.scan_all_processes())
+            invariants.account(prock.run(["sh", "-c", "true & wait"]))
             for words in every_command(root):
                 is_borne(*here(*words), said=(0, 1, 124))
 
@@ -173,11 +173,11 @@ def test_no_cgroups_of_version_2(engine_name: str, left: str) -> None:
                 assert libc.umount2(mount.point.encode(), 2) == 0
         assert not mounts("/proc", "cgroup2") and (left == "version 1" or not mounts("/proc", "cgroup"))
         with using(open_engine(engine_name)), crowd("wide", 20) as wide:
-            result = must_hold.account(prock.run(["sh", "-c", "(: & :) & exit 7"], wait_all=True))
+            result = invariants.account(prock.run(["sh", "-c", "(: & :) & exit 7"], wait_all=True))
             assert (
                 result.returncode == 7 and result.accounting != "cgroup" and "cgroup" not in dict(result.cpu_by_source)
             )
-            waited = must_hold.account(prock.run(["sh", "-c", ":"], accounting="waited", reap_orphans=False))
+            waited = invariants.account(prock.run(["sh", "-c", ":"], accounting="waited", reap_orphans=False))
             assert waited.missing
             with pytest.raises(prock.NotSupported):
                 prock.run(["true"], accounting="cgroup")

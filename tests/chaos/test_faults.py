@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from asker import ERRORS
-from cell import in_cell
-from director import KILLS, REPLACES, Director
+from support.chaos.calls_with_faults import ERRORS
+from support.chaos.fault_driver import KILLS, REPLACES, Director
+from support.chaos.pid_namespace import in_cell
 
 pytestmark = pytest.mark.usefixtures("programs")
 

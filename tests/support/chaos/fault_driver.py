@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import cell
-from cell import Crowd
+from support.chaos import pid_namespace
+from support.chaos.pid_namespace import Crowd
 from support.runs import children_of, state_of
 
 KILLS = {"root": b"1", "middle": b"2", "leaf": b"3", "all": b"4"}
@@ -37,9 +37,10 @@ class Director:
         """Run the asker, and do what it says, until it ends."""
         hears, tells = os.pipe()
         listens, answers = os.pipe()
-        environment = {**os.environ, "LD_PRELOAD": str(cell.SHIM), "PYTHONPATH": ":".join(sys.path)}
+        environment = {**os.environ, "LD_PRELOAD": str(pid_namespace.SHIM), "PYTHONPATH": ":".join(sys.path)}
+        program = Path(__file__).with_name("calls_with_faults.py")
         asker = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("asker.py")), str(tells), str(listens), *arguments],
+            [sys.executable, str(program), str(tells), str(listens), *arguments],
             env=environment, pass_fds=(tells, listens), stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         os.close(tells)

@@ -1,4 +1,4 @@
-"""Follows a process while the wall clock is set back and forth: a program of its own, with the shim of shim.c."""
+"""Follows a process while the wall clock is set back and forth: a program of its own, with the shim of fault_shim.c."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import ctypes
 import sys
 import time
 
-import must_hold
-
 import prock
 from prock.engine import open_engine, using
+from support.chaos import invariants
 
 HOUR_NS = 3600 * 10**9
 
@@ -21,7 +20,7 @@ def main(engine: str, pid: int) -> None:
     shim.shim_set_clock(-HOUR_NS)
     assert time.time() < before, "the shim does nothing"
     with using(open_engine(engine)):
-        following, tracker, delta = must_hold.Following(), prock.CumulativeTracker(), prock.DeltaTracker()
+        following, tracker, delta = invariants.Following(), prock.CumulativeTracker(), prock.DeltaTracker()
         total = tracker.get_tree_cpu_ns(pid) or 0
         start = prock.get_liveness_info(pid)
         with (
@@ -35,21 +34,21 @@ def main(engine: str, pid: int) -> None:
                 used = tracker.get_tree_cpu_ns(pid)
                 assert used is not None and used >= total
                 total = used
-                must_hold.non_negative(delta.get_cpu_percent(pid))
-                must_hold.tree(prock.snapshot_tree(pid), pid)
+                invariants.non_negative(delta.get_cpu_percent(pid))
+                invariants.tree(prock.snapshot_tree(pid), pid)
                 now = prock.get_liveness_info(pid)
                 assert now is not None and start is not None and now.identity == start.identity
-                must_hold.non_negative(prock.get_start_time(pid))
+                invariants.non_negative(prock.get_start_time(pid))
                 time.sleep(0.005)
-        assert must_hold.monitored(monitor.result).wall_ns < 300 * 10**9
+        assert invariants.monitored(monitor.result).wall_ns < 300 * 10**9
         for offset in (-HOUR_NS, HOUR_NS):
             process = prock.Popen(["sh", "-c", "sleep 0.1"])
             shim.shim_set_clock(offset)
             process.wait()
-            result = must_hold.account(process.finish())
+            result = invariants.account(process.finish())
             assert 0.05e9 < result.wall_ns < 300e9
         shim.shim_set_clock(-(2**62))  # before 1970
-        must_hold.account(prock.run(["true"])._replace(start_time=0.0))
+        invariants.account(prock.run(["true"])._replace(start_time=0.0))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+
 from support.elsewhere import CLONE_NEWNS, CLONE_NEWPID, libc, mount_proc, unshare
 
 HANGS_S = 150
@@ -137,9 +138,9 @@ def _dump(first: int, dump: IO[bytes]) -> str:
 # ---- crowds ----
 
 CROWD = Path()
-"""The program of crowd.c, once it is compiled."""
+"""The program of process_trees.c, once it is compiled."""
 SHIM = Path()
-"""The library of shim.c."""
+"""The library of fault_shim.c."""
 
 
 class Crowd:
