@@ -67,7 +67,7 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
     core: Any = type(native).__mro__[1]
     assert core.__name__ == "Proc"
     cases = []
-    for name in "cpu_time info memory disk_io comm children families".split():
+    for name in "cpu_time info memory disk_io comm children children_by_thread".split():
         ask = getattr(core, name)
         for argument, about in ((None, "itself"), (pid, "a child"), (gone, "gone")):
             cases.append(Case(f"{name}: {about}", lambda ask=ask, argument=argument: ask(native, argument)))  # type: ignore[misc]
@@ -75,7 +75,7 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
             Case(f"{name}: {bad}", lambda ask=ask, bad=bad: ask(native, bad), (*BAD_PID, LookupError))  # type: ignore[misc]
             for bad in (0, -1, 2**31, 2**70, "1", 1.5, Refuses())
         ]
-    for name in "info memory disk_io children families".split():
+    for name in "info memory disk_io children children_by_thread".split():
         ask = getattr(core, name)
         cases += [
             Case(f"{name}: malformed", lambda ask=ask: ask(roots.broken, 5), errors.MalformedProcFile),  # type: ignore[misc]
@@ -192,9 +192,9 @@ def keep_cases(pid: int, gone: int) -> list[Case]:
     bad: Any = Refuses()
     return [
         Case("sample: one ends", one_ends),
-        Case("keep", lambda: native.track(WANT, 10)),
-        Case("keep: text", lambda: native.track("x", 10), TypeError),
-        Case("keep: its life", life),
+        Case("track", lambda: native.track(WANT, 10)),
+        Case("track: text", lambda: native.track("x", 10), TypeError),
+        Case("track: its life", life),
         Case("add: gone", lambda: keep.add(gone, 0)),
         Case("add: known", lambda: keep.add(pid, 0)),
         Case("add: text", lambda: keep.add("x", 0), TypeError),

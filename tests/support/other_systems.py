@@ -238,5 +238,5 @@ def _refusing_strangers(process: Any, psutil: ModuleType) -> None:
 
         return asked
 
-    for name in ("cpu_times", "memory_info", "thread_count", "exe", "environ"):
+    for name in ("cpu_times", "memory_info", "num_threads", "exe", "environ"):
         setattr(process, name, of_own(getattr(process, name)))

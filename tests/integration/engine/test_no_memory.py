@@ -23,7 +23,7 @@ MOST = 1000
 WITHOUT = 20
 """Calls in a row that want for nothing: then there are no more objects to make."""
 ROUNDS = 4
-OF_PYTHON = {"keep: its life", "sample: one ends", "adopt", "drain"}
+OF_PYTHON = {"track: its life", "sample: one ends", "adopt", "drain"}
 """They do several things one after the other: one that is left out by a failure is not the core's to clear up."""
 
 

@@ -134,7 +134,7 @@ def test_where_starts_move_with_the_wall_clock_they_are_taken_back(monkeypatch: 
 def test_what_dies_while_it_is_read_is_gone(portable: PortableEngine, spawn: Spawn) -> None:
     """A process that ends between two of the files that its row is made of."""
     asked = by_psutil._layer.Process
-    for dies_before in ("cpu_times", "memory_info", "thread_count", "ppid", "name", "status"):
+    for dies_before in ("cpu_times", "memory_info", "num_threads", "ppid", "name", "status"):
         program = spawn("say(1); wait()")
         program.rests()
         ask = getattr(asked, dies_before)

@@ -186,7 +186,7 @@ with prock.Popen(SLEEP) as process:
 
 WINDOWS = """
 import posix, types
-from prock.accounting.protocol import Reaped
+from prock.accounting.protocol import ExitedChild
 
 class WindowsChild:
     "Made up: of the root alone."
@@ -202,7 +202,7 @@ class WindowsChild:
     def reap(self):
         if self.root is None and posix.waitpid(self.root_pid, posix.WNOHANG)[0]:
             self.user_ns, self.system_ns, self.largest_bytes = 500_000_000, 100_000_000, 7 * 2**20
-            self.root = Reaped(self.root_pid, 3, 600_000_000)
+            self.root = ExitedChild(self.root_pid, 3, 600_000_000)
 
     def children(self):
         return [] if self.root is not None else [self.root_pid]
