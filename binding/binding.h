@@ -14,7 +14,7 @@ typedef struct {
     int fill_in_place;
     PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* prock.model */
     PyObject *access_denied, *not_supported, *malformed;                                /* prock.errors */
-    PyObject *keep_type, *frame_type, *records_type;                                    /* ours */
+    PyObject *tracker_type, *snapshot_type, *records_type;                              /* ours */
     PyObject *no_names, *stat_name, *io_name, *children_name;
 } Proc;
 
@@ -23,27 +23,27 @@ typedef struct {
 /* Without the GIL, one thread at a time in what changes an object; with it, nothing. As with the GIL, another gets its
  * turn where this one lets go of the interpreter, so an object that is half changed then has to say so itself. */
 #ifdef Py_GIL_DISABLED
-#define PROCK_PY_ALONE(object, result, call)                                                                           \
+#define PROCK_WITH_OBJECT_LOCK(object, result, call)                                                                   \
     do {                                                                                                               \
         Py_BEGIN_CRITICAL_SECTION(object);                                                                             \
         (result) = (call);                                                                                             \
         Py_END_CRITICAL_SECTION();                                                                                     \
     } while (0)
 #else
-#define PROCK_PY_ALONE(object, result, call) ((result) = (call))
+#define PROCK_WITH_OBJECT_LOCK(object, result, call) ((result) = (call))
 #endif
 
 /* tracker.c */
-int prock_py_add_keep_types(PyObject *module);
-PyObject *prock_py_keep(Proc *proc, int want, Py_ssize_t descriptors);
+int prock_py_add_tracker_types(PyObject *module);
+PyObject *prock_py_new_tracker(Proc *proc, int want, Py_ssize_t descriptors);
 
 /* convert.c */
 int prock_py_pid(PyObject *argument, int32_t *pid); /* None is 0, the calling process; -1 with an exception set */
 /* A new reference: by the time that it is looked at, another thread may have taken it out of the list. */
-PyObject *prock_py_item(PyObject *list, Py_ssize_t at);
+PyObject *prock_py_list_item(PyObject *list, Py_ssize_t at);
 int prock_py_int(PyObject *argument, int *number); /* steals it, which may be NULL; -1 with an exception set */
 /* None for a process that is gone, else NULL with an exception set. */
-PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what);
+PyObject *prock_py_error(Proc *self, int error, int32_t pid, const char *what);
 
 /* proc_methods.c: methods */
 PyObject *Proc_cpu_time(Proc *self, PyObject *pid);
@@ -55,18 +55,18 @@ PyObject *Proc_children(Proc *self, PyObject *pid);
 PyObject *Proc_pids(Proc *self, PyObject *nothing);
 PyObject *Proc_scan(Proc *self, PyObject *nothing);
 PyObject *Proc_tree(Proc *self, PyObject *pid_and_want);
-PyObject *Proc_keep(Proc *self, PyObject *want_and_descriptors);
+PyObject *Proc_track(Proc *self, PyObject *want_and_descriptors);
 PyObject *Proc_pss(Proc *self, PyObject *pids_and_until_ns);
 
 /* perf_methods.c: methods */
-PyObject *Proc_families(Proc *self, PyObject *pid);
+PyObject *Proc_children_by_thread(Proc *self, PyObject *pid);
 PyObject *Proc_last_pid(Proc *self, PyObject *nothing);
 PyObject *Proc_thread_state(Proc *self, PyObject *pid_and_tid);
 PyObject *Proc_subreaper(Proc *self, PyObject *wanted);
 PyObject *Proc_open_task_clock(Proc *self, PyObject *tid);
 PyObject *Proc_read_task_clocks(Proc *self, PyObject *fds);
 
-PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid);
+PyObject *prock_py_perf_error(Proc *self, int error, int32_t tid);
 
 /* perf_ring.c */
 int prock_py_add_records_type(PyObject *module);
@@ -83,10 +83,10 @@ PyObject *prock_py_io_row(Proc *self, const struct prock_io *io);
 PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat);
 PyObject *prock_py_list_of_pids(const struct prock_pids *pids);
 PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan);
-PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk);
+PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_tree_walk *walk);
 /* A named tuple; takes the items. */
-PyObject *prock_py_record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items);
-PyObject *prock_py_refused_names(Proc *self, unsigned refused);
+PyObject *prock_py_namedtuple(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items);
+PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable);
 int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new); /* -1 with an exception set */
 
 #endif

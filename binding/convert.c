@@ -32,7 +32,7 @@ int prock_py_pid(PyObject *argument, int32_t *pid)
     return 0;
 }
 
-PyObject *prock_py_item(PyObject *list, Py_ssize_t at)
+PyObject *prock_py_list_item(PyObject *list, Py_ssize_t at)
 {
 #ifdef Py_GIL_DISABLED
     return PyList_GetItemRef(list, at);
@@ -70,7 +70,7 @@ static void set_exception(PyObject *type, const char *format, ...)
     Py_XDECREF(values);
 }
 
-PyObject *prock_py_failed(Proc *self, int error, int32_t pid, const char *what)
+PyObject *prock_py_error(Proc *self, int error, int32_t pid, const char *what)
 {
     int shown = pid ? pid : (int)getpid();
     switch (error) {

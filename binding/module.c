@@ -3,7 +3,7 @@
 
 #include "binding.h"
 
-static int take_classes(Proc *self, PyObject *model, PyObject *errors, PyObject *core)
+static int load_classes(Proc *self, PyObject *model, PyObject *errors, PyObject *core)
 {
     const struct {
         PyObject **slot, *module;
@@ -18,8 +18,8 @@ static int take_classes(Proc *self, PyObject *model, PyObject *errors, PyObject 
         {&self->access_denied, errors, "AccessDenied"},
         {&self->not_supported, errors, "NotSupported"},
         {&self->malformed, errors, "MalformedProcFile"},
-        {&self->keep_type, core, "MemberTracker"},
-        {&self->frame_type, core, "TrackerSnapshot"},
+        {&self->tracker_type, core, "MemberTracker"},
+        {&self->snapshot_type, core, "TrackerSnapshot"},
         {&self->records_type, core, "Records"},
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
@@ -57,7 +57,7 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     self->root.page_bytes = page_bytes;
     self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     PyObject *core = PyImport_ImportModule("prock._core");
-    int taken = core ? take_classes(self, model, errors, core) : -1;
+    int taken = core ? load_classes(self, model, errors, core) : -1;
     Py_XDECREF(core);
     if (taken < 0 || (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
         Py_DECREF(self);
@@ -75,8 +75,8 @@ static int Proc_traverse(Proc *self, visitproc visit, void *arg)
     Py_VISIT(self->process_stats);
     Py_VISIT(self->scan);
     Py_VISIT(self->member_sample);
-    Py_VISIT(self->keep_type);
-    Py_VISIT(self->frame_type);
+    Py_VISIT(self->tracker_type);
+    Py_VISIT(self->snapshot_type);
     Py_VISIT(self->records_type);
     Py_VISIT(self->access_denied);
     Py_VISIT(self->not_supported);
@@ -92,8 +92,8 @@ static int Proc_clear(Proc *self)
     Py_CLEAR(self->process_stats);
     Py_CLEAR(self->scan);
     Py_CLEAR(self->member_sample);
-    Py_CLEAR(self->keep_type);
-    Py_CLEAR(self->frame_type);
+    Py_CLEAR(self->tracker_type);
+    Py_CLEAR(self->snapshot_type);
     Py_CLEAR(self->records_type);
     Py_CLEAR(self->access_denied);
     Py_CLEAR(self->not_supported);
@@ -115,20 +115,20 @@ static void Proc_dealloc(Proc *self)
     Py_DECREF(type);
 }
 
-static PyObject *get_live(Proc *self, void *Py_UNUSED(closure))
+static PyObject *get_clocks_usable(Proc *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(self->root.live);
+    return PyBool_FromLong(self->root.clocks_usable);
 }
 
-static int set_live(Proc *self, PyObject *value, void *Py_UNUSED(closure))
+static int set_clocks_usable(Proc *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    int live = value ? PyObject_IsTrue(value) : -1;
-    if (live < 0) {
+    int clocks_usable = value ? PyObject_IsTrue(value) : -1;
+    if (clocks_usable < 0) {
         if (!value)
             PyErr_SetString(PyExc_AttributeError, "clocks_usable can't be deleted");
         return -1;
     }
-    self->root.live = live;
+    self->root.clocks_usable = clocks_usable;
     return 0;
 }
 
@@ -142,7 +142,7 @@ static PyMethodDef Proc_methods[] = {
     {"pids", (PyCFunction)Proc_pids, METH_NOARGS, NULL},
     {"scan", (PyCFunction)Proc_scan, METH_NOARGS, NULL},
     {"tree", (PyCFunction)Proc_tree, METH_VARARGS, NULL},
-    {"children_by_thread", (PyCFunction)Proc_families, METH_O, NULL},
+    {"children_by_thread", (PyCFunction)Proc_children_by_thread, METH_O, NULL},
     {"last_pid", (PyCFunction)Proc_last_pid, METH_NOARGS, NULL},
     {"thread_state", (PyCFunction)Proc_thread_state, METH_VARARGS, NULL},
     {"subreaper", (PyCFunction)Proc_subreaper, METH_O, NULL},
@@ -151,13 +151,13 @@ static PyMethodDef Proc_methods[] = {
     {"open_on_exec", (PyCFunction)Proc_open_on_exec, METH_O, NULL},
     {"open_switches_on_exec", (PyCFunction)Proc_open_switches_on_exec, METH_O, NULL},
     {"map_records", (PyCFunction)Proc_map_records, METH_VARARGS, NULL},
-    {"track", (PyCFunction)Proc_keep, METH_VARARGS, NULL},
+    {"track", (PyCFunction)Proc_track, METH_VARARGS, NULL},
     {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef Proc_getset[] = {
-    {"clocks_usable", (getter)get_live, (setter)set_live, NULL, NULL},
+    {"clocks_usable", (getter)get_clocks_usable, (setter)set_clocks_usable, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -186,7 +186,7 @@ static int fill_module(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &Proc_spec, NULL);
     int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
-    if (status < 0 || prock_py_add_keep_types(module) < 0)
+    if (status < 0 || prock_py_add_tracker_types(module) < 0)
         return -1;
     return prock_py_add_records_type(module);
 }

@@ -4,7 +4,7 @@
 #include "binding.h"
 
 #define EVENT "perf events"
-#define KEEP_FDS 1024 /* reading more of them, a microsecond each, may take a good part of a switch interval */
+#define HOLD_GIL_FDS 1024 /* reading more of them, a microsecond each, may take a good part of a switch interval */
 
 static PyObject *not_supported(Proc *self, const char *what)
 {
@@ -15,10 +15,10 @@ static PyObject *not_supported(Proc *self, const char *what)
     return NULL;
 }
 
-PyObject *prock_py_event_failed(Proc *self, int error, int32_t tid)
+PyObject *prock_py_perf_error(Proc *self, int error, int32_t tid)
 {
     if (error == -ESRCH || error == -EACCES)
-        return prock_py_failed(self, error, tid, EVENT);
+        return prock_py_error(self, error, tid, EVENT);
     if (error == -ENOTSUP)
         return not_supported(self, EVENT);
     errno = -error;
@@ -33,7 +33,7 @@ static PyObject *family(const int32_t *pids)
     return prock_py_tuple_of(2, items);
 }
 
-PyObject *Proc_families(Proc *self, PyObject *argument)
+PyObject *Proc_children_by_thread(Proc *self, PyObject *argument)
 {
     int32_t pid;
     struct prock_pids found = {0};
@@ -41,8 +41,8 @@ PyObject *Proc_families(Proc *self, PyObject *argument)
         return NULL;
     int error = pid ? prock_is_process(&self->root, pid) : prock_own_pid(&self->root, &pid);
     if (!error)
-        error = prock_read_families(&self->root, pid, &found);
-    PyObject *result = error ? prock_py_failed(self, error, pid, "task/TID/children") : PyList_New(0);
+        error = prock_read_children_by_thread(&self->root, pid, &found);
+    PyObject *result = error ? prock_py_error(self, error, pid, "task/TID/children") : PyList_New(0);
     for (size_t at = 0; !error && result && at < found.n; at += 2 + (size_t)found.v[at + 1]) {
         PyObject *item = family(found.v + at);
         if (!item || PyList_Append(result, item) < 0)
@@ -59,7 +59,7 @@ PyObject *Proc_last_pid(Proc *self, PyObject *Py_UNUSED(nothing))
     int error = prock_last_pid(&self->root, &pid);
     if (error == -ENOTSUP || error == -EBADMSG)
         return not_supported(self, "the last pid that was given away");
-    return error ? prock_py_event_failed(self, error, 0) : PyLong_FromLong(pid);
+    return error ? prock_py_perf_error(self, error, 0) : PyLong_FromLong(pid);
 }
 
 PyObject *Proc_thread_state(Proc *self, PyObject *arguments)
@@ -71,7 +71,7 @@ PyObject *Proc_thread_state(Proc *self, PyObject *arguments)
         prock_py_pid(thread, &tid) < 0)
         return NULL;
     int error = prock_thread_state(&self->root, pid, tid, &state);
-    return error ? prock_py_failed(self, error, pid, "task/TID/stat") : prock_py_text(&state, 1);
+    return error ? prock_py_error(self, error, pid, "task/TID/stat") : prock_py_text(&state, 1);
 }
 
 PyObject *Proc_open_task_clock(Proc *self, PyObject *argument)
@@ -79,8 +79,8 @@ PyObject *Proc_open_task_clock(Proc *self, PyObject *argument)
     int32_t tid;
     if (prock_py_pid(argument, &tid) < 0)
         return NULL;
-    int fd = prock_perf_open(tid);
-    return fd < 0 ? prock_py_event_failed(self, fd, tid) : PyLong_FromLong(fd);
+    int fd = prock_task_clock_open(tid);
+    return fd < 0 ? prock_py_perf_error(self, fd, tid) : PyLong_FromLong(fd);
 }
 
 PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
@@ -95,11 +95,11 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
     }
     bool taken = true;
     for (Py_ssize_t i = 0; i < n && taken; i++)
-        taken = prock_py_int(prock_py_item(list, i), &fds[i]) == 0;
+        taken = prock_py_int(prock_py_list_item(list, i), &fds[i]) == 0;
     Py_DECREF(list);
     int error = 0;
     if (taken) {
-        if (n <= KEEP_FDS) {
+        if (n <= HOLD_GIL_FDS) {
             error = prock_perf_read(fds, (size_t)n, &total_ns);
         } else {
             Py_BEGIN_ALLOW_THREADS error = prock_perf_read(fds, (size_t)n, &total_ns);
@@ -109,5 +109,5 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
     PyMem_Free(fds);
     if (!taken)
         return NULL;
-    return error ? prock_py_event_failed(self, error, 0) : prock_py_u64(total_ns);
+    return error ? prock_py_perf_error(self, error, 0) : prock_py_u64(total_ns);
 }

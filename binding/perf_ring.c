@@ -9,11 +9,11 @@
 typedef struct {
     PyObject_HEAD
     Proc *proc;
-    struct prock_records records;
+    struct prock_rings records;
     int *fds; /* the events; then those of switches */
     size_t n;
     int owner; /* a forked child has neither the mappings nor any business with them */
-} Records;
+} PerfRings;
 
 static PyObject *opened(Proc *self, PyObject *argument, int (*open_event)(int cpu))
 {
@@ -31,20 +31,20 @@ static PyObject *opened(Proc *self, PyObject *argument, int (*open_event)(int cp
         fd = -ENOTSUP;
     if (fd == -ENOSYS || fd == -ENOENT || fd == -EINVAL || fd == -E2BIG || fd == -EOPNOTSUPP)
         fd = -ENOTSUP;
-    return prock_py_event_failed(self, fd == -EPERM ? -EACCES : fd, 0);
+    return prock_py_perf_error(self, fd == -EPERM ? -EACCES : fd, 0);
 }
 
 PyObject *Proc_open_on_exec(Proc *self, PyObject *argument)
 {
-    return opened(self, argument, prock_perf_open_on_exec);
+    return opened(self, argument, prock_exec_event_open);
 }
 
 PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *argument)
 {
-    return opened(self, argument, prock_perf_open_switches_on_exec);
+    return opened(self, argument, prock_exec_switch_event_open);
 }
 
-static bool usable(Records *self)
+static bool usable(PerfRings *self)
 {
     if (self->records.n && self->owner == getpid())
         return true;
@@ -68,12 +68,12 @@ static PyObject *event(const struct prock_record *record)
     return prock_py_tuple_of(8, items);
 }
 
-static PyObject *drain(Records *self, uint64_t until_ns)
+static PyObject *drain(PerfRings *self, uint64_t until_ns)
 {
     if (!usable(self))
         return NULL;
     struct prock_record_list list = {0};
-    int error = prock_records_drain(&self->records, until_ns, &list);
+    int error = prock_rings_drain(&self->records, until_ns, &list);
     PyObject *events = error ? PyErr_NoMemory() : PyList_New((Py_ssize_t)list.n);
     for (size_t i = 0; events && i < list.n; i++) {
         PyObject *item = event(&list.v[i]);
@@ -85,74 +85,74 @@ static PyObject *drain(Records *self, uint64_t until_ns)
     free(list.v);
     PyObject *const items[] = {
         events,
-        prock_py_u64(prock_records_lost(&self->records)),
+        prock_py_u64(prock_rings_lost(&self->records)),
         prock_py_u64(self->records.switches),
-        prock_py_u64(prock_records_switches_lost(&self->records)),
+        prock_py_u64(prock_rings_switches_lost(&self->records)),
     };
     return prock_py_tuple_of(4, items);
 }
 
-static PyObject *Records_drain(Records *self, PyObject *argument)
+static PyObject *Records_drain(PerfRings *self, PyObject *argument)
 {
     PyObject *result;
     uint64_t until_ns = PyLong_AsUnsignedLongLong(argument);
     if (PyErr_Occurred())
         return NULL;
-    PROCK_PY_ALONE(self, result, drain(self, until_ns));
+    PROCK_WITH_OBJECT_LOCK(self, result, drain(self, until_ns));
     return result;
 }
 
-static PyObject *totals(Records *self)
+static PyObject *totals(PerfRings *self)
 {
     uint64_t total_ns, lost;
     if (!usable(self))
         return NULL;
-    int error = prock_records_totals(self->fds, self->records.cpus, &total_ns, &lost);
+    int error = prock_rings_totals(self->fds, self->records.cpus, &total_ns, &lost);
     if (error)
-        return prock_py_event_failed(self->proc, error, 0);
+        return prock_py_perf_error(self->proc, error, 0);
     PyObject *const items[] = {prock_py_u64(total_ns), prock_py_u64(lost)};
     return prock_py_tuple_of(2, items);
 }
 
-static PyObject *Records_totals(Records *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Records_totals(PerfRings *self, PyObject *Py_UNUSED(nothing))
 {
     PyObject *result;
-    PROCK_PY_ALONE(self, result, totals(self));
+    PROCK_WITH_OBJECT_LOCK(self, result, totals(self));
     return result;
 }
 
-static PyObject *stop_switches(Records *self)
+static PyObject *stop_switches(PerfRings *self)
 {
     if (!usable(self))
         return NULL;
-    int error = prock_records_stop(self->fds + self->records.cpus, self->n - self->records.cpus);
+    int error = prock_rings_stop(self->fds + self->records.cpus, self->n - self->records.cpus);
     if (error)
-        return prock_py_event_failed(self->proc, error, 0);
+        return prock_py_perf_error(self->proc, error, 0);
     Py_RETURN_NONE;
 }
 
-static PyObject *Records_stop_switches(Records *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Records_stop_switches(PerfRings *self, PyObject *Py_UNUSED(nothing))
 {
     PyObject *result;
-    PROCK_PY_ALONE(self, result, stop_switches(self));
+    PROCK_WITH_OBJECT_LOCK(self, result, stop_switches(self));
     return result;
 }
 
-static PyObject *unmap(Records *self)
+static PyObject *unmap(PerfRings *self)
 {
     if (self->records.n && self->owner == getpid())
-        prock_records_unmap(&self->records);
+        prock_rings_unmap(&self->records);
     Py_RETURN_NONE;
 }
 
-static PyObject *Records_close(Records *self, PyObject *Py_UNUSED(nothing))
+static PyObject *Records_close(PerfRings *self, PyObject *Py_UNUSED(nothing))
 {
     PyObject *result;
-    PROCK_PY_ALONE(self, result, unmap(self));
+    PROCK_WITH_OBJECT_LOCK(self, result, unmap(self));
     return result;
 }
 
-static void Records_dealloc(Records *self)
+static void Records_dealloc(PerfRings *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -163,7 +163,7 @@ static void Records_dealloc(Records *self)
     Py_DECREF(type);
 }
 
-static int take_descriptors(Records *self, PyObject *descriptors, PyObject *switches, size_t *cpus)
+static int take_descriptors(PerfRings *self, PyObject *descriptors, PyObject *switches, size_t *cpus)
 {
     Py_ssize_t n = PyList_Size(descriptors), more = PyList_Size(switches);
     if (more && more != n) {
@@ -178,7 +178,8 @@ static int take_descriptors(Records *self, PyObject *descriptors, PyObject *swit
         return -1;
     }
     for (Py_ssize_t i = 0; i < n + more; i++)
-        if (prock_py_int(i < n ? prock_py_item(descriptors, i) : prock_py_item(switches, i - n), &self->fds[i]) < 0)
+        if (prock_py_int(
+                i < n ? prock_py_list_item(descriptors, i) : prock_py_list_item(switches, i - n), &self->fds[i]) < 0)
             return -1;
     return 0;
 }
@@ -190,7 +191,7 @@ PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "O!O!n:map_records", &PyList_Type, &descriptors, &PyList_Type, &switches, &bytes))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->records_type, Py_tp_alloc);
-    Records *self = (Records *)alloc((PyTypeObject *)proc->records_type, 0);
+    PerfRings *self = (PerfRings *)alloc((PyTypeObject *)proc->records_type, 0);
     if (!self)
         return NULL;
     Py_INCREF((PyObject *)proc);
@@ -202,10 +203,10 @@ PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
         return NULL;
     }
     const int *of_switches = self->n > cpus ? self->fds + cpus : NULL;
-    int error = prock_records_map(&self->records, self->fds, of_switches, cpus, bytes > 0 ? (size_t)bytes : 0);
+    int error = prock_rings_map(&self->records, self->fds, of_switches, cpus, bytes > 0 ? (size_t)bytes : 0);
     if (error) {
         Py_DECREF((PyObject *)self);
-        return prock_py_event_failed(proc, error == -EPERM ? -EACCES : error == -EINVAL ? -ENOTSUP : error, 0);
+        return prock_py_perf_error(proc, error == -EPERM ? -EACCES : error == -EINVAL ? -ENOTSUP : error, 0);
     }
     return (PyObject *)self;
 }
@@ -227,7 +228,7 @@ static PyType_Slot Records_slots[] = {
 
 static PyType_Spec Records_spec = {
     .name = "prock._core.Records",
-    .basicsize = sizeof(Records),
+    .basicsize = sizeof(PerfRings),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Records_slots,
 };

@@ -17,7 +17,7 @@ PyObject *Proc_cpu_time(Proc *self, PyObject *argument)
     if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_cpu(&self->root, pid, &cpu);
-    return error ? prock_py_failed(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
+    return error ? prock_py_error(self, error, pid, "stat") : prock_py_cpu_row(self, &cpu);
 }
 
 PyObject *Proc_info(Proc *self, PyObject *argument)
@@ -27,7 +27,7 @@ PyObject *Proc_info(Proc *self, PyObject *argument)
     if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_stat(&self->root, pid, &stat);
-    return error ? prock_py_failed(self, error, pid, "stat") : prock_py_info_row(self, &stat);
+    return error ? prock_py_error(self, error, pid, "stat") : prock_py_info_row(self, &stat);
 }
 
 PyObject *Proc_memory(Proc *self, PyObject *argument)
@@ -38,7 +38,7 @@ PyObject *Proc_memory(Proc *self, PyObject *argument)
         return NULL;
     int error = prock_read_statm(&self->root, pid, &statm);
     if (error)
-        return prock_py_failed(self, error, pid, "statm");
+        return prock_py_error(self, error, pid, "statm");
     PyObject *const values[] = {
         prock_py_u64(prock_multiply(statm.resident, self->root.page_bytes)),
         prock_py_u64(prock_multiply(statm.size, self->root.page_bytes)),
@@ -53,7 +53,7 @@ PyObject *Proc_disk_io(Proc *self, PyObject *argument)
     if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_io(&self->root, pid, &io);
-    return error ? prock_py_failed(self, error, pid, "io") : prock_py_io_row(self, &io);
+    return error ? prock_py_error(self, error, pid, "io") : prock_py_io_row(self, &io);
 }
 
 PyObject *Proc_comm(Proc *self, PyObject *argument)
@@ -64,7 +64,7 @@ PyObject *Proc_comm(Proc *self, PyObject *argument)
     if (prock_py_pid(argument, &pid) < 0)
         return NULL;
     int error = prock_read_comm(&self->root, pid, comm, &len);
-    return error ? prock_py_failed(self, error, pid, "comm") : prock_py_text(comm, len);
+    return error ? prock_py_error(self, error, pid, "comm") : prock_py_text(comm, len);
 }
 
 static int pid_or_own(Proc *self, PyObject *argument, int32_t *pid)
@@ -88,7 +88,7 @@ PyObject *Proc_children(Proc *self, PyObject *argument)
     int error = prock_is_process(&self->root, pid);
     if (!error)
         error = prock_read_children(&self->root, pid, 0, &found);
-    PyObject *result = error ? prock_py_failed(self, error, pid, "children") : prock_py_list_of_pids(&found);
+    PyObject *result = error ? prock_py_error(self, error, pid, "children") : prock_py_list_of_pids(&found);
     prock_pids_free(&found);
     return result;
 }
@@ -99,7 +99,7 @@ PyObject *Proc_pids(Proc *self, PyObject *Py_UNUSED(nothing))
 {
     struct prock_pids pids = {0};
     int error = prock_list(&self->root, &pids);
-    PyObject *result = error ? prock_py_failed(self, error, 0, "") : prock_py_list_of_pids(&pids);
+    PyObject *result = error ? prock_py_error(self, error, 0, "") : prock_py_list_of_pids(&pids);
     prock_pids_free(&pids);
     return result;
 }
@@ -114,7 +114,7 @@ PyObject *Proc_scan(Proc *self, PyObject *Py_UNUSED(nothing))
         Py_BEGIN_ALLOW_THREADS status = prock_scan_run(&scan, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *result = status ? prock_py_failed(self, status, 0, "stat") : prock_py_scan_result(self, taken_ns, &scan);
+    PyObject *result = status ? prock_py_error(self, status, 0, "stat") : prock_py_scan_result(self, taken_ns, &scan);
     prock_scan_free(&scan);
     return result;
 }
@@ -124,31 +124,31 @@ PyObject *Proc_tree(Proc *self, PyObject *arguments)
     PyObject *root;
     int32_t pid;
     int want;
-    struct prock_walk walk;
+    struct prock_tree_walk walk;
     if (!PyArg_ParseTuple(arguments, "Oi:tree", &root, &want) || pid_or_own(self, root, &pid) < 0)
         return NULL;
     uint64_t taken_ns = prock_monotonic_ns();
-    prock_walk_start(&walk, &self->root, pid, want);
-    int status = prock_walk_run(&walk, taken_ns + PROCK_PY_SLICE_NS);
+    prock_tree_walk_start(&walk, &self->root, pid, want);
+    int status = prock_tree_walk_run(&walk, taken_ns + PROCK_PY_SLICE_NS);
     if (status == 1) {
-        Py_BEGIN_ALLOW_THREADS status = prock_walk_run(&walk, PROCK_NO_DEADLINE);
+        Py_BEGIN_ALLOW_THREADS status = prock_tree_walk_run(&walk, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *result =
-        status ? prock_py_failed(self, status, pid, "stat") : prock_py_tree_result(self, taken_ns, &walk);
-    prock_walk_free(&walk);
+    PyObject *result = status ? prock_py_error(self, status, pid, "stat") : prock_py_tree_result(self, taken_ns, &walk);
+    prock_tree_walk_free(&walk);
     return result;
 }
 
-PyObject *Proc_keep(Proc *self, PyObject *arguments)
+PyObject *Proc_track(Proc *self, PyObject *arguments)
 {
     int want;
     Py_ssize_t descriptors;
-    return PyArg_ParseTuple(arguments, "in:keep", &want, &descriptors) ? prock_py_keep(self, want, descriptors) : NULL;
+    return PyArg_ParseTuple(arguments, "in:track", &want, &descriptors) ? prock_py_new_tracker(self, want, descriptors)
+                                                                        : NULL;
 }
 
 /* As many as were read until the deadline. The kernel holds a lock of the target meanwhile, so others go on. */
-static size_t read_shares(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *shares, int *errors)
+static size_t read_pss(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *shares, int *errors)
 {
     size_t n = 0;
     while (n < pids->n && (n == 0 || prock_monotonic_ns() < until_ns)) {
@@ -168,7 +168,7 @@ PyObject *Proc_pss(Proc *self, PyObject *arguments)
     int error = 0;
     for (Py_ssize_t i = 0; i < PyList_Size(list) && !error; i++) {
         int32_t pid;
-        PyObject *item = prock_py_item(list, i);
+        PyObject *item = prock_py_list_item(list, i);
         int status = item ? pid_or_own(self, item, &pid) : -1;
         Py_XDECREF(item);
         if (status < 0)
@@ -179,7 +179,7 @@ PyObject *Proc_pss(Proc *self, PyObject *arguments)
     int *errors = calloc(pids.n + 1, sizeof *errors);
     size_t n = 0;
     if (!error && shares && errors) {
-        Py_BEGIN_ALLOW_THREADS n = read_shares(self, &pids, until_ns, shares, errors);
+        Py_BEGIN_ALLOW_THREADS n = read_pss(self, &pids, until_ns, shares, errors);
         Py_END_ALLOW_THREADS result = PyList_New((Py_ssize_t)n);
     } else {
         PyErr_NoMemory();

@@ -8,25 +8,25 @@ struct sums {
     struct prock_io leaves;
 };
 
-static PyObject *sums_of(Frame *self, size_t trees)
+static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
 {
     struct sums *sums = calloc(trees + 1, sizeof *sums);
     if (!sums)
         return PyErr_NoMemory();
     PyObject *list = PyList_New((Py_ssize_t)trees);
     for (size_t i = 0; list && i < self->table.n; i++) {
-        const struct prock_kept *row = &self->table.rows[i];
+        const struct prock_member *row = &self->table.rows[i];
         struct sums *sum = &sums[row->tree];
         if (row->flags & (PROCK_GONE | PROCK_UNREAD)) {
             sum->vanished += (row->flags & PROCK_UNREAD) != 0;
             continue;
         }
         sum->members++;
-        sum->threads += (uint64_t)row->stat.num_threads;
+        sum->threads += (uint64_t)row->stat.thread_count;
         sum->own_ns += row->own_ns;
         sum->rss_bytes += row->rss_bytes;
         sum->vsize_bytes += row->vsize_bytes;
-        sum->denied += row->refused != 0;
+        sum->denied += row->unreadable != 0;
         sum->appeared += (row->flags & PROCK_NEW) != 0;
         if (!(row->flags & PROCK_PARENT) && row->flags & PROCK_HAS_IO)
             prock_add_io(&sum->leaves, &row->io);
@@ -48,7 +48,7 @@ static PyObject *sums_of(Frame *self, size_t trees)
     return list;
 }
 
-static PyObject *change_of(Frame *self, const struct prock_kept *row)
+static PyObject *change_of(TrackerSnapshot *self, const struct prock_member *row)
 {
     PyObject *const items[] = {
         PyLong_FromUnsignedLong(row->tree),
@@ -59,7 +59,7 @@ static PyObject *change_of(Frame *self, const struct prock_kept *row)
     return prock_py_tuple_of(4, items);
 }
 
-static PyObject *end_of(Frame *self, const struct prock_kept *row)
+static PyObject *end_of(TrackerSnapshot *self, const struct prock_member *row)
 {
     PyObject *const items[] = {
         PyLong_FromUnsignedLong(row->tree),
@@ -72,11 +72,12 @@ static PyObject *end_of(Frame *self, const struct prock_kept *row)
 
 /* Rows of the trees that the pass was about, with one flag and without another, as a list. */
 static PyObject *events(
-    Frame *self, int64_t tree, unsigned with, unsigned without, PyObject *(*make)(Frame *, const struct prock_kept *))
+    TrackerSnapshot *self, int64_t tree, unsigned with, unsigned without,
+    PyObject *(*make)(TrackerSnapshot *, const struct prock_member *))
 {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < self->table.n; i++) {
-        const struct prock_kept *row = &self->table.rows[i];
+        const struct prock_member *row = &self->table.rows[i];
         bool looked_at = tree < 0 || tree == (int64_t)row->tree;
         if (!looked_at || !(row->flags & with) || row->flags & without)
             continue;
@@ -88,13 +89,13 @@ static PyObject *events(
     return list;
 }
 
-PyObject *prock_py_answer(Frame *self, size_t trees, int64_t tree)
+PyObject *prock_py_tracker_result(TrackerSnapshot *self, size_t trees, int64_t tree)
 {
     Py_INCREF((PyObject *)self);
     PyObject *const items[] = {
         (PyObject *)self,
         sums_of(self, trees),
-        events(self, tree, PROCK_REPORT, PROCK_GONE | PROCK_UNREAD, change_of),
+        events(self, tree, PROCK_CHANGED, PROCK_GONE | PROCK_UNREAD, change_of),
         events(self, tree, PROCK_GONE, PROCK_UNREAD, end_of),
     };
     return prock_py_tuple_of(4, items);

@@ -3,10 +3,10 @@
 
 #include "tracker_snapshot.h"
 
-Frame *prock_py_new_frame(Proc *proc, int want)
+TrackerSnapshot *prock_py_new_snapshot(Proc *proc, int want)
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->frame_type, Py_tp_alloc);
-    Frame *self = (Frame *)alloc((PyTypeObject *)proc->frame_type, 0);
+    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->snapshot_type, Py_tp_alloc);
+    TrackerSnapshot *self = (TrackerSnapshot *)alloc((PyTypeObject *)proc->snapshot_type, 0);
     if (!self)
         return NULL;
     Py_INCREF((PyObject *)proc);
@@ -15,7 +15,7 @@ Frame *prock_py_new_frame(Proc *proc, int want)
     return self;
 }
 
-static void Frame_dealloc(Frame *self)
+static void TrackerSnapshot_dealloc(TrackerSnapshot *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -47,7 +47,7 @@ PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io)
 }
 
 /* The dictionary's value, or None. */
-static PyObject *share_of(PyObject *pss, PyObject *pid)
+static PyObject *pss_of(PyObject *pss, PyObject *pid)
 {
     PyObject *value = NULL;
 #ifdef Py_GIL_DISABLED
@@ -66,21 +66,22 @@ static PyObject *share_of(PyObject *pss, PyObject *pid)
 }
 
 static PyObject *sample_row(
-    Frame *self, const struct prock_kept *row, const struct prock_subtree *sum, long long interval_ns, PyObject *pss)
+    TrackerSnapshot *self, const struct prock_member *row, const struct prock_subtree_sum *sum, long long interval_ns,
+    PyObject *pss)
 {
     Proc *proc = self->proc;
     bool memory = self->want & PROCK_WANT_STAT;
-    bool own_memory = memory && !(row->refused & PROCK_REFUSED_STAT);
-    PyObject *pid = PyLong_FromLong(row->pid), *share = share_of(pss, pid);
+    bool own_memory = memory && !(row->unreadable & PROCK_UNREADABLE_STAT);
+    PyObject *pid = PyLong_FromLong(row->pid), *share = pss_of(pss, pid);
     PyObject *const items[] = {
         pid,
         PyLong_FromLong(row->stat.ppid),
         prock_py_text(row->stat.comm, row->stat.comm_len),
         prock_py_text(&row->stat.state, 1),
-        PyLong_FromLong(row->stat.num_threads),
+        PyLong_FromLong(row->stat.thread_count),
         prock_py_u64(row->stat.starttime),
         prock_py_u64(row->own_ns),
-        percent(prock_used_ns(row), interval_ns),
+        percent(prock_member_used_ns(row), interval_ns),
         number_or_none(own_memory, row->rss_bytes),
         number_or_none(own_memory, row->vsize_bytes),
         prock_py_io_or_none(proc, row->flags & PROCK_HAS_IO, &row->io),
@@ -92,18 +93,18 @@ static PyObject *sample_row(
         number_or_none(memory, sum->rss_bytes),
         number_or_none(memory, sum->vsize_bytes),
         prock_py_io_or_none(proc, sum->has_io, &sum->io),
-        prock_py_refused_names(proc, row->refused),
+        prock_py_unreadable_names(proc, row->unreadable),
     };
-    return prock_py_record(proc, proc->member_sample, sizeof items / sizeof *items, items);
+    return prock_py_namedtuple(proc, proc->member_sample, sizeof items / sizeof *items, items);
 }
 
 /* Add what children used that nobody saw to those who waited for them. */
-static int add_unseen(const struct prock_table *table, PyObject *unseen, struct prock_subtree *sums)
+static int add_unseen(const struct prock_member_table *table, PyObject *unseen, struct prock_subtree_sum *sums)
 {
     for (Py_ssize_t i = 0; i < PyList_Size(unseen); i++) {
         int pid;
         unsigned long long ns;
-        PyObject *item = prock_py_item(unseen, i);
+        PyObject *item = prock_py_list_item(unseen, i);
         bool taken = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iK", &pid, &ns);
         Py_XDECREF(item);
         if (!taken) {
@@ -111,14 +112,14 @@ static int add_unseen(const struct prock_table *table, PyObject *unseen, struct 
                 PyErr_SetString(PyExc_TypeError, "a tuple of a pid and a time is wanted");
             return -1;
         }
-        for (size_t place = 0; place < table->n; place++)
-            if (table->rows[place].pid == pid)
-                sums[place].used_ns += ns;
+        for (size_t index = 0; index < table->n; index++)
+            if (table->rows[index].pid == pid)
+                sums[index].used_ns += ns;
     }
     return 0;
 }
 
-static PyObject *Frame_rows(Frame *self, PyObject *arguments)
+static PyObject *TrackerSnapshot_rows(TrackerSnapshot *self, PyObject *arguments)
 {
     unsigned tree;
     long long interval_ns;
@@ -127,11 +128,11 @@ static PyObject *Frame_rows(Frame *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "ILO!O!:rows", &tree, &interval_ns, &PyList_Type, &unseen, &PyDict_Type, &pss))
         return NULL;
     uint32_t *order = malloc((self->table.n + 1) * sizeof *order);
-    struct prock_subtree *sums = calloc(self->table.n + 1, sizeof *sums);
+    struct prock_subtree_sum *sums = calloc(self->table.n + 1, sizeof *sums);
     if (!order || !sums) {
         PyErr_NoMemory();
     } else if (add_unseen(&self->table, unseen, sums) == 0) {
-        if (prock_subtrees(&self->table, tree, self->proc->root.tick_ns, order, &n, sums) != 0)
+        if (prock_subtree_sums(&self->table, tree, self->proc->root.tick_ns, order, &n, sums) != 0)
             PyErr_NoMemory();
         else
             rows = PyList_New((Py_ssize_t)n);
@@ -148,21 +149,21 @@ static PyObject *Frame_rows(Frame *self, PyObject *arguments)
     return rows;
 }
 
-static PyMethodDef Frame_methods[] = {
-    {"rows", (PyCFunction)Frame_rows, METH_VARARGS, NULL},
+static PyMethodDef TrackerSnapshot_methods[] = {
+    {"rows", (PyCFunction)TrackerSnapshot_rows, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot Frame_slots[] = {
+static PyType_Slot TrackerSnapshot_slots[] = {
     {Py_tp_doc, "Members as one sample found them."},
-    {Py_tp_dealloc, Frame_dealloc},
-    {Py_tp_methods, Frame_methods},
+    {Py_tp_dealloc, TrackerSnapshot_dealloc},
+    {Py_tp_methods, TrackerSnapshot_methods},
     {0, NULL},
 };
 
-PyType_Spec prock_py_frame_spec = {
+PyType_Spec prock_py_snapshot_spec = {
     .name = "prock._core.TrackerSnapshot",
-    .basicsize = sizeof(Frame),
+    .basicsize = sizeof(TrackerSnapshot),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = Frame_slots,
+    .slots = TrackerSnapshot_slots,
 };

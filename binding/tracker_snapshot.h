@@ -7,15 +7,15 @@
 
 typedef struct {
     PyObject_HEAD
-    struct prock_table table;
+    struct prock_member_table table;
     Proc *proc;
     int want;
-} Frame;
+} TrackerSnapshot;
 
-extern PyType_Spec prock_py_frame_spec;
-Frame *prock_py_new_frame(Proc *proc, int want);
+extern PyType_Spec prock_py_snapshot_spec;
+TrackerSnapshot *prock_py_new_snapshot(Proc *proc, int want);
 /* tracker_result.c: the frame itself, sums of all trees, and the changes and ends of one, or all (-1). */
-PyObject *prock_py_answer(Frame *self, size_t trees, int64_t tree);
+PyObject *prock_py_tracker_result(TrackerSnapshot *self, size_t trees, int64_t tree);
 PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io);
 
 #endif

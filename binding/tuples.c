@@ -49,7 +49,7 @@ int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new)
  * costs less than by tuple.__new__, which copies: 8 % of a question for CPU time, 2 % of a scan. Its fields are
  * numbers, texts and such tuples, so it can't be part of a cycle, and the collector need not look at it: that is 1 % of
  * a scan. */
-PyObject *prock_py_record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items)
+PyObject *prock_py_namedtuple(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items)
 {
     PyObject *result;
     if (self->fill_in_place) {
@@ -67,7 +67,8 @@ PyObject *prock_py_record(Proc *self, PyObject *type, Py_ssize_t n, PyObject *co
 }
 
 #define RECORD(self, type, ...)                                                                                        \
-    prock_py_record(self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
+    prock_py_namedtuple(                                                                                               \
+        self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
 
 PyObject *prock_py_u64(uint64_t value)
 {
@@ -104,7 +105,7 @@ PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat)
     return RECORD(
         self, self->process_info, PyLong_FromLong(stat->pid), PyLong_FromLong(stat->ppid), PyLong_FromLong(stat->pgrp),
         PyLong_FromLong(stat->session), PyLong_FromLong(stat->tty_nr), prock_py_text(&stat->state, 1),
-        prock_py_text(stat->comm, stat->comm_len), PyLong_FromLong(stat->num_threads), prock_py_u64(stat->starttime),
+        prock_py_text(stat->comm, stat->comm_len), PyLong_FromLong(stat->thread_count), prock_py_u64(stat->starttime),
         prock_py_u64(stat->cpu.user_ns), prock_py_u64(stat->cpu.system_ns),
         prock_py_u64(prock_multiply(stat->cutime, root->tick_ns)),
         prock_py_u64(prock_multiply(stat->cstime, root->tick_ns)),
@@ -113,22 +114,22 @@ PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat)
         prock_py_u64(stat->cmajflt));
 }
 
-PyObject *prock_py_refused_names(Proc *self, unsigned refused)
+PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable)
 {
     PyObject *names[3];
     Py_ssize_t n = 0;
-    if (!refused)
+    if (!unreadable)
         return new_reference(self->no_names);
-    if (refused & PROCK_REFUSED_STAT)
+    if (unreadable & PROCK_UNREADABLE_STAT)
         names[n++] = new_reference(self->stat_name);
-    if (refused & PROCK_REFUSED_IO)
+    if (unreadable & PROCK_UNREADABLE_IO)
         names[n++] = new_reference(self->io_name);
-    if (refused & PROCK_REFUSED_CHILDREN)
+    if (unreadable & PROCK_UNREADABLE_CHILDREN)
         names[n++] = new_reference(self->children_name);
     return prock_py_tuple_of(n, names);
 }
 
-static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_member *member)
+static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_tree_member *member)
 {
     PyObject *ppid = member->has_stat ? PyLong_FromLong(member->stat.ppid)
                      : member->parent ? PyLong_FromLong(member->parent)
@@ -138,7 +139,7 @@ static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_me
         member->has_cpu ? prock_py_cpu_row(self, &member->cpu) : new_reference(Py_None),
         member->has_stat ? prock_py_info_row(self, &member->stat) : new_reference(Py_None),
         member->has_io ? prock_py_io_row(self, &member->io) : new_reference(Py_None),
-        prock_py_refused_names(self, member->refused));
+        prock_py_unreadable_names(self, member->unreadable));
 }
 
 PyObject *prock_py_list_of_pids(const struct prock_pids *pids)
@@ -176,7 +177,7 @@ PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock
     return result;
 }
 
-PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_walk *walk)
+PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_tree_walk *walk)
 {
     PyObject *taken = prock_py_u64(taken_ns), *members = PyList_New(0);
     for (size_t i = 0; taken && members && i < walk->n; i++) {

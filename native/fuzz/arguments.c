@@ -31,7 +31,7 @@ FUZZ(arguments)
     for (char *at = text; argc < 63 && at <= text + size; at += strlen(at) + 1)
         argv[argc++] = at;
     struct arguments how;
-    if (take_arguments(argc, argv, &how)) {
+    if (parse_arguments(argc, argv, &how)) {
         HOLDS(how.control >= 0 && how.group >= -1 && how.umask >= -1 && how.umask <= 07777);
         HOLDS(how.count >= 1 && how.files + how.count < argv + argc && how.files > argv);
         HOLDS(how.cpus && how.signals && how.directory);

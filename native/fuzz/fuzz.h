@@ -29,10 +29,10 @@ fuzz_target LLVMFuzzerTestOneInput;
 #define FUZZ(name) int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #endif
 
-#define HOLDS(claim)                                                                                                   \
+#define HOLDS(condition)                                                                                               \
     do {                                                                                                               \
-        if (!(claim)) {                                                                                                \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                                        \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)

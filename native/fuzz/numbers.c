@@ -8,7 +8,7 @@ FUZZ(numbers)
 {
     uint64_t total = take_bytes(&data, &size, 8), user = take_bytes(&data, &size, 8),
              system = take_bytes(&data, &size, 8);
-    struct prock_cpu cpu = prock_split(total, user, system);
+    struct prock_cpu cpu = prock_split_cpu(total, user, system);
     HOLDS(cpu.user_ns <= total && cpu.system_ns == total - cpu.user_ns);
     HOLDS(system || cpu.user_ns == total);
     HOLDS(user || !system || cpu.user_ns == 0);

@@ -11,7 +11,7 @@ static uint64_t position(const struct prock_ring *ring, size_t at)
     return value;
 }
 
-static void make(struct prock_records *records, size_t cpus, bool switches, size_t bytes)
+static void make(struct prock_rings *records, size_t cpus, bool switches, size_t bytes)
 {
     records->cpus = cpus;
     records->n = switches ? 2 * cpus : cpus;
@@ -25,13 +25,13 @@ static void make(struct prock_records *records, size_t cpus, bool switches, size
     }
 }
 
-static void unmake(struct prock_records *records)
+static void unmake(struct prock_rings *records)
 {
     for (size_t i = 0; i < records->n; i++)
         free(records->rings[i].base);
     free(records->rings);
     free(records->running);
-    free(records->ran);
+    free(records->run_times);
 }
 
 /* The other side writes some bytes, and says how far it is now: mostly the truth. */
@@ -48,13 +48,13 @@ static void write_some(struct prock_ring *ring, const uint8_t **data, size_t *si
     memcpy(ring->base + HEAD, &head, sizeof head);
 }
 
-static void drain(struct prock_records *records, uint64_t until_ns)
+static void drain(struct prock_rings *records, uint64_t until_ns)
 {
     struct prock_record_list list = {0};
     size_t most = 0;
     for (size_t i = 0; i < records->n; i++)
         most += records->rings[i].bytes / 24 + 1;
-    HOLDS(prock_records_drain(records, until_ns, &list) == 0);
+    HOLDS(prock_rings_drain(records, until_ns, &list) == 0);
     HOLDS(list.n <= most && list.n <= list.cap);
     for (size_t i = 0; i < list.n; i++) {
         enum prock_record_kind kind = list.v[i].kind;
@@ -69,14 +69,14 @@ static void drain(struct prock_records *records, uint64_t until_ns)
         HOLDS(until_ns != UINT64_MAX || (ring->at == ring->head && !ring->has_front));
     }
     size_t known = 0;
-    for (size_t i = 0; i < records->ran_size; i++)
-        known += records->ran[i].pid != 0;
-    HOLDS(known == records->ran_n && 2 * known <= records->ran_size + 2);
+    for (size_t i = 0; i < records->run_times_size; i++)
+        known += records->run_times[i].pid != 0;
+    HOLDS(known == records->run_times_n && 2 * known <= records->run_times_size + 2);
 }
 
 FUZZ(ring)
 {
-    struct prock_records records = {0};
+    struct prock_rings records = {0};
     uint64_t shape = take_bytes(&data, &size, 1);
     make(&records, 1 + shape % 2, shape & 2, (size_t)128 << (shape >> 2) % 4);
     while (size > 0) {

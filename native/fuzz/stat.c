@@ -37,7 +37,7 @@ static bool naive(struct text text, struct prock_stat *out)
     for (size_t i = 1; i < 22; i++) {
         bool negative;
         uint64_t value;
-        int32_t *id = i < 5 ? ids[i - 1] : i == 17 ? &out->num_threads : &ignored;
+        int32_t *id = i < 5 ? ids[i - 1] : i == 17 ? &out->thread_count : &ignored;
         if ((i < 5 || i == 17) && !naive_i32(words[i], id))
             return false;
         if (!naive_signed(words[i], &negative, &value))
@@ -58,7 +58,7 @@ FUZZ(stat)
         return 0;
     HOLDS(stat.comm_len <= PROCK_COMM_MAX && stat.comm_len < size);
     HOLDS(stat.pid >= 0 && stat.pid == other.pid && stat.ppid == other.ppid && stat.pgrp == other.pgrp);
-    HOLDS(stat.session == other.session && stat.tty_nr == other.tty_nr && stat.num_threads == other.num_threads);
+    HOLDS(stat.session == other.session && stat.tty_nr == other.tty_nr && stat.thread_count == other.thread_count);
     HOLDS(stat.state == other.state && stat.comm_len == other.comm_len);
     HOLDS(memcmp(stat.comm, other.comm, stat.comm_len) == 0);
     HOLDS(stat.minflt == other.minflt && stat.cminflt == other.cminflt);
@@ -66,7 +66,7 @@ FUZZ(stat)
     HOLDS(stat.utime == other.utime && stat.stime == other.stime);
     HOLDS(stat.cutime == other.cutime && stat.cstime == other.cstime);
     HOLDS(stat.starttime == other.starttime && stat.vsize == other.vsize && stat.rss == other.rss);
-    struct prock_cpu cpu = prock_split(prock_multiply(stat.utime, 10000000), stat.utime, stat.stime);
+    struct prock_cpu cpu = prock_split_cpu(prock_multiply(stat.utime, 10000000), stat.utime, stat.stime);
     HOLDS(cpu.user_ns + cpu.system_ns == prock_multiply(stat.utime, 10000000));
     return 0;
 }

@@ -47,7 +47,7 @@ static bool is_number(const char *text, int base, int *number)
     return read_number(&text, base, number) && !*text;
 }
 
-bool take_arguments(int argc, char **argv, struct arguments *out)
+bool parse_arguments(int argc, char **argv, struct arguments *out)
 {
     *out = (struct arguments){.group = -1, .umask = -1};
     if (argc <= FILES + 1)

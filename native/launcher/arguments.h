@@ -17,8 +17,8 @@ struct arguments {
 };
 
 /* False where the launcher was called by somebody who does not know how. */
-bool take_arguments(int argc, char **argv, struct arguments *out);
-/* The next of a list of numbers that take_arguments() found well formed; false at its end. */
+bool parse_arguments(int argc, char **argv, struct arguments *out);
+/* The next of a list of numbers that parse_arguments() found well formed; false at its end. */
 bool next_number(const char **list, int *number);
 
 #endif

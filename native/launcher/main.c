@@ -61,10 +61,10 @@ struct clone_into {
 
 /* A sibling, in the group where the kernel can do that. 0 in the new process, which is this one where none can be made.
  */
-static long divide(int group, bool *joined)
+static long clone_sibling(int group, bool *joined)
 {
-    struct clone_into how = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)group};
-    long pid = group < 0 ? -1 : syscall(SYS_clone3, &how, sizeof how);
+    struct clone_into options = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)group};
+    long pid = group < 0 ? -1 : syscall(SYS_clone3, &options, sizeof options);
     *joined = pid >= 0;
     if (pid < 0)
 #ifdef __s390x__
@@ -76,7 +76,7 @@ static long divide(int group, bool *joined)
 }
 
 /* Before Linux 5.7, and where a sandbox refuses clone3. */
-static int join(int group)
+static int join_cgroup(int group)
 {
     int procs = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
     int error = procs < 0 || write(procs, "0", 1) < 0 ? errno : 0;
@@ -103,19 +103,19 @@ static size_t open_all(const char *cpus, int open_one(int), int *events, size_t 
     return n;
 }
 
-static size_t open_events(const struct arguments *how, int *events, int *error)
+static size_t open_events(const struct arguments *options, int *events, int *error)
 {
     *error = 0;
-    if (!how->events)
+    if (!options->events)
         return 0;
-    size_t n = open_all(how->cpus, prock_perf_open_on_exec, events, MOST_EVENTS, error);
+    size_t n = open_all(options->cpus, prock_exec_event_open, events, MOST_EVENTS, error);
     int ignored;
-    if (n > 0 && how->switches && 2 * n <= MOST_EVENTS)
-        n += open_all(how->cpus, prock_perf_open_switches_on_exec, events + n, n, &ignored);
+    if (n > 0 && options->switches && 2 * n <= MOST_EVENTS)
+        n += open_all(options->cpus, prock_exec_switch_event_open, events + n, n, &ignored);
     return n;
 }
 
-static int hand_over(int control, const char *text, const int *events, size_t n)
+static int send_message(int control, const char *text, const int *events, size_t n)
 {
     union {
         char bytes[CMSG_SPACE(MOST_EVENTS * sizeof(int))];
@@ -134,18 +134,18 @@ static int hand_over(int control, const char *text, const int *events, size_t n)
     return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static void fail(int control, char what, int error)
+static void fail(int control, char code, int error)
 {
     char text[32];
-    snprintf(text, sizeof text, "%c %d", what, error);
-    hand_over(control, text, NULL, 0);
+    snprintf(text, sizeof text, "%c %d", code, error);
+    send_message(control, text, NULL, 0);
     _exit(127);
 }
 
 /* Names are tried as execvp(3) does: the first error that is not "there is no such file" is the one that is told. */
 static int execute(char **files, int count, char **command, bool with_scripts)
 {
-    int told = ENOENT;
+    int record_size = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
         if (errno == ENOEXEC && with_scripts) {
@@ -156,14 +156,14 @@ static int execute(char **files, int count, char **command, bool with_scripts)
             execve("/bin/sh", command - 1, environ);
             return errno;
         }
-        if (told == ENOENT || told == ENOTDIR)
-            told = errno;
+        if (record_size == ENOENT || record_size == ENOTDIR)
+            record_size = errno;
     }
-    return told;
+    return record_size;
 }
 
 /* Marks all above 2 as not to be inherited, but for a list. */
-static void keep_only(const char *list)
+static void keep_only_fds(const char *list)
 {
     if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0) { /* before Linux 5.11 */
         long most = sysconf(_SC_OPEN_MAX);
@@ -175,7 +175,7 @@ static void keep_only(const char *list)
 }
 
 /* posix_spawn of the C library leaves those ignored that it keeps for itself, and lets nobody else set them. */
-static void restore_signals_of_libc(void)
+static void reset_libc_signals(void)
 {
     static const char as_by_default[256]; /* larger than any kernel's struct sigaction */
     for (int number = 32; number <= 34; number++)
@@ -183,7 +183,7 @@ static void restore_signals_of_libc(void)
             syscall(SYS_rt_sigaction, number, as_by_default, NULL, (SIGRTMAX + 7) / 8);
 }
 
-static long long used_ns(void)
+static long long cpu_used_ns(void)
 {
     struct timespec used = {0};
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
@@ -191,7 +191,7 @@ static long long used_ns(void)
 }
 
 /* One that came meanwhile is forgotten: who stops now is not heard of by who waits for the exec. */
-static void unblock(const char *list)
+static void unblock_signals(const char *list)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -203,50 +203,51 @@ static void unblock(const char *list)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void become(const struct arguments *how, bool joined)
+static void run_child(const struct arguments *options, bool joined)
 {
     static int events[MOST_EVENTS];
     char text[128], byte;
-    int group_error = 0, perf_error, control = how->control;
+    int group_error = 0, perf_error, control = options->control;
     long long outside_ns = 0;
-    if (how->group >= 0 && !joined) {
-        group_error = join(how->group);
-        outside_ns = used_ns();
+    if (options->group >= 0 && !joined) {
+        group_error = join_cgroup(options->group);
+        outside_ns = cpu_used_ns();
     }
-    size_t n = open_events(how, events, &perf_error);
-    snprintf(text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), group_error, perf_error, used_ns(), outside_ns);
-    if (hand_over(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
+    size_t n = open_events(options, events, &perf_error);
+    snprintf(
+        text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), group_error, perf_error, cpu_used_ns(), outside_ns);
+    if (send_message(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
         _exit(127); /* nobody is left who wants to know */
 
-    restore_signals_of_libc();
-    if (how->keep)
-        keep_only(how->keep);
-    if (how->new_session && setsid() < 0)
+    reset_libc_signals();
+    if (options->keep)
+        keep_only_fds(options->keep);
+    if (options->new_session && setsid() < 0)
         fail(control, 's', errno);
-    if (how->new_group && setpgid(0, 0) < 0)
+    if (options->new_group && setpgid(0, 0) < 0)
         fail(control, 's', errno);
-    if (how->umask >= 0)
-        umask((mode_t)how->umask);
-    if (how->directory[0] && chdir(how->directory) < 0)
+    if (options->umask >= 0)
+        umask((mode_t)options->umask);
+    if (options->directory[0] && chdir(options->directory) < 0)
         fail(control, 'd', errno);
-    unblock(how->signals);
-    fail(control, 'x', execute(how->files, how->count, how->files + how->count, how->scripts));
+    unblock_signals(options->signals);
+    fail(control, 'x', execute(options->files, options->count, options->files + options->count, options->scripts));
 }
 
 int main(int argc, char **argv)
 {
-    struct arguments how;
-    if (!take_arguments(argc, argv, &how)) {
+    struct arguments options;
+    if (!parse_arguments(argc, argv, &options)) {
         static const char why[] = "prock-launcher: a part of prock, not to be called by hand\n";
         ssize_t ignored = write(STDERR_FILENO, why, sizeof why - 1);
         (void)ignored;
         return 125;
     }
-    fcntl(how.control, F_SETFD, FD_CLOEXEC);
-    if (how.group >= 0)
-        fcntl(how.group, F_SETFD, FD_CLOEXEC);
+    fcntl(options.control, F_SETFD, FD_CLOEXEC);
+    if (options.group >= 0)
+        fcntl(options.group, F_SETFD, FD_CLOEXEC);
     bool joined;
-    if (divide(how.group, &joined) == 0)
-        become(&how, joined);
+    if (clone_sibling(options.group, &joined) == 0)
+        run_child(&options, joined);
     return 0;
 }

@@ -23,7 +23,7 @@ static int open_event(struct perf_event_attr *attributes, int cpu)
     return fd < 0 ? -errno : (int)fd;
 }
 
-int prock_perf_open_on_exec(int cpu)
+int prock_exec_event_open(int cpu)
 {
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_SOFTWARE,
@@ -50,7 +50,7 @@ int prock_perf_open_on_exec(int cpu)
     return fd;
 }
 
-int prock_perf_open_switches_on_exec(int cpu)
+int prock_exec_switch_event_open(int cpu)
 {
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_SOFTWARE,

@@ -7,8 +7,8 @@
 /* exec_events.c, which stands alone, for a program that launches another: events on the calling process, which begin
  * when it executes and which all that it starts inherits. A descriptor, closed on exec, or -errno as the kernel says
  * it. They need no privilege up to kernel.perf_event_paranoid 2. */
-int prock_perf_open_on_exec(int cpu);          /* task-clock, with records of tasks; cpu -1: any, and no records */
-int prock_perf_open_switches_on_exec(int cpu); /* counts nothing, but writes down who runs from when to when */
+int prock_exec_event_open(int cpu);        /* task-clock, with records of tasks; cpu -1: any, and no records */
+int prock_exec_switch_event_open(int cpu); /* counts nothing, but writes down who runs from when to when */
 
 enum prock_record_kind {
     PROCK_RECORD_OTHER, /* of no interest */
@@ -47,18 +47,18 @@ struct prock_ring {
     uint64_t lost;
 };
 
-struct prock_records {
+struct prock_rings {
     struct prock_ring *rings; /* one a CPU; then, where there are twice as many, those of the same CPUs' switches */
     size_t n, cpus;
     struct prock_running {
         int32_t pid; /* 0: unknown */
         uint64_t since_ns;
     } *running; /* one a CPU */
-    struct prock_ran {
+    struct prock_run_time {
         int32_t pid; /* 0: free */
         uint64_t ns;
-    } *ran; /* what processes ran since their last exit or exec, a hash */
-    size_t ran_n, ran_size;
+    } *run_times; /* what processes ran since their last exit or exec, a hash */
+    size_t run_times_n, run_times_size;
     uint64_t switches;
 };
 
@@ -69,14 +69,14 @@ struct prock_record_list {
 
 /* Maps the buffers of these events, whose descriptors it does not keep. `out` starts as {0}, and is so after an error.
  * switches NULL: none. */
-int prock_records_map(struct prock_records *out, const int *fds, const int *switches, size_t cpus, size_t bytes);
-void prock_records_unmap(struct prock_records *records);
+int prock_rings_map(struct prock_rings *out, const int *fds, const int *switches, size_t cpus, size_t bytes);
+void prock_rings_unmap(struct prock_rings *records);
 /* Appends, in the order of time, the forks, exits, renames and execs up to that instant, and gives their room back. */
-int prock_records_drain(struct prock_records *records, uint64_t until_ns, struct prock_record_list *append_to);
-uint64_t prock_records_lost(const struct prock_records *records);          /* so far, of tasks */
-uint64_t prock_records_switches_lost(const struct prock_records *records); /* or perhaps lost */
+int prock_rings_drain(struct prock_rings *records, uint64_t until_ns, struct prock_record_list *append_to);
+uint64_t prock_rings_lost(const struct prock_rings *records);          /* so far, of tasks */
+uint64_t prock_rings_switches_lost(const struct prock_rings *records); /* or perhaps lost */
 /* The sum of the events, and how many records they say they lost: 0 before Linux 6.0, which doesn't tell. */
-int prock_records_totals(const int *fds, size_t n, uint64_t *total_ns, uint64_t *lost);
-int prock_records_stop(const int *fds, size_t n); /* events */
+int prock_rings_totals(const int *fds, size_t n, uint64_t *total_ns, uint64_t *lost);
+int prock_rings_stop(const int *fds, size_t n); /* events */
 
 #endif

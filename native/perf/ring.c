@@ -58,17 +58,17 @@ static enum prock_record_kind kind_of(uint32_t type, uint16_t misc, size_t *body
 
 int prock_parse_record(const unsigned char *buf, size_t len, struct prock_record *out, size_t *size)
 {
-    uint16_t misc, told;
+    uint16_t misc, record_size;
     size_t body;
     if (len < HEADER)
         return -EBADMSG;
     memcpy(&misc, buf + 4, sizeof misc);
-    memcpy(&told, buf + 6, sizeof told);
-    *size = told;
+    memcpy(&record_size, buf + 6, sizeof record_size);
+    *size = record_size;
     *out = (struct prock_record){.kind = kind_of(u32(buf), misc, &body)};
-    if (told < HEADER + body + IDS || told > len)
+    if (record_size < HEADER + body + IDS || record_size > len)
         return -EBADMSG;
-    const unsigned char *ids = buf + told - IDS, *at = buf + HEADER;
+    const unsigned char *ids = buf + record_size - IDS, *at = buf + HEADER;
     out->pid = (int32_t)u32(ids);
     out->tid = (int32_t)u32(ids + 4);
     out->time_ns = u64(ids + 8);
@@ -80,7 +80,7 @@ int prock_parse_record(const unsigned char *buf, size_t len, struct prock_record
     out->pid = (int32_t)u32(at);
     if (out->kind == PROCK_RECORD_EXEC || out->kind == PROCK_RECORD_RENAME) {
         out->tid = (int32_t)u32(at + 4);
-        parse_name(at + 8, told - HEADER - IDS - 8, out);
+        parse_name(at + 8, record_size - HEADER - IDS - 8, out);
         return 0;
     }
     out->ppid = (int32_t)u32(at + 4);
@@ -91,13 +91,13 @@ int prock_parse_record(const unsigned char *buf, size_t len, struct prock_record
 
 /* ---- one buffer ---- */
 
-static void look(struct prock_ring *ring)
+static void load_head(struct prock_ring *ring)
 {
     const uint64_t *head = (const uint64_t *)(ring->base + offsetof(struct perf_event_mmap_page, data_head));
     ring->head = __atomic_load_n(head, __ATOMIC_ACQUIRE); /* pairs with the kernel's write barrier before it */
 }
 
-static void give_back(struct prock_ring *ring)
+static void store_tail(struct prock_ring *ring)
 {
     uint64_t *tail = (uint64_t *)(ring->base + offsetof(struct perf_event_mmap_page, data_tail));
     __atomic_store_n(tail, ring->at, __ATOMIC_RELEASE); /* only when all was read may the kernel write over it */
@@ -120,23 +120,23 @@ static bool advance(struct prock_ring *ring)
     while (!ring->has_front && ring->at != ring->head) {
         unsigned char scratch[SCRATCH];
         uint64_t left = ring->head - ring->at;
-        size_t told = 0;
+        size_t record_size = 0;
         if (left >= HEADER && left <= ring->bytes) {
             uint16_t len;
             copy_out(ring, scratch, HEADER);
             memcpy(&len, scratch + 6, sizeof len);
-            told = len;
+            record_size = len;
         }
-        if (told < HEADER || told > left) {
+        if (record_size < HEADER || record_size > left) {
             ring->lost++;
             ring->at = ring->head;
-        } else if (told > SCRATCH) { /* longer than any that we asked for */
-            ring->at += told;
+        } else if (record_size > SCRATCH) { /* longer than any that we asked for */
+            ring->at += record_size;
         } else {
-            copy_out(ring, scratch, told);
-            ring->has_front = prock_parse_record(scratch, told, &ring->front, &ring->front_size) == 0;
+            copy_out(ring, scratch, record_size);
+            ring->has_front = prock_parse_record(scratch, record_size, &ring->front, &ring->front_size) == 0;
             ring->lost += !ring->has_front;
-            ring->at += ring->has_front ? 0 : told;
+            ring->at += ring->has_front ? 0 : record_size;
         }
     }
     return ring->has_front;
@@ -144,75 +144,75 @@ static bool advance(struct prock_ring *ring)
 
 /* ---- what processes ran ---- */
 
-static struct prock_ran *find(const struct prock_records *records, int32_t pid)
+static struct prock_run_time *find_run_time(const struct prock_rings *records, int32_t pid)
 {
-    size_t mask = records->ran_size - 1, at = (size_t)((uint32_t)pid * 2654435769U) & mask;
-    while (records->ran[at].pid && records->ran[at].pid != pid)
+    size_t mask = records->run_times_size - 1, at = (size_t)((uint32_t)pid * 2654435769U) & mask;
+    while (records->run_times[at].pid && records->run_times[at].pid != pid)
         at = (at + 1) & mask;
-    return &records->ran[at];
+    return &records->run_times[at];
 }
 
-static int grow(struct prock_records *records)
+static int grow(struct prock_rings *records)
 {
-    struct prock_ran *old = records->ran;
-    size_t old_size = records->ran_size;
-    struct prock_ran *larger = calloc(old_size ? 2 * old_size : 64, sizeof *larger);
+    struct prock_run_time *old = records->run_times;
+    size_t old_size = records->run_times_size;
+    struct prock_run_time *larger = calloc(old_size ? 2 * old_size : 64, sizeof *larger);
     if (!larger)
         return -ENOMEM;
-    records->ran = larger;
-    records->ran_size = old_size ? 2 * old_size : 64;
+    records->run_times = larger;
+    records->run_times_size = old_size ? 2 * old_size : 64;
     for (size_t i = 0; i < old_size; i++)
         if (old[i].pid)
-            *find(records, old[i].pid) = old[i];
+            *find_run_time(records, old[i].pid) = old[i];
     free(old);
     return 0;
 }
 
-static int ran(struct prock_records *records, struct prock_running *running, uint64_t until_ns)
+static int add_run_time(struct prock_rings *records, struct prock_running *running, uint64_t until_ns)
 {
     if (!running->pid || until_ns <= running->since_ns)
         return 0;
-    if (2 * records->ran_n >= records->ran_size && grow(records) < 0)
+    if (2 * records->run_times_n >= records->run_times_size && grow(records) < 0)
         return -ENOMEM;
-    struct prock_ran *slot = find(records, running->pid);
-    records->ran_n += !slot->pid;
+    struct prock_run_time *slot = find_run_time(records, running->pid);
+    records->run_times_n += !slot->pid;
     slot->pid = running->pid;
     slot->ns += until_ns - running->since_ns;
     return 0;
 }
 
-static uint64_t take(struct prock_records *records, int32_t pid)
+static uint64_t take_run_time(struct prock_rings *records, int32_t pid)
 {
-    struct prock_ran *slot = records->ran_size ? find(records, pid) : NULL;
+    struct prock_run_time *slot = records->run_times_size ? find_run_time(records, pid) : NULL;
     if (!pid || !slot || !slot->pid)
         return 0;
     uint64_t ns = slot->ns;
-    size_t mask = records->ran_size - 1, free_at = (size_t)(slot - records->ran);
-    for (size_t at = (free_at + 1) & mask; records->ran[at].pid; at = (at + 1) & mask) {
-        size_t home = (size_t)((uint32_t)records->ran[at].pid * 2654435769U) & mask;
+    size_t mask = records->run_times_size - 1, free_at = (size_t)(slot - records->run_times);
+    for (size_t at = (free_at + 1) & mask; records->run_times[at].pid; at = (at + 1) & mask) {
+        size_t home = (size_t)((uint32_t)records->run_times[at].pid * 2654435769U) & mask;
         if (((at - home) & mask) >= ((at - free_at) & mask)) { /* else it would no longer be found */
-            records->ran[free_at] = records->ran[at];
+            records->run_times[free_at] = records->run_times[at];
             free_at = at;
         }
     }
-    records->ran[free_at] = (struct prock_ran){0};
-    records->ran_n--;
+    records->run_times[free_at] = (struct prock_run_time){0};
+    records->run_times_n--;
     return ns;
 }
 
 /* Of one CPU: who runs there now, and for how long the one before did. By CPU, as a thread may change its tid: one
  * that executes gets its leader's. */
-static int follow(struct prock_records *records, struct prock_running *running, struct prock_record *record)
+static int track_cpu(struct prock_rings *records, struct prock_running *running, struct prock_record *record)
 {
     if (records->n == records->cpus)
         return 0;
     int error = 0;
     bool goes_on = record->kind == PROCK_RECORD_IN || record->kind == PROCK_RECORD_EXEC;
     if (record->kind != PROCK_RECORD_IN)
-        error = ran(records, running, record->time_ns);
+        error = add_run_time(records, running, record->time_ns);
     *running = goes_on ? (struct prock_running){record->pid, record->time_ns} : (struct prock_running){0};
     if (!error && (record->kind == PROCK_RECORD_EXIT || record->kind == PROCK_RECORD_EXEC))
-        record->cpu_ns = take(records, record->pid);
+        record->cpu_ns = take_run_time(records, record->pid);
     return error;
 }
 
@@ -232,11 +232,11 @@ static int append(struct prock_record_list *list, const struct prock_record *rec
     return 0;
 }
 
-static int take_in(struct prock_records *records, size_t place, struct prock_record_list *append_to)
+static int handle_record(struct prock_rings *records, size_t index, struct prock_record_list *append_to)
 {
-    struct prock_ring *ring = &records->rings[place];
+    struct prock_ring *ring = &records->rings[index];
     struct prock_record *record = &ring->front;
-    struct prock_running *running = &records->running[place < records->cpus ? place : place - records->cpus];
+    struct prock_running *running = &records->running[index < records->cpus ? index : index - records->cpus];
     bool is_switch = false;
     int error = 0;
     switch (record->kind) {
@@ -256,19 +256,19 @@ static int take_in(struct prock_records *records, size_t place, struct prock_rec
         break;
     case PROCK_RECORD_EXIT:
     case PROCK_RECORD_EXEC:
-        error = follow(records, running, record);
+        error = track_cpu(records, running, record);
         if (!error)
             error = append(append_to, record);
     }
-    return is_switch ? follow(records, running, record) : error;
+    return is_switch ? track_cpu(records, running, record) : error;
 }
 
-int prock_records_drain(struct prock_records *records, uint64_t until_ns, struct prock_record_list *append_to)
+int prock_rings_drain(struct prock_rings *records, uint64_t until_ns, struct prock_record_list *append_to)
 {
     int error = 0;
     for (size_t i = 0; i < records->n; i++) {
         struct prock_ring *ring = &records->rings[i];
-        look(ring);
+        load_head(ring);
         /* Switches are so many that they may not all fit; that some did not is told late or never, so suspect it. */
         if (i >= records->cpus && ring->head - ring->at > ring->bytes - SCRATCH)
             ring->lost++;
@@ -281,18 +281,18 @@ int prock_records_drain(struct prock_records *records, uint64_t until_ns, struct
                 first = i;
         if (first == records->n || records->rings[first].front.time_ns > until_ns)
             break;
-        error = take_in(records, first, append_to);
+        error = handle_record(records, first, append_to);
         if (error)
             break;
         records->rings[first].has_front = false;
         records->rings[first].at += records->rings[first].front_size;
     }
     for (size_t i = 0; i < records->n; i++)
-        give_back(&records->rings[i]);
+        store_tail(&records->rings[i]);
     return error;
 }
 
-static uint64_t lost(const struct prock_records *records, size_t from, size_t to)
+static uint64_t lost(const struct prock_rings *records, size_t from, size_t to)
 {
     uint64_t sum = 0;
     for (size_t i = from; i < to; i++)
@@ -300,17 +300,17 @@ static uint64_t lost(const struct prock_records *records, size_t from, size_t to
     return sum;
 }
 
-uint64_t prock_records_lost(const struct prock_records *records)
+uint64_t prock_rings_lost(const struct prock_rings *records)
 {
     return lost(records, 0, records->cpus);
 }
 
-uint64_t prock_records_switches_lost(const struct prock_records *records)
+uint64_t prock_rings_switches_lost(const struct prock_rings *records)
 {
     return lost(records, records->cpus, records->n);
 }
 
-int prock_records_map(struct prock_records *out, const int *fds, const int *switches, size_t cpus, size_t bytes)
+int prock_rings_map(struct prock_rings *out, const int *fds, const int *switches, size_t cpus, size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n = switches ? 2 * cpus : cpus;
     int error = 0;
@@ -331,21 +331,21 @@ int prock_records_map(struct prock_records *out, const int *fds, const int *swit
         out->rings[out->n] = (struct prock_ring){.base = base, .page = page, .bytes = bytes};
     }
     if (error)
-        prock_records_unmap(out);
+        prock_rings_unmap(out);
     return error;
 }
 
-void prock_records_unmap(struct prock_records *records)
+void prock_rings_unmap(struct prock_rings *records)
 {
     for (size_t i = 0; i < records->n; i++)
         munmap(records->rings[i].base, records->rings[i].page + records->rings[i].bytes);
     free(records->rings);
     free(records->running);
-    free(records->ran);
-    *records = (struct prock_records){0};
+    free(records->run_times);
+    *records = (struct prock_rings){0};
 }
 
-int prock_records_totals(const int *fds, size_t n, uint64_t *total_ns, uint64_t *lost_records)
+int prock_rings_totals(const int *fds, size_t n, uint64_t *total_ns, uint64_t *lost_records)
 {
     *total_ns = *lost_records = 0;
     for (size_t i = 0; i < n; i++) {
@@ -359,7 +359,7 @@ int prock_records_totals(const int *fds, size_t n, uint64_t *total_ns, uint64_t 
     return 0;
 }
 
-int prock_records_stop(const int *fds, size_t n)
+int prock_rings_stop(const int *fds, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (ioctl(fds[i], PERF_EVENT_IOC_DISABLE, 0) < 0)

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int prock_perf_open(int32_t tid)
+int prock_task_clock_open(int32_t tid)
 {
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_SOFTWARE,

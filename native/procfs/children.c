@@ -12,32 +12,32 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define RECORD_MAX 12 /* a pid and a space */
+#define ENTRY_MAX 12 /* a pid and a space */
 #define NAME_CAP (4000 + 96)
 
 /* Reads to the end, parsing what is complete after each call: a list of thousands comes a page at a time. */
 int prock_read_children_list(int fd, struct prock_pids *append_to)
 {
-    char buf[4096 + RECORD_MAX];
-    size_t kept = 0;
+    char buf[4096 + ENTRY_MAX];
+    size_t carried = 0;
     for (;;) {
-        ssize_t got = read(fd, buf + kept, sizeof buf - kept);
+        ssize_t got = read(fd, buf + carried, sizeof buf - carried);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return prock_errno(errno);
-        size_t len = kept + (size_t)got, complete = len;
+        size_t len = carried + (size_t)got, complete = len;
         while (complete > 0 && buf[complete - 1] != ' ')
             complete--;
         if (got == 0)
-            return kept == 0 ? 0 : -EBADMSG;
-        if (len - complete > RECORD_MAX)
+            return carried == 0 ? 0 : -EBADMSG;
+        if (len - complete > ENTRY_MAX)
             return -EBADMSG;
         int error = prock_parse_children(buf, complete, append_to);
         if (error)
             return error;
-        kept = len - complete;
-        memmove(buf, buf + complete, kept);
+        carried = len - complete;
+        memmove(buf, buf + complete, carried);
     }
 }
 
@@ -92,26 +92,26 @@ static int read_all_threads(const struct prock_root *root, int32_t pid, struct p
     }
     prock_pids_free(&tids);
     if (error == -ESRCH || (!error && threads_read == 0))
-        return prock_why_missing(root, pid, "task");
+        return prock_classify_enoent(root, pid, "task");
     return error;
 }
 
-int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_threads, struct prock_pids *append_to)
+int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thread_count, struct prock_pids *append_to)
 {
     size_t before = append_to->n;
     int error;
-    if (num_threads == 0) {
+    if (thread_count == 0) {
         char task[NAME_CAP];
         struct stat st;
         snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
         if (prock_stat(AT_FDCWD, task, &st) != 0)
-            return errno == ENOENT ? prock_why_missing(root, pid, "task") : prock_errno(errno);
-        num_threads = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
+            return errno == ENOENT ? prock_classify_enoent(root, pid, "task") : prock_errno(errno);
+        thread_count = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
     }
-    if (num_threads == 1) {
+    if (thread_count == 1) {
         error = read_thread(root, pid, pid, append_to);
         if (error == -ESRCH)
-            error = prock_why_missing(root, pid, "task");
+            error = prock_classify_enoent(root, pid, "task");
     } else {
         error = read_all_threads(root, pid, append_to);
     }
@@ -120,7 +120,7 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_
     return error;
 }
 
-int prock_read_families(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
+int prock_read_children_by_thread(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
 {
     struct prock_pids tids = {0};
     size_t before = append_to->n;
@@ -139,7 +139,7 @@ int prock_read_families(const struct prock_root *root, int32_t pid, struct prock
     }
     prock_pids_free(&tids);
     if (error == -ESRCH || (!error && append_to->n == before))
-        error = prock_why_missing(root, pid, "task");
+        error = prock_classify_enoent(root, pid, "task");
     if (error)
         append_to->n = before;
     return error;

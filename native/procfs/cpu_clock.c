@@ -37,7 +37,7 @@ uint64_t prock_multiply(uint64_t a, uint64_t b)
 
 /* Divide an exact total as the ticks of user and system time fell. The kernel's own rule for the edges: without any
  * tick in the kernel, all is user time. */
-struct prock_cpu prock_split(uint64_t total_ns, uint64_t user, uint64_t system)
+struct prock_cpu prock_split_cpu(uint64_t total_ns, uint64_t user, uint64_t system)
 {
     if (system == 0)
         return (struct prock_cpu){total_ns, 0};
@@ -57,6 +57,6 @@ int prock_cpu_time(int32_t pid, struct prock_cpu *out)
     int error = read_clock(pid, SCHEDULER, &total);
     if (error || (error = read_clock(pid, BY_TICK, &by_tick)) || (error = read_clock(pid, USER_BY_TICK, &user)))
         return error;
-    *out = prock_split(total, user, by_tick > user ? by_tick - user : 0);
+    *out = prock_split_cpu(total, user, by_tick > user ? by_tick - user : 0);
     return 0;
 }

@@ -100,7 +100,7 @@ static int parse_fields(struct cursor *c, struct prock_stat *out)
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         if (!take(c, ' ') || !read_counter(c, counters[i]))
             return -EBADMSG;
-    if (!take(c, ' ') || !read_i32(c, &out->num_threads))
+    if (!take(c, ' ') || !read_i32(c, &out->thread_count))
         return -EBADMSG;
     uint64_t *const rest[] = {&ignored /* itrealvalue */, &out->starttime, &out->vsize, &out->rss};
     for (size_t i = 0; i < 4; i++)
@@ -251,12 +251,13 @@ int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_t
 {
     const size_t names = offsetof(struct dirent64, d_name), size = offsetof(struct dirent64, d_reclen);
     while (len > 0) {
-        uint16_t told;
+        uint16_t record_size;
         int32_t pid;
         if (len <= names)
             return -EBADMSG;
-        memcpy(&told, buf + size, sizeof told);
-        const char *end = told > names && told <= len ? memchr(buf + names, '\0', told - names) : NULL;
+        memcpy(&record_size, buf + size, sizeof record_size);
+        const char *end =
+            record_size > names && record_size <= len ? memchr(buf + names, '\0', record_size - names) : NULL;
         if (!end)
             return -EBADMSG;
         if (prock_parse_pid(buf + names, (size_t)(end - buf) - names, &pid)) {
@@ -265,8 +266,8 @@ int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_t
             if (error)
                 return error;
         }
-        buf += told;
-        len -= told;
+        buf += record_size;
+        len -= record_size;
     }
     return 0;
 }

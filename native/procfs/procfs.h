@@ -21,8 +21,8 @@
 struct prock_root {
     char path[4000]; /* without a trailing slash */
     size_t path_len;
-    int dir;   /* a descriptor of path for the length of a pass, or -1 */
-    bool live; /* proc's pids are those of our own system calls, and CPU clocks answer: use them */
+    int dir;            /* a descriptor of path for the length of a pass, or -1 */
+    bool clocks_usable; /* proc's pids are those of our own system calls, and CPU clocks answer: use them */
     uint64_t tick_ns;
     uint64_t page_bytes;
 };
@@ -36,7 +36,7 @@ struct prock_cpu {
 #define PROCK_COMM_MAX 64 /* kernel threads carry the longest names; a user's process has 15 bytes */
 
 struct prock_stat {
-    int32_t pid, ppid, pgrp, session, tty_nr, num_threads;
+    int32_t pid, ppid, pgrp, session, tty_nr, thread_count;
     char state;
     char comm[PROCK_COMM_MAX];
     size_t comm_len;
@@ -97,13 +97,13 @@ void prock_pidmap_free(struct prock_pidmap *map);
 uint64_t prock_monotonic_ns(void);
 int prock_cpu_total(int32_t pid, uint64_t *total_ns);
 int prock_cpu_time(int32_t pid, struct prock_cpu *out);
-struct prock_cpu prock_split(uint64_t total_ns, uint64_t user, uint64_t system);
+struct prock_cpu prock_split_cpu(uint64_t total_ns, uint64_t user, uint64_t system);
 uint64_t prock_multiply(uint64_t a, uint64_t b); /* saturates */
 
 /* read.c */
 int prock_errno(int error);
 /* A file was not there: -ESRCH, -EACCES or -ENOTSUP? */
-int prock_why_missing(const struct prock_root *root, int32_t pid, const char *what);
+int prock_classify_enoent(const struct prock_root *root, int32_t pid, const char *what);
 /* stat(2) of a path below a directory, or of a descriptor itself with "" for the path: 0, or -1 and errno. */
 struct stat;
 int prock_stat(int at, const char *path, struct stat *out);
@@ -112,7 +112,7 @@ int prock_open(const struct prock_root *root, int32_t pid, const char *what);
 int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len);
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out);
 /* Resident and virtual bytes, also of a process whose main thread has ended while others go on: any of them tells. */
-int prock_read_memory(const struct prock_root *root, int32_t pid, bool lacks_leader, struct prock_statm *out);
+int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_exited, struct prock_statm *out);
 int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
 /* By the CPU clocks where the root is live, else by ticks. */
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);
@@ -133,21 +133,22 @@ int prock_open_root(const struct prock_root *root);   /* a descriptor */
 int prock_list_open(int dir, struct prock_pids *out); /* ascending */
 int prock_list(const struct prock_root *root, struct prock_pids *out);
 
-/* children.c: appends the children that any thread of the process started. num_threads 0: not known.
+/* children.c: appends the children that any thread of the process started. thread_count 0: not known.
  * -ENOTSUP where the kernel was built without CONFIG_PROC_CHILDREN. */
-int prock_read_children(const struct prock_root *root, int32_t pid, int32_t num_threads, struct prock_pids *append_to);
+int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thread_count, struct prock_pids *append_to);
 /* The same of one thread, whose file is open, from where it stands. */
 int prock_read_children_list(int fd, struct prock_pids *append_to);
 int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids);
 /* The same by thread: appends for each the thread, how many children it started, and those. */
-int prock_read_families(const struct prock_root *root, int32_t pid, struct prock_pids *append_to);
+int prock_read_children_by_thread(const struct prock_root *root, int32_t pid, struct prock_pids *append_to);
 
 /* prctl.c: whether the calling process inherits its descendants' orphans (was), and from now on (1, 0; -1: as it
  * is). -ENOTSUP before Linux 3.4. */
 int prock_subreaper(int wanted, bool *was);
 
 /* task_clock.c: the event task-clock, which what the thread starts inherits. */
-int prock_perf_open(int32_t tid); /* a descriptor; -ENOTSUP where the kernel has no such event. tid 0: this thread */
+int prock_task_clock_open(
+    int32_t tid); /* a descriptor; -ENOTSUP where the kernel has no such event. tid 0: this thread */
 int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns); /* the sum */
 
 /* Passes over many processes. They run in slices: _run returns 1 when the deadline (on the monotonic clock) passed and
@@ -174,38 +175,38 @@ void prock_scan_free(struct prock_scan *scan);
 
 /* tree_walk.c: one tree. */
 enum { PROCK_WANT_CPU = 1, PROCK_WANT_STAT = 2, PROCK_WANT_IO = 4 };
-enum { PROCK_REFUSED_STAT = 1, PROCK_REFUSED_IO = 2, PROCK_REFUSED_CHILDREN = 4 };
+enum { PROCK_UNREADABLE_STAT = 1, PROCK_UNREADABLE_IO = 2, PROCK_UNREADABLE_CHILDREN = 4 };
 
-struct prock_member {
+struct prock_tree_member {
     int32_t pid, parent; /* parent 0: the root's */
     bool gone;           /* found, but ended before its turn: not a member */
     bool has_cpu, has_stat, has_io;
-    unsigned refused;
+    unsigned unreadable;
     struct prock_cpu cpu;
     struct prock_stat stat;
     struct prock_io io;
 };
 
-struct prock_walk {
+struct prock_tree_walk {
     const struct prock_root *root;
     int32_t root_pid;
     int want;
     enum { PROCK_WALKING, PROCK_SCANNING, PROCK_ASSEMBLING, PROCK_DONE } phase;
-    bool scan_forced, scan_refused;
-    size_t doubt;                 /* members waiting, from which on it is asked whether a scan would be cheaper */
-    struct prock_member *members; /* breadth first; those from `next` on are waiting */
+    bool scan_forced, scan_denied;
+    size_t consider_scan;              /* members waiting, from which on it is asked whether a scan would be cheaper */
+    struct prock_tree_member *members; /* breadth first; those from `next` on are waiting */
     size_t n, cap, next;
     struct prock_pidmap known;
     struct prock_pids found; /* scratch */
     struct prock_scan scan;
-    struct prock_pidmap place;            /* of each scanned pid in the scan's rows */
+    struct prock_pidmap row_of_pid;       /* of each scanned pid in the scan's rows */
     uint32_t *first_child, *next_sibling; /* of each row: row + 1, or 0 */
     size_t vanished;
 };
 /* root_pid is not 0 here. */
-void prock_walk_start(struct prock_walk *walk, const struct prock_root *root, int32_t root_pid, int want);
+void prock_tree_walk_start(struct prock_tree_walk *walk, const struct prock_root *root, int32_t root_pid, int want);
 /* Also -ESRCH or -EACCES for the root. */
-int prock_walk_run(struct prock_walk *walk, uint64_t deadline_ns);
-void prock_walk_free(struct prock_walk *walk);
+int prock_tree_walk_run(struct prock_tree_walk *walk, uint64_t deadline_ns);
+void prock_tree_walk_free(struct prock_tree_walk *walk);
 
 #endif

@@ -47,7 +47,7 @@ static char *put(char *at, const char *text, size_t len)
 
 /* ROOT/PID/what, or ROOT/self/what for pid 0, less the root where its directory is open; by hand, as snprintf costs as
  * much as a system call. */
-static void path_of(const struct prock_root *root, int32_t pid, const char *what, char path[PATH_CAP])
+static void make_path(const struct prock_root *root, int32_t pid, const char *what, char path[PATH_CAP])
 {
     char *at = path;
     if (root->dir < 0) {
@@ -67,36 +67,36 @@ static void path_of(const struct prock_root *root, int32_t pid, const char *what
     put(at, what, strlen(what) + 1);
 }
 
-static int is_there(const struct prock_root *root, int32_t pid, const char *what)
+static int exists(const struct prock_root *root, int32_t pid, const char *what)
 {
     char path[PATH_CAP];
-    path_of(root, pid, what, path);
+    make_path(root, pid, what, path);
     return (root->dir < 0 ? access(path, F_OK) : faccessat(root->dir, path, F_OK, 0)) == 0;
 }
 
-int prock_why_missing(const struct prock_root *root, int32_t pid, const char *what)
+int prock_classify_enoent(const struct prock_root *root, int32_t pid, const char *what)
 {
     uint64_t total;
-    if (is_there(root, pid, "")) /* with the file now: of another process, that has got the pid meanwhile */
-        return is_there(root, pid, what) ? -ESRCH : -ENOTSUP;
-    if (root->live && prock_cpu_total(pid, &total) == 0)
-        return is_there(root, pid, "") ? -ESRCH : -EACCES; /* hidepid=2 */
+    if (exists(root, pid, "")) /* with the file now: of another process, that has got the pid meanwhile */
+        return exists(root, pid, what) ? -ESRCH : -ENOTSUP;
+    if (root->clocks_usable && prock_cpu_total(pid, &total) == 0)
+        return exists(root, pid, "") ? -ESRCH : -EACCES; /* hidepid=2 */
     return -ESRCH;
 }
 
 int prock_is_process(const struct prock_root *root, int32_t pid)
 {
     uint64_t total;
-    return root->live && pid != 0 ? prock_cpu_total(pid, &total) : 0;
+    return root->clocks_usable && pid != 0 ? prock_cpu_total(pid, &total) : 0;
 }
 
 int prock_open(const struct prock_root *root, int32_t pid, const char *what)
 {
     char path[PATH_CAP];
-    path_of(root, pid, what, path);
+    make_path(root, pid, what, path);
     int fd = root->dir < 0 ? open(path, O_RDONLY | O_CLOEXEC) : openat(root->dir, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? prock_why_missing(root, pid, what) : prock_errno(errno);
+        return errno == ENOENT ? prock_classify_enoent(root, pid, what) : prock_errno(errno);
     return fd;
 }
 
@@ -150,7 +150,7 @@ int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_sta
     int fd = prock_open(root, pid, "stat");
     if (fd < 0)
         return fd;
-    int error = root->live ? prock_cpu_total(pid, &total) : 0;
+    int error = root->clocks_usable ? prock_cpu_total(pid, &total) : 0;
     if (error) { /* waited for since, or a thread's id */
         close(fd);
         return error;
@@ -159,8 +159,8 @@ int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_sta
         return error;
     if (pid != 0)
         out->pid = pid;
-    if (root->live) {
-        out->cpu = prock_split(total, out->utime, out->stime);
+    if (root->clocks_usable) {
+        out->cpu = prock_split_cpu(total, out->utime, out->stime);
     } else {
         out->cpu.user_ns = prock_multiply(out->utime, root->tick_ns);
         out->cpu.system_ns = prock_multiply(out->stime, root->tick_ns);
@@ -171,7 +171,7 @@ int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_sta
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out)
 {
     struct prock_stat stat;
-    if (root->live)
+    if (root->clocks_usable)
         return prock_cpu_time(pid, out);
     int error = prock_read_stat(root, pid, &stat);
     if (!error)
@@ -187,12 +187,12 @@ int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_st
     return error ? error : prock_parse_statm(buf, len, out);
 }
 
-int prock_read_memory(const struct prock_root *root, int32_t pid, bool lacks_leader, struct prock_statm *out)
+int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_exited, struct prock_statm *out)
 {
     char what[40], buf[512];
     size_t len;
     struct prock_pids tids = {0};
-    if (!lacks_leader)
+    if (!leader_exited)
         return prock_read_statm(root, pid, out);
     int error = prock_list_threads(root, pid, &tids);
     size_t other = 0;
@@ -311,7 +311,7 @@ int prock_last_pid(const struct prock_root *root, int32_t *pid)
     return error;
 }
 
-static int by_number(const void *a, const void *b)
+static int compare_pids(const void *a, const void *b)
 {
     int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
     return (x > y) - (x < y);
@@ -328,7 +328,7 @@ int prock_list_open(int dir, struct prock_pids *out)
     if (!error && got < 0)
         error = -errno;
     if (!error && !ascending)
-        qsort(out->v, out->n, sizeof *out->v, by_number);
+        qsort(out->v, out->n, sizeof *out->v, compare_pids);
     return error;
 }
 

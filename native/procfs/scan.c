@@ -54,8 +54,8 @@ int prock_scan_run(struct prock_scan *scan, uint64_t deadline_ns)
     int error = scan->begun ? 0 : begin(scan);
     while (!error && scan->next < scan->pids.n) {
         error = read_next(scan);
-        bool look = deadline_ns != PROCK_NO_DEADLINE && scan->next % PROCK_STRIDE == 0;
-        if (!error && look && scan->next < scan->pids.n && prock_monotonic_ns() > deadline_ns)
+        bool check_deadline = deadline_ns != PROCK_NO_DEADLINE && scan->next % PROCK_STRIDE == 0;
+        if (!error && check_deadline && scan->next < scan->pids.n && prock_monotonic_ns() > deadline_ns)
             return 1;
     }
     return error;

@@ -8,43 +8,44 @@
 #include <stdlib.h>
 
 /* A scan is thought of once so many members wait to be visited ... */
-#define FIRST_DOUBT 64
+#define FIRST_SCAN_CHECK 64
 /* ... and a fifth of all threads: then listing the processes adds at most an eighth to the walk. */
 #define LISTING_SHARE 5
 /* What a member costs to be walked to (stat and children) and to be scanned (stat alone): 11.6 to 8 microseconds. */
-#define WALK_PRICE 3
-#define SCAN_PRICE 2
+#define WALK_COST 3
+#define SCAN_COST 2
 
-void prock_walk_start(struct prock_walk *walk, const struct prock_root *root, int32_t root_pid, int want)
+void prock_tree_walk_start(struct prock_tree_walk *walk, const struct prock_root *root, int32_t root_pid, int want)
 {
-    if ((want & PROCK_WANT_CPU) && !root->live)
+    if ((want & PROCK_WANT_CPU) && !root->clocks_usable)
         want |= PROCK_WANT_STAT;
-    *walk = (struct prock_walk){.root = root, .root_pid = root_pid, .want = want, .doubt = FIRST_DOUBT};
+    *walk =
+        (struct prock_tree_walk){.root = root, .root_pid = root_pid, .want = want, .consider_scan = FIRST_SCAN_CHECK};
     prock_scan_start(&walk->scan, root);
 }
 
-static int append(struct prock_walk *walk, int32_t pid, int32_t parent)
+static int append(struct prock_tree_walk *walk, int32_t pid, int32_t parent)
 {
     int new = prock_pidmap_add(&walk->known, pid, (uint32_t)walk->n);
     if (new != 1)
         return new;
     if (walk->n == walk->cap) {
         size_t cap = walk->cap ? walk->cap * 2 : 32;
-        struct prock_member *members = realloc(walk->members, cap * sizeof *members);
+        struct prock_tree_member *members = realloc(walk->members, cap * sizeof *members);
         if (!members)
             return -ENOMEM;
         walk->members = members;
         walk->cap = cap;
     }
-    struct prock_member *member = &walk->members[walk->n++];
+    struct prock_tree_member *member = &walk->members[walk->n++];
     member->pid = pid;
     member->parent = parent;
     member->gone = member->has_cpu = member->has_stat = member->has_io = false;
-    member->refused = 0;
+    member->unreadable = 0;
     return 0;
 }
 
-static int begin_with_root(struct prock_walk *walk)
+static int begin_with_root(struct prock_tree_walk *walk)
 {
     walk->n = walk->next = walk->vanished = 0;
     prock_pidmap_free(&walk->known);
@@ -52,45 +53,45 @@ static int begin_with_root(struct prock_walk *walk)
     return error ? error : append(walk, walk->root_pid, 0);
 }
 
-static bool is_refusal(int error)
+static bool is_unreadable(int error)
 {
     return error == -EACCES || error == -ENOTSUP || error == -EBADMSG;
 }
 
-static bool is_root(const struct prock_walk *walk, const struct prock_member *member)
+static bool is_root(const struct prock_tree_walk *walk, const struct prock_tree_member *member)
 {
     return member->pid == walk->root_pid;
 }
 
 /* A file of a member: gone ends the member, a refusal is noted. */
-static int note(struct prock_member *member, int error, unsigned refused)
+static int note_error(struct prock_tree_member *member, int error, unsigned unreadable)
 {
     if (error == -ESRCH) {
         member->gone = true;
         return 0;
     }
-    if (!is_refusal(error))
+    if (!is_unreadable(error))
         return error;
-    member->refused |= refused;
+    member->unreadable |= unreadable;
     return 0;
 }
 
 /* Whether its pid was given away again since it was found: who is not its parent's child, though that one lives. A
  * parent that has ended, though nobody has waited for it yet, has handed its children on. */
-static bool is_another(const struct prock_walk *walk, const struct prock_member *member)
+static bool pid_was_reused(const struct prock_tree_walk *walk, const struct prock_tree_member *member)
 {
     int32_t ppid = member->stat.ppid;
     struct prock_stat parent;
-    if (!member->parent || ppid == member->parent || ppid == 0 || !walk->root->live)
+    if (!member->parent || ppid == member->parent || ppid == 0 || !walk->root->clocks_usable)
         return false;
     if (prock_read_stat(walk->root, member->parent, &parent) != 0)
         return false;
-    return (parent.state != 'Z' && parent.state != 'X' && parent.state != 'x') || parent.num_threads > 1;
+    return (parent.state != 'Z' && parent.state != 'X' && parent.state != 'x') || parent.thread_count > 1;
 }
 
 /* All that is wanted of one member. `row`: its stat where that was read already. A root that refuses refuses the tree.
  */
-static int read_member(struct prock_walk *walk, struct prock_member *member, const struct prock_stat *row)
+static int read_member(struct prock_tree_walk *walk, struct prock_tree_member *member, const struct prock_stat *row)
 {
     int error = 0;
     if (row) {
@@ -99,11 +100,11 @@ static int read_member(struct prock_walk *walk, struct prock_member *member, con
     } else if (walk->want & PROCK_WANT_STAT) {
         error = prock_read_stat(walk->root, member->pid, &member->stat);
         member->has_stat = error == 0;
-        if (error && is_refusal(error) && is_root(walk, member))
+        if (error && is_unreadable(error) && is_root(walk, member))
             return error;
-        if (error && ((error = note(member, error, PROCK_REFUSED_STAT)) || member->gone))
+        if (error && ((error = note_error(member, error, PROCK_UNREADABLE_STAT)) || member->gone))
             return error;
-        if (member->has_stat && is_another(walk, member)) {
+        if (member->has_stat && pid_was_reused(walk, member)) {
             member->gone = true;
             return 0;
         }
@@ -111,10 +112,10 @@ static int read_member(struct prock_walk *walk, struct prock_member *member, con
     if (member->has_stat) {
         member->cpu = member->stat.cpu;
         member->has_cpu = true;
-    } else if ((walk->want & PROCK_WANT_CPU) && walk->root->live) {
+    } else if ((walk->want & PROCK_WANT_CPU) && walk->root->clocks_usable) {
         error = prock_cpu_time(member->pid, &member->cpu);
         member->has_cpu = error == 0;
-        if (error && !member->refused) {
+        if (error && !member->unreadable) {
             member->gone = error == -ESRCH;
             if (!member->gone)
                 return error;
@@ -124,14 +125,14 @@ static int read_member(struct prock_walk *walk, struct prock_member *member, con
     if (walk->want & PROCK_WANT_IO) {
         error = prock_read_io(walk->root, member->pid, &member->io);
         member->has_io = error == 0;
-        if (error && error != -ESRCH && (error = note(member, error, PROCK_REFUSED_IO)))
+        if (error && error != -ESRCH && (error = note_error(member, error, PROCK_UNREADABLE_IO)))
             return error;
     }
     return 0;
 }
 
 /* Leave to the scan all processes of the machine but those that were visited already. */
-static int hand_over(struct prock_walk *walk, const struct prock_pids *all)
+static int switch_to_scan(struct prock_tree_walk *walk, const struct prock_pids *all)
 {
     struct prock_scan *scan = &walk->scan;
     int error = 0;
@@ -153,40 +154,40 @@ static int hand_over(struct prock_walk *walk, const struct prock_pids *all)
 }
 
 /* Change to a scan where what is known to be left of the walk would cost more. */
-static int doubt(struct prock_walk *walk)
+static int consider_scan(struct prock_tree_walk *walk)
 {
     size_t waiting = walk->n - walk->next;
     uint64_t threads;
-    if (!(walk->want & PROCK_WANT_STAT) || walk->scan_refused || waiting < walk->doubt)
+    if (!(walk->want & PROCK_WANT_STAT) || walk->scan_denied || waiting < walk->consider_scan)
         return 0;
     if (prock_thread_count(walk->root, &threads) == 0 && waiting * LISTING_SHARE < threads) {
-        walk->doubt = threads / LISTING_SHARE + 1;
+        walk->consider_scan = threads / LISTING_SHARE + 1;
         return 0;
     }
     struct prock_pids all = {0};
     int error = prock_list(walk->root, &all);
     size_t unread = all.n > walk->next ? all.n - walk->next : 0;
-    if (!error && waiting * WALK_PRICE > unread * SCAN_PRICE)
-        error = hand_over(walk, &all);
+    if (!error && waiting * WALK_COST > unread * SCAN_COST)
+        error = switch_to_scan(walk, &all);
     else
-        walk->doubt = unread * SCAN_PRICE / WALK_PRICE + 1;
+        walk->consider_scan = unread * SCAN_COST / WALK_COST + 1;
     prock_pids_free(&all);
     return error;
 }
 
 /* Read the next member and queue its children. */
-static int visit(struct prock_walk *walk)
+static int visit(struct prock_tree_walk *walk)
 {
-    struct prock_member *member = &walk->members[walk->next++];
+    struct prock_tree_member *member = &walk->members[walk->next++];
     int error = read_member(walk, member, NULL);
     if (error)
         return error;
     if (!member->gone) {
         walk->found.n = 0;
-        int32_t threads = member->has_stat ? member->stat.num_threads : 0;
+        int32_t threads = member->has_stat ? member->stat.thread_count : 0;
         error = prock_read_children(walk->root, member->pid, threads, &walk->found);
         if (error == -EACCES || error == -EBADMSG) {
-            member->refused |= PROCK_REFUSED_CHILDREN;
+            member->unreadable |= PROCK_UNREADABLE_CHILDREN;
             error = 0;
         } else if (error == -ESRCH) {
             member->gone = walk->want == 0; /* nothing else has shown that it exists */
@@ -202,17 +203,17 @@ static int visit(struct prock_walk *walk)
     return error;
 }
 
-static int walk_down(struct prock_walk *walk, uint64_t deadline_ns)
+static int walk_down(struct prock_tree_walk *walk, uint64_t deadline_ns)
 {
     int error = walk->n ? 0 : begin_with_root(walk);
     while (!error && walk->next < walk->n) {
-        error = doubt(walk);
+        error = consider_scan(walk);
         if (walk->phase == PROCK_SCANNING)
             return error;
         if (!error)
             error = visit(walk);
-        bool look = deadline_ns != PROCK_NO_DEADLINE && walk->next % PROCK_STRIDE == 0;
-        if (!error && look && prock_monotonic_ns() > deadline_ns)
+        bool check_deadline = deadline_ns != PROCK_NO_DEADLINE && walk->next % PROCK_STRIDE == 0;
+        if (!error && check_deadline && prock_monotonic_ns() > deadline_ns)
             return 1;
     }
     if (error == -ENOTSUP && !walk->scan_forced) {
@@ -225,14 +226,14 @@ static int walk_down(struct prock_walk *walk, uint64_t deadline_ns)
     return error;
 }
 
-static int scan(struct prock_walk *walk, uint64_t deadline_ns)
+static int scan(struct prock_tree_walk *walk, uint64_t deadline_ns)
 {
     int status = prock_scan_run(&walk->scan, deadline_ns);
     if (status != 0)
         return status;
     if (walk->scan.denied && !walk->scan_forced) {
         /* Some of those may be members, and only the walk would name them. */
-        walk->scan_refused = true;
+        walk->scan_denied = true;
         walk->phase = PROCK_WALKING;
         return begin_with_root(walk);
     }
@@ -241,7 +242,7 @@ static int scan(struct prock_walk *walk, uint64_t deadline_ns)
 }
 
 /* Lists of children by row, in the order of the scan. */
-static int link_rows(struct prock_walk *walk)
+static int link_rows(struct prock_tree_walk *walk)
 {
     size_t n = walk->scan.n;
     uint32_t parent;
@@ -250,10 +251,10 @@ static int link_rows(struct prock_walk *walk)
     if (!walk->first_child || !walk->next_sibling)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
-        if (prock_pidmap_add(&walk->place, walk->scan.rows[i].pid, (uint32_t)i) < 0)
+        if (prock_pidmap_add(&walk->row_of_pid, walk->scan.rows[i].pid, (uint32_t)i) < 0)
             return -ENOMEM;
     for (size_t i = n; i-- > 0;) {
-        if (!prock_pidmap_get(&walk->place, walk->scan.rows[i].ppid, &parent))
+        if (!prock_pidmap_get(&walk->row_of_pid, walk->scan.rows[i].ppid, &parent))
             continue;
         walk->next_sibling[i] = walk->first_child[parent];
         walk->first_child[parent] = (uint32_t)i + 1;
@@ -261,19 +262,19 @@ static int link_rows(struct prock_walk *walk)
     return 0;
 }
 
-static int assemble(struct prock_walk *walk)
+static int assemble(struct prock_tree_walk *walk)
 {
     uint32_t row, parent_row = 0;
     int error = begin_with_root(walk);
     if (!error)
         error = link_rows(walk);
-    if (!error && !prock_pidmap_get(&walk->place, walk->root_pid, &row))
+    if (!error && !prock_pidmap_get(&walk->row_of_pid, walk->root_pid, &row))
         return -ESRCH;
     for (; !error && walk->next < walk->n; walk->next++) {
-        struct prock_member *member = &walk->members[walk->next];
-        prock_pidmap_get(&walk->place, member->pid, &row);
+        struct prock_tree_member *member = &walk->members[walk->next];
+        prock_pidmap_get(&walk->row_of_pid, member->pid, &row);
         bool read_too_early =
-            member->parent && prock_pidmap_get(&walk->place, member->parent, &parent_row) && row < parent_row;
+            member->parent && prock_pidmap_get(&walk->row_of_pid, member->parent, &parent_row) && row < parent_row;
         error = read_member(walk, member, read_too_early ? NULL : &walk->scan.rows[row]);
         if (error)
             break;
@@ -290,7 +291,7 @@ static int assemble(struct prock_walk *walk)
     return error;
 }
 
-int prock_walk_run(struct prock_walk *walk, uint64_t deadline_ns)
+int prock_tree_walk_run(struct prock_tree_walk *walk, uint64_t deadline_ns)
 {
     int status = 0;
     while (status == 0 && walk->phase != PROCK_DONE) {
@@ -306,12 +307,12 @@ int prock_walk_run(struct prock_walk *walk, uint64_t deadline_ns)
     return status;
 }
 
-void prock_walk_free(struct prock_walk *walk)
+void prock_tree_walk_free(struct prock_tree_walk *walk)
 {
     prock_scan_free(&walk->scan);
     prock_pids_free(&walk->found);
     prock_pidmap_free(&walk->known);
-    prock_pidmap_free(&walk->place);
+    prock_pidmap_free(&walk->row_of_pid);
     free(walk->members);
     free(walk->first_child);
     free(walk->next_sibling);

@@ -7,12 +7,12 @@
 
 extern int failures, checks;
 
-#define CHECK(claim)                                                                                                   \
+#define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         checks++;                                                                                                      \
-        if (!(claim)) {                                                                                                \
+        if (!(condition)) {                                                                                            \
             failures++;                                                                                                \
-            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                                                 \
+            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                             \
         }                                                                                                              \
     } while (0)
 

@@ -38,7 +38,7 @@ static void test_stat(void)
     CHECK(stat.pid == 7 && stat.ppid == 1 && stat.pgrp == 2 && stat.session == 3 && stat.tty_nr == 4);
     CHECK(stat.state == 'S' && stat.comm_len == 7 && memcmp(stat.comm, "a) b (c", 7) == 0);
     CHECK(stat.minflt == 5 && stat.majflt == 6 && stat.utime == 7 && stat.stime == 8);
-    CHECK(stat.cutime == 9 && stat.cstime == 0 && stat.num_threads == 11);
+    CHECK(stat.cutime == 9 && stat.cstime == 0 && stat.thread_count == 11);
     CHECK(stat.starttime == 12 && stat.vsize == 13 && stat.rss == 14);
     const size_t up_to_rss = sizeof STAT - 1 - strlen(" 18446744073709551615\n");
     for (size_t len = 0; len <= up_to_rss; len++)
@@ -81,11 +81,11 @@ static void test_io_and_statm(void)
 
 static void test_split(void)
 {
-    struct prock_cpu cpu = prock_split(UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    struct prock_cpu cpu = prock_split_cpu(UINT64_MAX, UINT64_MAX, UINT64_MAX);
     CHECK(cpu.user_ns + cpu.system_ns == UINT64_MAX);
-    cpu = prock_split(1000, 0, 0);
+    cpu = prock_split_cpu(1000, 0, 0);
     CHECK(cpu.user_ns == 1000 && cpu.system_ns == 0);
-    cpu = prock_split(1000, 1, 3);
+    cpu = prock_split_cpu(1000, 1, 3);
     CHECK(cpu.user_ns == 250 && cpu.system_ns == 750);
     CHECK(prock_multiply(UINT64_MAX, 2) == UINT64_MAX && prock_multiply(3, 4) == 12);
 }
@@ -124,7 +124,7 @@ static void test_pids(void)
 static void test_perf(void)
 {
     uint64_t total = 1;
-    int error = prock_perf_open(INT32_MAX); /* above every pid_max */
+    int error = prock_task_clock_open(INT32_MAX); /* above every pid_max */
     CHECK(error == -ESRCH || error == -EACCES || error == -ENOTSUP);
     CHECK(prock_perf_read(NULL, 0, &total) == 0 && total == 0);
     CHECK(prock_perf_read((const int[]){-1}, 1, &total) == -EBADF);
@@ -161,14 +161,14 @@ static void test_stat_of_a_file(void)
     CHECK(fd >= 0 && write(fd, "three", 5) == 5);
     memset(&ours, 255, sizeof ours);
     CHECK(prock_stat(fd, "", &ours) == 0 && fstat(fd, &its) == 0 && same_file(&ours, &its) && ours.st_size == 5);
-    CHECK(prock_file_number(fd) != 0);
+    CHECK(prock_file_id(fd) != 0);
     memset(&ours, 255, sizeof ours);
     CHECK(prock_stat(AT_FDCWD, "/proc/self/task", &ours) == 0 && stat("/proc/self/task", &its) == 0);
     CHECK(same_file(&ours, &its) && ours.st_nlink > 2);
     unlink(name);
     close(fd);
     CHECK(prock_stat(AT_FDCWD, name, &ours) == -1 && errno == ENOENT);
-    CHECK(prock_stat(fd, "", &ours) == -1 && errno == EBADF && prock_file_number(fd) == 0);
+    CHECK(prock_stat(fd, "", &ours) == -1 && errno == EBADF && prock_file_id(fd) == 0);
 }
 
 static void test_pss(void)
@@ -199,10 +199,10 @@ static void test_pss(void)
 }
 
 /* A member that used `own_ns`; `parent` is a place + 1. */
-static struct prock_kept kept(int32_t pid, uint32_t parent, unsigned flags, uint64_t own_ns)
+static struct prock_member member(int32_t pid, uint32_t parent, unsigned flags, uint64_t own_ns)
 {
-    struct prock_kept row = {.pid = pid, .tree = 1, .parent = parent, .flags = flags, .own_ns = own_ns};
-    row.stat.num_threads = 1;
+    struct prock_member row = {.pid = pid, .tree = 1, .parent = parent, .flags = flags, .own_ns = own_ns};
+    row.stat.thread_count = 1;
     row.rss_bytes = 4096;
     row.io.rchar = own_ns;
     return row;
@@ -210,28 +210,28 @@ static struct prock_kept kept(int32_t pid, uint32_t parent, unsigned flags, uint
 
 static void test_subtrees(void)
 {
-    struct prock_kept rows[] = {
-        kept(5, 0, 0, 1),                             /* 0: an orphan that others adopted, known before the root */
-        kept(1, 3, PROCK_ROOT | PROCK_NEW, 10),       /* 1: the root, whose parent is in the tree, too: no matter */
-        kept(2, 2, PROCK_HAS_IO, 100),                /* 2 */
-        kept(3, 3, PROCK_HAS_IO, 1000),               /* 3: below 2 */
-        kept(4, 2, PROCK_GONE, 10000),                /* 4: has ended */
-        kept(6, 5, 0, 100000),                        /* 5: its parent has */
-        kept(7, 2, PROCK_UNREAD, 1000000),            /* 6: has not been read */
-        kept(8, 2, 0, 10000000),                      /* 7: of another tree */
-        kept(9, 8, 0, 100000000),                     /* 8: its parent is */
-        kept(10, 2, PROCK_NEW | PROCK_BORN_SINCE, 7), /* 9 */
+    struct prock_member rows[] = {
+        member(5, 0, 0, 1),                          /* 0: an orphan that others adopted, known before the root */
+        member(1, 3, PROCK_ROOT | PROCK_NEW, 10),    /* 1: the root, whose parent is in the tree, too: no matter */
+        member(2, 2, PROCK_HAS_IO, 100),             /* 2 */
+        member(3, 3, PROCK_HAS_IO, 1000),            /* 3: below 2 */
+        member(4, 2, PROCK_GONE, 10000),             /* 4: has ended */
+        member(6, 5, 0, 100000),                     /* 5: its parent has */
+        member(7, 2, PROCK_UNREAD, 1000000),         /* 6: has not been read */
+        member(8, 2, 0, 10000000),                   /* 7: of another tree */
+        member(9, 8, 0, 100000000),                  /* 8: its parent is */
+        member(10, 2, PROCK_NEW | PROCK_STARTED, 7), /* 9 */
     };
     const size_t n = sizeof rows / sizeof *rows;
     rows[7].tree = 2;
-    rows[2].before_ns = 60;
+    rows[2].previous_own_ns = 60;
     rows[3].stat.cutime = 2;
-    struct prock_table table = {rows, n, n};
+    struct prock_member_table table = {rows, n, n};
     uint32_t order[sizeof rows / sizeof *rows];
-    struct prock_subtree sums[sizeof rows / sizeof *rows] = {{0}};
+    struct prock_subtree_sum sums[sizeof rows / sizeof *rows] = {{0}};
     size_t count = 0;
     sums[2].used_ns = 5;
-    CHECK(prock_subtrees(&table, 1, 1000, order, &count, sums) == 0);
+    CHECK(prock_subtree_sums(&table, 1, 1000, order, &count, sums) == 0);
     const uint32_t expected[] = {1, 0, 5, 8, 2, 9, 3}; /* root, strays, then breadth first */
     CHECK(count == sizeof expected / sizeof *expected && memcmp(order, expected, sizeof expected) == 0);
     CHECK(sums[1].processes == 4 && sums[1].threads == 4 && sums[1].rss_bytes == 4 * 4096);
@@ -239,18 +239,21 @@ static void test_subtrees(void)
     CHECK(sums[1].used_ns == 40 + 5 + 1000 + 7 && sums[2].used_ns == 1045);
     CHECK(sums[1].io.rchar == 1100 && sums[1].has_io && sums[2].has_io && !sums[0].has_io && !sums[9].has_io);
     CHECK(sums[0].processes == 1 && sums[5].processes == 1 && sums[8].processes == 1 && sums[4].processes == 0);
-    CHECK(prock_used_ns(&rows[1]) == -1 && prock_used_ns(&rows[9]) == 7 && prock_used_ns(&rows[2]) == 40);
+    CHECK(
+        prock_member_used_ns(&rows[1]) == -1 && prock_member_used_ns(&rows[9]) == 7 &&
+        prock_member_used_ns(&rows[2]) == 40);
 }
 
 /* A table of what was read at different times can hold a cycle: who is in it is left out, and the pass ends. */
 static void test_subtrees_of_a_cycle(void)
 {
-    struct prock_kept rows[] = {kept(1, 0, PROCK_ROOT, 1), kept(2, 4, 0, 2), kept(3, 2, 0, 4), kept(4, 3, 0, 8)};
-    struct prock_table table = {rows, 4, 4};
+    struct prock_member rows[] = {
+        member(1, 0, PROCK_ROOT, 1), member(2, 4, 0, 2), member(3, 2, 0, 4), member(4, 3, 0, 8)};
+    struct prock_member_table table = {rows, 4, 4};
     uint32_t order[4];
-    struct prock_subtree sums[4] = {{0}};
+    struct prock_subtree_sum sums[4] = {{0}};
     size_t count = 0;
-    CHECK(prock_subtrees(&table, 1, 1, order, &count, sums) == 0);
+    CHECK(prock_subtree_sums(&table, 1, 1, order, &count, sums) == 0);
     CHECK(count == 1 && sums[0].processes == 1 && sums[0].cpu_ns == 1);
 }
 

@@ -25,29 +25,31 @@ static void test_records_of_any_bytes_end(void)
     srand(2);
     for (int round = 0; round < 200000; round++) {
         uint32_t type = (uint32_t)rand() % 16;
-        uint16_t told = (uint16_t)(rand() % 72);
+        uint16_t record_size = (uint16_t)(rand() % 72);
         size_t len = (size_t)rand() % (sizeof bytes + 1);
         for (size_t i = 8; i < sizeof bytes; i++)
             bytes[i] = (unsigned char)(rand() % 3 ? 'a' : 0);
         memcpy(bytes, &type, sizeof type);
-        memcpy(bytes + 6, &told, sizeof told);
+        memcpy(bytes + 6, &record_size, sizeof record_size);
         int error = parse_record(bytes, len, &record, &size);
         CHECK(error == 0 || error == -EBADMSG);
-        CHECK(error || (size == told && told <= len && told >= 24 && record.comm_len <= PROCK_RECORD_COMM_MAX));
+        CHECK(
+            error || (size == record_size && record_size <= len && record_size >= 24 &&
+                      record.comm_len <= PROCK_RECORD_COMM_MAX));
     }
 }
 
 static void test_records_that_cannot_be_mapped(void)
 {
-    struct prock_records records = {0};
+    struct prock_rings records = {0};
     uint64_t total, lost;
-    CHECK(prock_records_map(&records, (const int[]){-1}, NULL, 1, 65536) == -EBADF && !records.rings);
-    CHECK(prock_records_map(&records, (const int[]){-1}, NULL, 1, 65537) == -EINVAL);
-    CHECK(prock_records_map(&records, NULL, NULL, 0, 65536) == -EINVAL);
-    CHECK(prock_records_totals((const int[]){-1}, 1, &total, &lost) == -EBADF);
-    int error = prock_records_stop((const int[]){-1}, 1);
+    CHECK(prock_rings_map(&records, (const int[]){-1}, NULL, 1, 65536) == -EBADF && !records.rings);
+    CHECK(prock_rings_map(&records, (const int[]){-1}, NULL, 1, 65537) == -EINVAL);
+    CHECK(prock_rings_map(&records, NULL, NULL, 0, 65536) == -EINVAL);
+    CHECK(prock_rings_totals((const int[]){-1}, 1, &total, &lost) == -EBADF);
+    int error = prock_rings_stop((const int[]){-1}, 1);
     CHECK(error == -EBADF || error == -ENOSYS); /* of an emulator that does not know the call */
-    CHECK(prock_perf_open_on_exec(1 << 20) < 0 && prock_perf_open_switches_on_exec(1 << 20) < 0);
+    CHECK(prock_exec_event_open(1 << 20) < 0 && prock_exec_switch_event_open(1 << 20) < 0);
 }
 
 #define BUFFER 131072
@@ -81,9 +83,9 @@ static void test_buffers_of_any_bytes(void)
 {
     int fds[2];
     unsigned char *bases[] = {buffer(&fds[0]), buffer(&fds[1])};
-    struct prock_records records = {0};
+    struct prock_rings records = {0};
     uint64_t head = 0;
-    CHECK(prock_records_map(&records, fds, fds + 1, 1, BUFFER) == 0);
+    CHECK(prock_rings_map(&records, fds, fds + 1, 1, BUFFER) == 0);
     srand(3);
     for (int round = 0; round < 300; round++) {
         struct prock_record_list list = {0};
@@ -93,12 +95,12 @@ static void test_buffers_of_any_bytes(void)
                 bases[which][PAGE + i] = (unsigned char)(rand() % 8 ? rand() % 64 : 0);
             set_head(bases[which], head);
         }
-        CHECK(prock_records_drain(&records, UINT64_MAX, &list) == 0);
+        CHECK(prock_rings_drain(&records, UINT64_MAX, &list) == 0);
         CHECK(tail(bases[0]) == head && tail(bases[1]) == head);
         free(list.v);
     }
-    CHECK(prock_records_lost(&records) && prock_records_switches_lost(&records));
-    prock_records_unmap(&records);
+    CHECK(prock_rings_lost(&records) && prock_rings_switches_lost(&records));
+    prock_rings_unmap(&records);
     for (int which = 0; which < 2; which++) {
         munmap(bases[which], PAGE + BUFFER);
         close(fds[which]);
@@ -128,20 +130,20 @@ static void test_what_processes_ran(void)
     int fds[2];
     unsigned char *tasks = buffer(&fds[0]), *switches = buffer(&fds[1]);
     uint64_t at = 0, at_switches = 0;
-    struct prock_records records = {0};
+    struct prock_rings records = {0};
     struct prock_record_list list = {0};
     for (int32_t pid = 1; pid <= N; pid++) {
         put(switches, &at_switches, 14, 0, pid * 64, (uint64_t)pid * 10);
         put(switches, &at_switches, 14, 1 << 13, pid * 64, (uint64_t)pid * 10 + (uint64_t)pid % 7);
         put(tasks, &at, 4, 0, pid * 387 % (N + 1) * 64, 20 * N + (uint64_t)pid);
     }
-    CHECK(prock_records_map(&records, fds, fds + 1, 1, BUFFER) == 0);
-    CHECK(prock_records_drain(&records, UINT64_MAX, &list) == 0 && list.n == N && records.switches == 2 * N);
+    CHECK(prock_rings_map(&records, fds, fds + 1, 1, BUFFER) == 0);
+    CHECK(prock_rings_drain(&records, UINT64_MAX, &list) == 0 && list.n == N && records.switches == 2 * N);
     for (size_t i = 0; i < list.n; i++)
         CHECK(list.v[i].kind == PROCK_RECORD_EXIT && list.v[i].cpu_ns == (uint64_t)list.v[i].pid / 64 % 7);
-    CHECK(records.ran_n == 0 && prock_records_lost(&records) == 0 && prock_records_switches_lost(&records) == 0);
+    CHECK(records.run_times_n == 0 && prock_rings_lost(&records) == 0 && prock_rings_switches_lost(&records) == 0);
     free(list.v);
-    prock_records_unmap(&records);
+    prock_rings_unmap(&records);
     munmap(tasks, PAGE + BUFFER);
     munmap(switches, PAGE + BUFFER);
     close(fds[0]);

@@ -16,19 +16,19 @@
 
 enum { THREADS = 6, CHILDREN = 20, PAGE = 4096, BYTES = 4096 };
 
-#define HOLDS(claim)                                                                                                   \
+#define HOLDS(condition)                                                                                               \
     do {                                                                                                               \
-        if (!(claim)) {                                                                                                \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #claim);                                        \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)
 
-static struct prock_root shared = {.path = "/proc", .path_len = 5, .dir = -1, .live = true};
+static struct prock_root shared = {.path = "/proc", .path_len = 5, .dir = -1, .clocks_usable = true};
 static int rounds;
 static long passes, records_read;
 
-static void ask_of_one(int32_t pid)
+static void read_one(int32_t pid)
 {
     struct prock_stat stat;
     struct prock_statm statm;
@@ -47,7 +47,7 @@ static void ask_of_one(int32_t pid)
     HOLDS(error == 0 || error == -EACCES || error == -ENOTSUP);
     error = prock_read_children(&shared, pid, 0, &pids);
     HOLDS(error == 0 || error == -ENOTSUP);
-    error = prock_read_families(&shared, pid, &pids);
+    error = prock_read_children_by_thread(&shared, pid, &pids);
     HOLDS(error == 0 || error == -ENOTSUP);
     HOLDS(prock_thread_state(&shared, pid, pid, &state) == 0);
     HOLDS(prock_own_pid(&shared, &own) == 0 && own == (int32_t)getpid());
@@ -56,34 +56,34 @@ static void ask_of_one(int32_t pid)
     prock_pids_free(&pids);
 }
 
-static void ask_of_all(void)
+static void read_all_processes(void)
 {
     struct prock_scan scan;
-    struct prock_walk walk;
+    struct prock_tree_walk walk;
     prock_scan_start(&scan, &shared);
     HOLDS(prock_scan_run(&scan, PROCK_NO_DEADLINE) == 0 && scan.n > CHILDREN);
     prock_scan_free(&scan);
-    prock_walk_start(&walk, &shared, (int32_t)getpid(), PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO);
-    HOLDS(prock_walk_run(&walk, PROCK_NO_DEADLINE) == 0 && walk.n > CHILDREN);
-    prock_walk_free(&walk);
+    prock_tree_walk_start(&walk, &shared, (int32_t)getpid(), PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO);
+    HOLDS(prock_tree_walk_run(&walk, PROCK_NO_DEADLINE) == 0 && walk.n > CHILDREN);
+    prock_tree_walk_free(&walk);
 }
 
 /* A keep of the thread's own, of the same tree as everybody's. */
-static void follow(struct prock_keep *keep, int round)
+static void track(struct prock_tracker *tracker, int round)
 {
     uint32_t order[512];
-    struct prock_subtree sums[512];
+    struct prock_subtree_sum sums[512];
     size_t n;
-    struct prock_table frame;
-    HOLDS(prock_keep_start(keep, -1, round % 5 == 0) == 0);
-    HOLDS(prock_keep_run(keep, PROCK_NO_DEADLINE) == 0);
-    HOLDS(prock_table_copy(keep->table, &frame) == 0);
-    if (frame.n <= 512) {
+    struct prock_member_table snapshot;
+    HOLDS(prock_tracker_start(tracker, -1, round % 5 == 0) == 0);
+    HOLDS(prock_tracker_run(tracker, PROCK_NO_DEADLINE) == 0);
+    HOLDS(prock_member_table_copy(tracker->table, &snapshot) == 0);
+    if (snapshot.n <= 512) {
         memset(sums, 0, sizeof sums);
-        HOLDS(prock_subtrees(&frame, 0, 10000000, order, &n, sums) == 0 && n > CHILDREN);
+        HOLDS(prock_subtree_sums(&snapshot, 0, 10000000, order, &n, sums) == 0 && n > CHILDREN);
     }
-    free(frame.rows);
-    prock_keep_set_budget(keep, (size_t)(round % 3) * 20);
+    free(snapshot.rows);
+    prock_fd_cache_set_budget(tracker, (size_t)(round % 3) * 20);
 }
 
 static int buffer(void)
@@ -124,20 +124,20 @@ static void read_records(void)
 {
     struct ring ring = {.fd = buffer()};
     int nothing = buffer();
-    struct prock_records records = {0};
+    struct prock_rings records = {0};
     pthread_t writer;
-    HOLDS(prock_records_map(&records, &nothing, &ring.fd, 1, BYTES) == 0);
+    HOLDS(prock_rings_map(&records, &nothing, &ring.fd, 1, BYTES) == 0);
     ring.base = records.rings[1].base; /* the same mapping, so that the sanitizer sees both sides of it */
     HOLDS(pthread_create(&writer, NULL, write_records, &ring) == 0);
     while (records.switches < (uint64_t)rounds * 100) {
         struct prock_record_list list = {0};
-        HOLDS(prock_records_drain(&records, UINT64_MAX, &list) == 0 && list.n == 0);
+        HOLDS(prock_rings_drain(&records, UINT64_MAX, &list) == 0 && list.n == 0);
         free(list.v);
         sched_yield();
     }
     HOLDS(pthread_join(writer, NULL) == 0 && records.switches == (uint64_t)rounds * 100);
     __atomic_add_fetch(&records_read, (long)records.switches, __ATOMIC_RELAXED);
-    prock_records_unmap(&records);
+    prock_rings_unmap(&records);
     close(ring.fd);
     close(nothing);
 }
@@ -145,17 +145,17 @@ static void read_records(void)
 static void *ask(void *unused)
 {
     (void)unused;
-    struct prock_keep keep;
-    struct prock_table table = {0};
-    prock_keep_init(&keep, &shared, PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO, 40, &table);
-    HOLDS(prock_keep_add(&keep, (int32_t)getpid(), 0) == 0);
+    struct prock_tracker tracker;
+    struct prock_member_table table = {0};
+    prock_tracker_init(&tracker, &shared, PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO, 40, &table);
+    HOLDS(prock_tracker_add(&tracker, (int32_t)getpid(), 0) == 0);
     for (int round = 0; round < rounds; round++) {
-        ask_of_one((int32_t)getpid());
+        read_one((int32_t)getpid());
         if (round % 8 == 0)
-            ask_of_all();
-        follow(&keep, round);
+            read_all_processes();
+        track(&tracker, round);
         uint64_t total;
-        int event = prock_perf_open(0);
+        int event = prock_task_clock_open(0);
         if (event >= 0) {
             HOLDS(prock_perf_read(&event, 1, &total) == 0);
             close(event);
@@ -163,7 +163,7 @@ static void *ask(void *unused)
         __atomic_add_fetch(&passes, 1, __ATOMIC_RELAXED);
     }
     read_records();
-    prock_keep_free(&keep);
+    prock_tracker_free(&tracker);
     free(table.rows);
     return NULL;
 }

@@ -9,55 +9,55 @@
 /* A descriptor that so many passes did not need may be given back for another. */
 #define IDLE_PASSES 16
 /* How many members are looked at for one. */
-#define SEARCH 64
+#define SEARCH_COUNT 64
 /* How many are given back when the process has run out of them. */
-#define RETREAT 64
+#define EVICT_COUNT 64
 
-uint64_t prock_file_number(int fd)
+uint64_t prock_file_id(int fd)
 {
     struct stat st;
     return prock_stat(fd, "", &st) == 0 ? (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 48 : 0;
 }
 
 /* A program that turns itself into a daemon closes every descriptor, and the number may be another file's by now. */
-void prock_close_if_same(int fd, uint64_t number)
+void prock_close_if_unchanged(int fd, uint64_t pass)
 {
-    if (fd >= 0 && prock_file_number(fd) == number)
+    if (fd >= 0 && prock_file_id(fd) == pass)
         close(fd);
 }
 
-void prock_kept_give_back(struct prock_keep *keep, size_t place, int kind)
+void prock_fd_cache_close(struct prock_tracker *tracker, size_t index, int kind)
 {
-    int *fd = &keep->files[place].fds[kind];
+    int *fd = &tracker->files[index].fds[kind];
     if (*fd < 0)
         return;
-    prock_close_if_same(*fd, keep->files[place].numbers[kind]);
+    prock_close_if_unchanged(*fd, tracker->files[index].file_ids[kind]);
     *fd = -1;
-    keep->open--;
+    tracker->open--;
 }
 
-void prock_kept_give_back_all(struct prock_keep *keep, size_t place)
+void prock_fd_cache_close_member(struct prock_tracker *tracker, size_t index)
 {
-    for (int kind = 0; kind < PROCK_KEPT_FILES; kind++)
-        prock_kept_give_back(keep, place, kind);
+    for (int kind = 0; kind < PROCK_FILE_COUNT; kind++)
+        prock_fd_cache_close(tracker, index, kind);
 }
 
-void prock_kept_distrust(struct prock_keep *keep)
+void prock_fd_cache_invalidate(struct prock_tracker *tracker)
 {
-    for (size_t place = 0; place < keep->table->n; place++)
-        prock_kept_give_back_all(keep, place);
+    for (size_t index = 0; index < tracker->table->n; index++)
+        prock_fd_cache_close_member(tracker, index);
 }
 
 /* Give back some of the least used: those that the last `idle` passes did not need. */
-static size_t give_back_idle(struct prock_keep *keep, uint32_t idle, size_t search, size_t wanted)
+static size_t close_idle(struct prock_tracker *tracker, uint32_t idle, size_t search, size_t wanted)
 {
     size_t given = 0;
-    for (size_t i = 0; i < search && i < keep->table->n && given < wanted; i++) {
-        keep->hand = keep->hand + 1 < keep->table->n ? keep->hand + 1 : 0;
-        for (int kind = 0; kind < PROCK_KEPT_FILES; kind++) {
-            struct prock_kept_files *files = &keep->files[keep->hand];
-            if (files->fds[kind] >= 0 && keep->number - files->used[kind] >= idle) {
-                prock_kept_give_back(keep, keep->hand, kind);
+    for (size_t i = 0; i < search && i < tracker->table->n && given < wanted; i++) {
+        tracker->evict_cursor = tracker->evict_cursor + 1 < tracker->table->n ? tracker->evict_cursor + 1 : 0;
+        for (int kind = 0; kind < PROCK_FILE_COUNT; kind++) {
+            struct prock_member_files *files = &tracker->files[tracker->evict_cursor];
+            if (files->fds[kind] >= 0 && tracker->pass - files->used[kind] >= idle) {
+                prock_fd_cache_close(tracker, tracker->evict_cursor, kind);
                 given++;
             }
         }
@@ -66,46 +66,46 @@ static size_t give_back_idle(struct prock_keep *keep, uint32_t idle, size_t sear
 }
 
 /* Once nobody was found to be idle, the rest of the pass need not look again. */
-static bool may_keep(struct prock_keep *keep)
+static bool can_cache(struct prock_tracker *tracker)
 {
-    if (keep->open < keep->budget)
+    if (tracker->open < tracker->budget)
         return true;
-    if (keep->none_idle_in == keep->number)
+    if (tracker->none_idle_in_pass == tracker->pass)
         return false;
-    if (give_back_idle(keep, IDLE_PASSES, SEARCH, 1) > 0)
+    if (close_idle(tracker, IDLE_PASSES, SEARCH_COUNT, 1) > 0)
         return true;
-    keep->none_idle_in = keep->number;
+    tracker->none_idle_in_pass = tracker->pass;
     return false;
 }
 
-void prock_keep_set_budget(struct prock_keep *keep, size_t budget)
+void prock_fd_cache_set_budget(struct prock_tracker *tracker, size_t budget)
 {
-    keep->budget = budget;
-    if (keep->open > budget)
-        give_back_idle(keep, IDLE_PASSES, keep->table->n, keep->open - budget);
-    if (keep->open > budget)
-        give_back_idle(keep, 0, keep->table->n, keep->open - budget);
+    tracker->budget = budget;
+    if (tracker->open > budget)
+        close_idle(tracker, IDLE_PASSES, tracker->table->n, tracker->open - budget);
+    if (tracker->open > budget)
+        close_idle(tracker, 0, tracker->table->n, tracker->open - budget);
 }
 
 /* Open a member's file; where the process is out of descriptors, some of the kept ones make room. */
-static int open_file(struct prock_keep *keep, size_t place, const char *what)
+static int open_file(struct prock_tracker *tracker, size_t index, const char *what)
 {
-    int fd = prock_open(&keep->root, prock_kept_at(keep, place)->pid, what);
-    if ((fd == -EMFILE || fd == -ENFILE) && give_back_idle(keep, 0, keep->table->n, RETREAT) > 0)
-        fd = prock_open(&keep->root, prock_kept_at(keep, place)->pid, what);
+    int fd = prock_open(&tracker->root, prock_member_at(tracker, index)->pid, what);
+    if ((fd == -EMFILE || fd == -ENFILE) && close_idle(tracker, 0, tracker->table->n, EVICT_COUNT) > 0)
+        fd = prock_open(&tracker->root, prock_member_at(tracker, index)->pid, what);
     return fd;
 }
 
 /* Keep the descriptor of what is read for the second time, or close it. */
-static void keep_or_close(struct prock_keep *keep, size_t place, int kind, int fd)
+static void cache_or_close(struct prock_tracker *tracker, size_t index, int kind, int fd)
 {
-    struct prock_kept_files *files = &keep->files[place];
+    struct prock_member_files *files = &tracker->files[index];
     unsigned bit = 1U << kind;
-    if ((files->read_before & bit) && !keep->everything && may_keep(keep)) {
+    if ((files->read_before & bit) && !tracker->read_all && can_cache(tracker)) {
         files->fds[kind] = fd;
-        files->numbers[kind] = prock_file_number(fd);
-        files->used[kind] = keep->number;
-        keep->open++;
+        files->file_ids[kind] = prock_file_id(fd);
+        files->used[kind] = tracker->pass;
+        tracker->open++;
     } else {
         close(fd);
     }
@@ -122,26 +122,26 @@ static ssize_t read_start(int fd, char *buf, size_t cap)
 }
 
 /* The start of a file: by its kept descriptor, or a fresh one, where `is_whole` says that it was read to its end. */
-int prock_kept_read(
-    struct prock_keep *keep, size_t place, int kind, const char *what, char *buf, size_t cap, size_t *len)
+int prock_fd_cache_read(
+    struct prock_tracker *tracker, size_t index, int kind, const char *what, char *buf, size_t cap, size_t *len)
 {
-    int *kept = &keep->files[place].fds[kind];
+    int *cached = &tracker->files[index].fds[kind];
     ssize_t got;
-    if (*kept >= 0) {
-        keep->files[place].used[kind] = keep->number;
-        got = read_start(*kept, buf, cap);
+    if (*cached >= 0) {
+        tracker->files[index].used[kind] = tracker->pass;
+        got = read_start(*cached, buf, cap);
         if (got >= 0) {
             *len = (size_t)got;
             return 0;
         }
         int error = prock_errno(errno);
         if (error == -ESRCH || error == -EACCES) {
-            prock_kept_give_back(keep, place, kind);
+            prock_fd_cache_close(tracker, index, kind);
             return error;
         }
-        prock_kept_distrust(keep);
+        prock_fd_cache_invalidate(tracker);
     }
-    int fd = open_file(keep, place, what);
+    int fd = open_file(tracker, index, what);
     if (fd < 0)
         return fd;
     got = read_start(fd, buf, cap);
@@ -151,6 +151,6 @@ int prock_kept_read(
         return error;
     }
     *len = (size_t)got;
-    keep_or_close(keep, place, kind, fd);
+    cache_or_close(tracker, index, kind, fd);
     return 0;
 }

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct prock_kept *prock_kept_at(const struct prock_keep *keep, size_t place)
+struct prock_member *prock_member_at(const struct prock_tracker *tracker, size_t index)
 {
-    return &keep->table->rows[place];
+    return &tracker->table->rows[index];
 }
 
-int prock_table_copy(const struct prock_table *table, struct prock_table *copy)
+int prock_member_table_copy(const struct prock_member_table *table, struct prock_member_table *copy)
 {
     size_t cap = table->n + table->n / 8 + 16;
     copy->rows = malloc(cap * sizeof *copy->rows);
@@ -23,7 +23,7 @@ int prock_table_copy(const struct prock_table *table, struct prock_table *copy)
     return 0;
 }
 
-/* Not by realloc: at any instant another thread may fork, and in the child prock_keep_abandon reads both. */
+/* Not by realloc: at any instant another thread may fork, and in the child prock_tracker_abandon reads both. */
 static void *larger(const void *items, size_t n, size_t *cap, size_t size)
 {
     size_t wanted = *cap ? *cap * 2 : 32;
@@ -36,96 +36,98 @@ static void *larger(const void *items, size_t n, size_t *cap, size_t size)
     return copy;
 }
 
-static int grow(struct prock_keep *keep)
+static int grow(struct prock_tracker *tracker)
 {
-    struct prock_table *table = keep->table;
+    struct prock_member_table *table = tracker->table;
     if (table->n == table->cap) {
-        struct prock_kept *rows = table->rows, *copy = larger(rows, table->n, &table->cap, sizeof *rows);
+        struct prock_member *rows = table->rows, *copy = larger(rows, table->n, &table->cap, sizeof *rows);
         if (!copy)
             return -ENOMEM;
         table->rows = copy;
         free(rows);
     }
-    if (table->n == keep->files_cap) {
-        struct prock_kept_files *files = keep->files, *copy = larger(files, table->n, &keep->files_cap, sizeof *files);
+    if (table->n == tracker->files_cap) {
+        struct prock_member_files *files = tracker->files,
+                                  *copy = larger(files, table->n, &tracker->files_cap, sizeof *files);
         if (!copy)
             return -ENOMEM;
-        keep->files = copy;
+        tracker->files = copy;
         free(files);
     }
     return 0;
 }
 
-bool prock_kept_knows(const struct prock_keep *keep, int32_t pid)
+bool prock_member_table_contains(const struct prock_tracker *tracker, int32_t pid)
 {
-    uint32_t place;
-    return prock_pidmap_get(&keep->index, pid, &place) && !(prock_kept_at(keep, place)->flags & PROCK_GONE);
+    uint32_t index;
+    return prock_pidmap_get(&tracker->by_pid, pid, &index) && !(prock_member_at(tracker, index)->flags & PROCK_GONE);
 }
 
-static void now_a_parent(struct prock_keep *keep, uint32_t parent)
+static void mark_parent(struct prock_tracker *tracker, uint32_t parent)
 {
-    struct prock_kept *row = parent ? prock_kept_at(keep, parent - 1) : NULL;
+    struct prock_member *row = parent ? prock_member_at(tracker, parent - 1) : NULL;
     if (row && !(row->flags & PROCK_PARENT))
-        row->flags |= PROCK_PARENT | PROCK_REPORT;
+        row->flags |= PROCK_PARENT | PROCK_CHANGED;
 }
 
-int prock_kept_append(struct prock_keep *keep, int32_t pid, uint32_t tree, uint32_t parent, unsigned flags)
+int prock_member_table_append(
+    struct prock_tracker *tracker, int32_t pid, uint32_t tree, uint32_t parent, unsigned flags)
 {
-    int error = grow(keep);
+    int error = grow(tracker);
     if (!error)
-        error = prock_pidmap_put(&keep->index, pid, (uint32_t)keep->table->n);
+        error = prock_pidmap_put(&tracker->by_pid, pid, (uint32_t)tracker->table->n);
     if (error)
         return error;
-    size_t place = keep->table->n++;
-    struct prock_kept *row = prock_kept_at(keep, place);
+    size_t index = tracker->table->n++;
+    struct prock_member *row = prock_member_at(tracker, index);
     memset(row, 0, sizeof *row);
     row->pid = row->stat.pid = pid;
     row->tree = tree;
     row->parent = parent;
     row->flags = PROCK_UNREAD | flags;
-    struct prock_kept_files *files = &keep->files[place];
+    struct prock_member_files *files = &tracker->files[index];
     memset(files, 0, sizeof *files);
-    for (int kind = 0; kind < PROCK_KEPT_FILES; kind++) {
+    for (int kind = 0; kind < PROCK_FILE_COUNT; kind++) {
         files->fds[kind] = -1;
         files->stamps[kind].own_ns = UINT64_MAX;
     }
-    now_a_parent(keep, parent);
+    mark_parent(tracker, parent);
     return 0;
 }
 
-static bool is_told_gone(const struct prock_kept *row)
+static bool is_droppable(const struct prock_member *row)
 {
-    return (row->flags & (PROCK_GONE | PROCK_UNTOLD)) == PROCK_GONE;
+    return (row->flags & (PROCK_GONE | PROCK_PENDING)) == PROCK_GONE;
 }
 
-int prock_kept_drop_gone(struct prock_keep *keep)
+int prock_member_table_drop_gone(struct prock_tracker *tracker)
 {
-    struct prock_table *table = keep->table;
-    size_t kept = 0;
+    struct prock_member_table *table = tracker->table;
+    size_t cached = 0;
     for (size_t i = 0; i < table->n; i++)
-        kept += !is_told_gone(&table->rows[i]);
-    if (kept == table->n)
+        cached += !is_droppable(&table->rows[i]);
+    if (cached == table->n)
         return 0;
     uint32_t *moved = calloc(table->n, sizeof *moved);
     if (!moved)
         return -ENOMEM;
-    prock_pidmap_free(&keep->index);
-    kept = 0;
+    prock_pidmap_free(&tracker->by_pid);
+    cached = 0;
     int error = 0;
     for (size_t i = 0; i < table->n; i++) {
-        if (is_told_gone(&table->rows[i])) {
-            prock_kept_give_back_all(keep, i);
+        if (is_droppable(&table->rows[i])) {
+            prock_fd_cache_close_member(tracker, i);
             continue;
         }
-        table->rows[kept] = table->rows[i];
-        keep->files[kept] = keep->files[i];
+        table->rows[cached] = table->rows[i];
+        tracker->files[cached] = tracker->files[i];
         if (!error)
-            error = prock_pidmap_put(&keep->index, table->rows[kept].pid, (uint32_t)kept);
-        moved[i] = (uint32_t)++kept;
+            error = prock_pidmap_put(&tracker->by_pid, table->rows[cached].pid, (uint32_t)cached);
+        moved[i] = (uint32_t)++cached;
     }
-    table->n = kept;
-    for (size_t i = 0; i < kept; i++) {
-        struct prock_kept *row = &table->rows[i];
+    table->n = cached;
+    for (size_t i = 0; i < cached; i++) {
+        struct prock_member *row = &table->rows[i];
         uint32_t parent = row->parent ? moved[row->parent - 1] : 0;
         if (row->parent && !parent)
             row->flags |= PROCK_REREAD;
@@ -135,14 +137,14 @@ int prock_kept_drop_gone(struct prock_keep *keep)
     return error;
 }
 
-void prock_kept_set_parent(struct prock_keep *keep, size_t place)
+void prock_member_table_set_parent(struct prock_tracker *tracker, size_t index)
 {
-    struct prock_kept *row = prock_kept_at(keep, place);
+    struct prock_member *row = prock_member_at(tracker, index);
     uint32_t parent;
     row->parent = 0;
-    if (!prock_pidmap_get(&keep->index, row->stat.ppid, &parent) || parent == place ||
-        prock_kept_at(keep, parent)->flags & PROCK_GONE)
+    if (!prock_pidmap_get(&tracker->by_pid, row->stat.ppid, &parent) || parent == index ||
+        prock_member_at(tracker, parent)->flags & PROCK_GONE)
         return;
     row->parent = parent + 1;
-    now_a_parent(keep, row->parent);
+    mark_parent(tracker, row->parent);
 }

@@ -15,34 +15,35 @@ void prock_add_io(struct prock_io *sum, const struct prock_io *io)
     sum->syscw += io->syscw;
 }
 
-static bool is_of(const struct prock_kept *row, uint32_t tree)
+static bool is_in_tree(const struct prock_member *row, uint32_t tree)
 {
     return row->tree == tree && !(row->flags & (PROCK_GONE | PROCK_UNREAD));
 }
 
 /* The member above it, by its place + 1; 0 for the root, and for those that others adopted. */
-static uint32_t above(const struct prock_table *table, const struct prock_kept *row)
+static uint32_t parent_in_tree(const struct prock_member_table *table, const struct prock_member *row)
 {
     if (row->flags & PROCK_ROOT || row->parent == 0)
         return 0;
-    return is_of(&table->rows[row->parent - 1], row->tree) ? row->parent : 0;
+    return is_in_tree(&table->rows[row->parent - 1], row->tree) ? row->parent : 0;
 }
 
-int64_t prock_used_ns(const struct prock_kept *row)
+int64_t prock_member_used_ns(const struct prock_member *row)
 {
-    if ((row->flags & PROCK_NEW) && !(row->flags & PROCK_BORN_SINCE))
+    if ((row->flags & PROCK_NEW) && !(row->flags & PROCK_STARTED))
         return -1;
-    return (int64_t)(row->own_ns - row->before_ns);
+    return (int64_t)(row->own_ns - row->previous_own_ns);
 }
 
-static void add(const struct prock_table *table, uint64_t tick_ns, uint32_t place, struct prock_subtree *sums)
+static void add(
+    const struct prock_member_table *table, uint64_t tick_ns, uint32_t index, struct prock_subtree_sum *sums)
 {
-    const struct prock_kept *row = &table->rows[place];
-    struct prock_subtree *sum = &sums[place];
-    int64_t used = prock_used_ns(row);
+    const struct prock_member *row = &table->rows[index];
+    struct prock_subtree_sum *sum = &sums[index];
+    int64_t used = prock_member_used_ns(row);
     sum->used_ns += used > 0 ? (uint64_t)used : 0;
     sum->processes += 1;
-    sum->threads += (uint64_t)row->stat.num_threads;
+    sum->threads += (uint64_t)row->stat.thread_count;
     sum->cpu_ns += row->own_ns + prock_multiply(row->stat.cutime, tick_ns) + prock_multiply(row->stat.cstime, tick_ns);
     sum->rss_bytes += row->rss_bytes;
     sum->vsize_bytes += row->vsize_bytes;
@@ -50,9 +51,9 @@ static void add(const struct prock_table *table, uint64_t tick_ns, uint32_t plac
         prock_add_io(&sum->io, &row->io);
         sum->has_io = true;
     }
-    uint32_t parent = above(table, row);
+    uint32_t parent = parent_in_tree(table, row);
     if (parent) {
-        struct prock_subtree *up = &sums[parent - 1];
+        struct prock_subtree_sum *up = &sums[parent - 1];
         up->processes += sum->processes;
         up->threads += sum->threads;
         up->cpu_ns += sum->cpu_ns;
@@ -64,9 +65,9 @@ static void add(const struct prock_table *table, uint64_t tick_ns, uint32_t plac
     }
 }
 
-int prock_subtrees(
-    const struct prock_table *table, uint32_t tree, uint64_t tick_ns, uint32_t *order, size_t *n,
-    struct prock_subtree *sums)
+int prock_subtree_sums(
+    const struct prock_member_table *table, uint32_t tree, uint64_t tick_ns, uint32_t *order, size_t *n,
+    struct prock_subtree_sum *sums)
 {
     size_t count = 0;
     uint32_t *first = calloc(table->n + 1, sizeof *first), *sibling = calloc(table->n + 1, sizeof *sibling);
@@ -76,7 +77,7 @@ int prock_subtrees(
         return -ENOMEM;
     }
     for (size_t i = table->n; i-- > 0;) {
-        uint32_t parent = is_of(&table->rows[i], tree) ? above(table, &table->rows[i]) : 0;
+        uint32_t parent = is_in_tree(&table->rows[i], tree) ? parent_in_tree(table, &table->rows[i]) : 0;
         if (parent) {
             sibling[i] = first[parent - 1];
             first[parent - 1] = (uint32_t)i + 1;
@@ -84,8 +85,8 @@ int prock_subtrees(
     }
     for (int want_root = 1; want_root >= 0; want_root--)
         for (size_t i = 0; i < table->n; i++) {
-            const struct prock_kept *row = &table->rows[i];
-            if (is_of(row, tree) && !above(table, row) && ((row->flags & PROCK_ROOT) != 0) == want_root)
+            const struct prock_member *row = &table->rows[i];
+            if (is_in_tree(row, tree) && !parent_in_tree(table, row) && ((row->flags & PROCK_ROOT) != 0) == want_root)
                 order[count++] = (uint32_t)i;
         }
     for (size_t i = 0; i < count; i++)

@@ -9,180 +9,181 @@
 #include <unistd.h>
 
 /* -1 where it is not known. */
-static int64_t read_last_pid(struct prock_keep *keep)
+static int64_t read_last_pid(struct prock_tracker *tracker)
 {
     int32_t pid;
-    if (keep->last_pid_fd < 0) {
-        keep->last_pid_fd = prock_open_last_pid(&keep->root);
-        if (keep->last_pid_fd < 0)
+    if (tracker->last_pid_fd < 0) {
+        tracker->last_pid_fd = prock_open_last_pid(&tracker->root);
+        if (tracker->last_pid_fd < 0)
             return -1;
-        keep->last_pid_number = prock_file_number(keep->last_pid_fd);
+        tracker->last_pid_file_id = prock_file_id(tracker->last_pid_fd);
     }
-    return keep->root.live && prock_read_last_pid(keep->last_pid_fd, &pid) == 0 ? pid : -1;
+    return tracker->root.clocks_usable && prock_read_last_pid(tracker->last_pid_fd, &pid) == 0 ? pid : -1;
 }
 
-void prock_keep_init(
-    struct prock_keep *keep, const struct prock_root *root, int want, size_t budget, struct prock_table *table)
+void prock_tracker_init(
+    struct prock_tracker *tracker, const struct prock_root *root, int want, size_t budget,
+    struct prock_member_table *table)
 {
-    *keep = (struct prock_keep){.root = *root, .want = want, .budget = budget, .table = table, .last_pid_fd = -1};
+    *tracker = (struct prock_tracker){.root = *root, .want = want, .budget = budget, .table = table, .last_pid_fd = -1};
 }
 
-static int have_tree(struct prock_keep *keep, uint32_t tree)
+static int reserve_tree(struct prock_tracker *tracker, uint32_t tree)
 {
-    if (tree < keep->trees)
+    if (tree < tracker->trees)
         return 0;
     size_t trees = (size_t)tree + 1;
-    uint64_t *ticks = realloc(keep->looked_ticks, trees * sizeof *ticks);
+    uint64_t *ticks = realloc(tracker->sampled_ticks, trees * sizeof *ticks);
     if (!ticks)
         return -ENOMEM;
-    memset(ticks + keep->trees, 0, (trees - keep->trees) * sizeof *ticks);
-    keep->looked_ticks = ticks;
-    keep->trees = trees;
+    memset(ticks + tracker->trees, 0, (trees - tracker->trees) * sizeof *ticks);
+    tracker->sampled_ticks = ticks;
+    tracker->trees = trees;
     return 0;
 }
 
-int prock_keep_add(struct prock_keep *keep, int32_t pid, uint32_t tree)
+int prock_tracker_add(struct prock_tracker *tracker, int32_t pid, uint32_t tree)
 {
-    int error = prock_kept_drop_gone(keep);
-    if (error || prock_kept_knows(keep, pid))
+    int error = prock_member_table_drop_gone(tracker);
+    if (error || prock_member_table_contains(tracker, pid))
         return error;
-    if ((error = have_tree(keep, tree)))
+    if ((error = reserve_tree(tracker, tree)))
         return error;
-    keep->looked_ticks[tree] = 0;
-    return prock_kept_append(keep, pid, tree, 0, PROCK_ROOT);
+    tracker->sampled_ticks[tree] = 0;
+    return prock_member_table_append(tracker, pid, tree, 0, PROCK_ROOT);
 }
 
-int prock_keep_adopt(struct prock_keep *keep, int32_t pid, uint64_t starttime, uint32_t tree)
+int prock_tracker_adopt(struct prock_tracker *tracker, int32_t pid, uint64_t starttime, uint32_t tree)
 {
-    if (prock_kept_knows(keep, pid))
+    if (prock_member_table_contains(tracker, pid))
         return 0;
-    int error = have_tree(keep, tree);
+    int error = reserve_tree(tracker, tree);
     if (!error)
-        error = prock_kept_append(keep, pid, tree, 0, 0);
+        error = prock_member_table_append(tracker, pid, tree, 0, 0);
     if (!error) {
-        prock_kept_at(keep, keep->table->n - 1)->stat.starttime = starttime;
-        keep->files[keep->table->n - 1].expects_start = true;
+        prock_member_at(tracker, tracker->table->n - 1)->stat.starttime = starttime;
+        tracker->files[tracker->table->n - 1].expects_start = true;
     }
     return error;
 }
 
-int prock_keep_remove(struct prock_keep *keep, uint32_t tree)
+int prock_tracker_remove(struct prock_tracker *tracker, uint32_t tree)
 {
-    for (size_t i = 0; i < keep->table->n; i++)
-        if (prock_kept_at(keep, i)->tree == tree)
-            prock_kept_at(keep, i)->flags = PROCK_GONE;
-    return prock_kept_drop_gone(keep);
+    for (size_t i = 0; i < tracker->table->n; i++)
+        if (prock_member_at(tracker, i)->tree == tree)
+            prock_member_at(tracker, i)->flags = PROCK_GONE;
+    return prock_member_table_drop_gone(tracker);
 }
 
-void prock_keep_reread(struct prock_keep *keep, int32_t pid)
+void prock_tracker_reread(struct prock_tracker *tracker, int32_t pid)
 {
-    uint32_t place;
-    if (prock_pidmap_get(&keep->index, pid, &place))
-        prock_kept_at(keep, place)->flags |= PROCK_REREAD;
+    uint32_t index;
+    if (prock_pidmap_get(&tracker->by_pid, pid, &index))
+        prock_member_at(tracker, index)->flags |= PROCK_REREAD;
 }
 
-static bool is_wanted(const struct prock_keep *keep, const struct prock_kept *row)
+static bool is_in_pass(const struct prock_tracker *tracker, const struct prock_member *row)
 {
-    return keep->tree < 0 || keep->tree == (int64_t)row->tree;
+    return tracker->tree < 0 || tracker->tree == (int64_t)row->tree;
 }
 
-int prock_keep_start(struct prock_keep *keep, int64_t tree, bool everything)
+int prock_tracker_start(struct prock_tracker *tracker, int64_t tree, bool read_all)
 {
-    int error = prock_kept_drop_gone(keep);
+    int error = prock_member_table_drop_gone(tracker);
     if (error)
         return error;
     /* Were that number another file's by now, it would tell for ever that nothing was forked; and so may be any. */
-    if (keep->last_pid_fd >= 0 && prock_file_number(keep->last_pid_fd) != keep->last_pid_number) {
-        keep->last_pid_fd = -1;
-        prock_kept_distrust(keep);
+    if (tracker->last_pid_fd >= 0 && prock_file_id(tracker->last_pid_fd) != tracker->last_pid_file_id) {
+        tracker->last_pid_fd = -1;
+        prock_fd_cache_invalidate(tracker);
     }
-    keep->last_pid = read_last_pid(keep);
-    keep->now_ns = prock_monotonic_ns();
-    keep->number++;
-    keep->tree = tree;
-    keep->everything = everything;
-    keep->verifies = false;
-    keep->next = 0;
-    for (size_t i = 0; i < keep->table->n; i++) {
-        struct prock_kept *row = prock_kept_at(keep, i);
-        if (!is_wanted(keep, row))
+    tracker->last_pid = read_last_pid(tracker);
+    tracker->now_ns = prock_monotonic_ns();
+    tracker->pass++;
+    tracker->tree = tree;
+    tracker->read_all = read_all;
+    tracker->verifying = false;
+    tracker->next = 0;
+    for (size_t i = 0; i < tracker->table->n; i++) {
+        struct prock_member *row = prock_member_at(tracker, i);
+        if (!is_in_pass(tracker, row))
             continue;
-        if (row->flags & PROCK_UNTOLD) {
-            row->flags &= ~(unsigned)PROCK_UNTOLD;
+        if (row->flags & PROCK_PENDING) {
+            row->flags &= ~(unsigned)PROCK_PENDING;
             continue;
         }
-        row->flags &= ~(unsigned)(PROCK_NEW | PROCK_BORN_SINCE | PROCK_REPORT);
-        row->before_ns = row->own_ns;
-        row->io_before = row->io;
+        row->flags &= ~(unsigned)(PROCK_NEW | PROCK_STARTED | PROCK_CHANGED);
+        row->previous_own_ns = row->own_ns;
+        row->previous_io = row->io;
     }
     return 0;
 }
 
-static void finish(struct prock_keep *keep)
+static void finish(struct prock_tracker *tracker)
 {
     struct timespec t;
     clock_gettime(CLOCK_BOOTTIME, &t);
-    uint64_t ticks = ((uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec) / keep->root.tick_ns;
-    for (size_t tree = 0; tree < keep->trees; tree++)
-        if (keep->tree < 0 || keep->tree == (int64_t)tree)
-            keep->looked_ticks[tree] = ticks;
+    uint64_t ticks = ((uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec) / tracker->root.tick_ns;
+    for (size_t tree = 0; tree < tracker->trees; tree++)
+        if (tracker->tree < 0 || tracker->tree == (int64_t)tree)
+            tracker->sampled_ticks[tree] = ticks;
 }
 
-void prock_keep_failed(struct prock_keep *keep)
+void prock_tracker_mark_pending(struct prock_tracker *tracker)
 {
-    for (size_t i = 0; i < keep->table->n; i++)
-        if (is_wanted(keep, prock_kept_at(keep, i)))
-            prock_kept_at(keep, i)->flags |= PROCK_UNTOLD;
+    for (size_t i = 0; i < tracker->table->n; i++)
+        if (is_in_pass(tracker, prock_member_at(tracker, i)))
+            prock_member_at(tracker, i)->flags |= PROCK_PENDING;
 }
 
 /* Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else, whose
  * clock answered, and it is to be made sure of. */
-static bool is_in_doubt(struct prock_keep *keep)
+static bool needs_verification(struct prock_tracker *tracker)
 {
-    if (keep->last_pid < 0 || keep->verifies)
+    if (tracker->last_pid < 0 || tracker->verifying)
         return false;
-    keep->verifies = read_last_pid(keep) != keep->last_pid;
-    keep->next = 0;
-    return keep->verifies;
+    tracker->verifying = read_last_pid(tracker) != tracker->last_pid;
+    tracker->next = 0;
+    return tracker->verifying;
 }
 
-int prock_keep_run(struct prock_keep *keep, uint64_t deadline_ns)
+int prock_tracker_run(struct prock_tracker *tracker, uint64_t deadline_ns)
 {
     do {
-        while (keep->next < keep->table->n) {
-            size_t place = keep->next++;
+        while (tracker->next < tracker->table->n) {
+            size_t index = tracker->next++;
             int error = 0;
-            if (is_wanted(keep, prock_kept_at(keep, place)))
-                error = keep->verifies ? prock_kept_verify(keep, place) : prock_kept_look(keep, place);
+            if (is_in_pass(tracker, prock_member_at(tracker, index)))
+                error = tracker->verifying ? prock_verify_member(tracker, index) : prock_refresh_member(tracker, index);
             if (error) {
-                prock_keep_failed(keep);
+                prock_tracker_mark_pending(tracker);
                 return error;
             }
-            bool look = deadline_ns != PROCK_NO_DEADLINE && keep->next % PROCK_STRIDE == 0;
-            if (look && prock_monotonic_ns() > deadline_ns)
+            bool check_deadline = deadline_ns != PROCK_NO_DEADLINE && tracker->next % PROCK_STRIDE == 0;
+            if (check_deadline && prock_monotonic_ns() > deadline_ns)
                 return 1;
         }
-    } while (is_in_doubt(keep));
-    finish(keep);
+    } while (needs_verification(tracker));
+    finish(tracker);
     return 0;
 }
 
-void prock_keep_abandon(struct prock_keep *keep)
+void prock_tracker_abandon(struct prock_tracker *tracker)
 {
-    prock_kept_distrust(keep);
-    prock_close_if_same(keep->last_pid_fd, keep->last_pid_number);
-    keep->last_pid_fd = -1;
+    prock_fd_cache_invalidate(tracker);
+    prock_close_if_unchanged(tracker->last_pid_fd, tracker->last_pid_file_id);
+    tracker->last_pid_fd = -1;
 }
 
-void prock_keep_free(struct prock_keep *keep)
+void prock_tracker_free(struct prock_tracker *tracker)
 {
-    prock_keep_abandon(keep);
-    keep->table->n = 0;
-    prock_pidmap_free(&keep->index);
-    prock_pids_free(&keep->found);
-    free(keep->files);
-    free(keep->looked_ticks);
-    keep->files = NULL;
-    keep->looked_ticks = NULL;
-    keep->files_cap = keep->trees = 0;
+    prock_tracker_abandon(tracker);
+    tracker->table->n = 0;
+    prock_pidmap_free(&tracker->by_pid);
+    prock_pids_free(&tracker->found);
+    free(tracker->files);
+    free(tracker->sampled_ticks);
+    tracker->files = NULL;
+    tracker->sampled_ticks = NULL;
+    tracker->files_cap = tracker->trees = 0;
 }
