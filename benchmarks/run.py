@@ -32,6 +32,7 @@ from _setting import Setting
 from _tool import Tool
 
 import prock
+import prock.engine
 
 CHAPTERS: dict[str, Callable[[Setting], Chapter]] = {
     "accuracy": _run_accuracy.chapter,
