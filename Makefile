@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-chaos format clean
 help:
-	@echo "make demo    show a tree of real processes, and what it costs"
+	@echo "make demo    measure a real build, and show the processes of a running one"
 	@echo "make test    all checks and tests, on all engines"
 	@echo "make lint    the checks alone: types, style, the floors of the house"
 	@echo "make check-chaos   fork bombs, reused pids, processes that die in the middle of every read (root; some minutes)"
@@ -21,7 +21,7 @@ help:
 	@echo "make check-analyze   gcc -fanalyzer and clang-tidy over the C"
 	@echo "make check-threads   threads that ask the C core everything at once, under ThreadSanitizer"
 	@echo "make check-leaks  a million calls of everything leave nothing behind (takes long)"
-	@echo "make docs    the manual, into build/docs/html; its examples are run"
+	@echo "make docs    build the manual into build/docs/html, and the man page"
 	@echo "make check   test, docs and all that begin with check-; says how each went (takes long; logs in build/check)"
 	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
 	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
@@ -65,7 +65,6 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy $(filter-out tests/cli/% tests/chaos/%,$(wildcard tests/*.py tests/*/*.py tests/*/*/*.py)) tools $(wildcard benchmarks/*.py)
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
 	@$(BIN)/mypy $(wildcard tests/chaos/*.py)
-	@$(BIN)/mypy --package manual
 	@$(BIN)/mypy $(wildcard docs/examples/*.py)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
@@ -108,9 +107,9 @@ check-threads:
 check-analyze: $(BIN)/python
 	@sh tools/check-analyze.sh $(BIN)/python
 
-# Every example is run while it is built; a warning is an error. The man page is made, too: it is kept in the sources.
+# A warning is an error. Also writes docs/prock.1, which is in the repository; `python tools/manual.py` refreshes examples.
 docs: $(PACKAGE) $(VENV)/.docs-installed
-	@PYTHONPATH=docs/_ext $(BIN)/python -m manual.manpage
+	@$(BIN)/python tools/manpage.py
 	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
 	@echo "the manual: build/docs/html/index.html"
 

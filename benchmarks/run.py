@@ -32,7 +32,6 @@ from _setting import Setting
 from _tool import Tool
 
 import prock
-import prock.engine
 
 CHAPTERS: dict[str, Callable[[Setting], Chapter]] = {
     "accuracy": _run_accuracy.chapter,

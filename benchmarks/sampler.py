@@ -29,7 +29,6 @@ from _followers import allow_descriptors
 from _forest import processes_here
 
 import prock
-import prock.engine
 
 CHAPTERS: dict[str, Callable[[Path, bool], Chapter]] = {
     "cost": lambda home, quick: _cost_report.chapter(home, _cost.QUICK if quick else _cost.THOROUGH),

@@ -1,31 +1,31 @@
-"""The manual: `make docs`. What is ours alone is in ``_ext/manual``."""
+"""Sphinx configuration of the manual (`make docs`)."""
 
-import sys
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import prock
-
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "prock"
 author = copyright = "the authors of prock"
 version = release = prock.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "manual"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_*", "examples"]
-if not (Path(__file__).parents[1] / "SECURITY.md").exists():
+if not (Path(__file__).parents[1] / "SECURITY.md").exists():  # the wheel's tests come without it
     exclude_patterns.append("security.md")
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # links of SECURITY.md and CHANGELOG.md to files beside docs/
 
-smartquotes = False  # they make one dash of two
-default_role = "py:obj"  # a name in backticks: see manual.docstrings
+smartquotes = False  # they would turn two hyphens into a dash
+default_role = "py:obj"  # docstrings name objects in single backticks
 nitpicky = True
 nitpick_ignore_regex = [
-    # Of the standard library, which can't be looked up without a network.
-    (r"py:class", r"collections\.abc\..*"),
-    # What only few need: it is described in words.
-    (r"py:class", r"Engine|Identity"),
+    (r"py:class", r"collections\.abc\..*"),  # needs the inventory of the standard library, so a network
+    (r"py:class", r"Engine|Identity"),  # internal types
+    (r"py:obj", r".*"),  # a name in backticks is a link where the manual has such a name
 ]
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
@@ -39,3 +39,14 @@ html_show_sourcelink = False
 html_copy_source = False
 pygments_style = "friendly"
 pygments_dark_style = "native"
+
+
+def omit_constructor(
+    app: Any, kind: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str, None] | None:
+    """Named tuples are made by prock; their fields are listed below the class."""
+    return ("", None) if kind == "class" and issubclass(value, tuple) else None
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-signature", omit_constructor)

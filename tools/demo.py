@@ -1,38 +1,56 @@
-"""What `make demo` shows: a tree of real processes at work, what it costs, and who told us."""
+"""``make demo``: measures a build with `prock run`, shows the tree of a running one, and does the same from Python."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-PROCK = Path(sys.executable).with_name("prock")
-WORK = "while :; do sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'; sleep 0.05; done"
+ROOT = Path(__file__).resolve().parents[1]
+MAKEFILE = f"""\
+SOURCES := $(shell find {ROOT}/native -name '*.c' | grep -v -e /fuzz/ -e /tests/ -e /threads/)
+FLAGS := -std=c11 -O2 -I{ROOT}/native $(addprefix -I,$(sort $(dir $(shell find {ROOT}/native -name '*.h'))))
+vpath %.c $(sort $(dir $(SOURCES)))
+all: $(notdir $(SOURCES:.c=.o))
+%.o: %.c; gcc $(FLAGS) -c -o $@ $<
+"""
+BUILD = ["make", "-s", "-j4"]
+BUILD_LOOP = ["sh", "-c", "while make -s -B -j2; do :; done"]
+PROGRAM = """\
+import prock
+result = prock.run(["make", "-s", "-B", "-j4"])
+print(f"{result.cpu_ns / 1e9:.3f} s CPU, {result.peak_footprint_bytes >> 20} MiB at the peak")
+print([(command.comm, command.process_count) for command in result.commands[:4]])
+"""
 
 
-def show(*arguments: str) -> None:
-    print(f"\n$ prock {shlex.join(arguments)}", flush=True)
-    subprocess.run([PROCK, *arguments], check=True)
-
-
-JOB = "for i in 1 2 3; do ls / >/dev/null; done; (sort /etc/passwd | uniq -c >/dev/null &) ; sleep 0.2"
+def show(sentence: str, *command: str) -> None:
+    """Prints a sentence and the command, then runs it."""
+    print(f"\n{sentence}\n$ {shlex.join(command)}", flush=True)
+    subprocess.run(command, check=True)
 
 
 def main() -> None:
-    show("run", "-v", "--", "sh", "-c", JOB)
-    script = f"({WORK}) & (({WORK}) & sleep 60 & wait) & head -c 64000000 /dev/zero >/dev/null; sleep 60"
-    tree = subprocess.Popen(["sh", "-c", script], start_new_session=True)
-    try:
-        time.sleep(1)  # let it use some time, so that there is something to see
-        show("tree", str(tree.pid), "--interval", "1")
-        show("stat", str(tree.pid))
-        show("scan", "-n", "5")
-        show("doctor")
-    finally:
-        subprocess.run(["kill", "--", f"-{tree.pid}"], check=False)
-        tree.wait()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    with tempfile.TemporaryDirectory(prefix="prock-demo-") as folder:
+        os.chdir(folder)
+        Path("Makefile").write_text(MAKEFILE)
+        show("Compile prock's own C files. The report covers make and every process below it.", "prock", "run", *BUILD)
+        build = subprocess.Popen(BUILD_LOOP, start_new_session=True)
+        try:
+            time.sleep(0.5)  # lets the build use some CPU time first
+            tree = ["prock", "tree", str(build.pid), "-i", "1"]
+            show("Measure a running build for a second: each process, and with '+' its whole subtree.", *tree)
+        finally:
+            os.killpg(build.pid, signal.SIGKILL)
+            build.wait()
+        print(f"\nThe same from Python:\n{PROGRAM}", flush=True)
+        subprocess.run([sys.executable, "-c", PROGRAM], check=True)
 
 
 if __name__ == "__main__":

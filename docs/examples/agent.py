@@ -1,4 +1,4 @@
-"""A worker of a queue: runs a job within its time, and always tells what it cost."""
+"""Worker of a job queue: runs a job with a timeout and prints its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures for pytest, for your ``conftest.py``: what a test and all it starts cost."""
+"""pytest fixtures for ``conftest.py``: the cost of a test and its processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import prock
 
 @pytest.fixture
 def cost(record_property: object) -> Iterator[prock.Monitor]:
-    """Around the test; its figures go into the report (``--junit-xml``), too."""
+    """Measures the test; the figures are also in the report (``--junit-xml``)."""
     with prock.Monitor(interval=0.02) as monitor:
         yield monitor
     assert monitor.result is not None and callable(record_property)
@@ -21,7 +21,7 @@ def cost(record_property: object) -> Iterator[prock.Monitor]:
 
 @pytest.fixture
 def at_most_64_processes() -> Iterator[None]:
-    """Else the test fails. A peak between two samples can be missed."""
+    """Fails the test otherwise. A peak between two samples is missed."""
     with prock.Monitor(interval=0.02) as monitor:
         yield
     assert monitor.result is not None

@@ -1,4 +1,4 @@
-"""What trees use, for Prometheus: `python3 exporter.py PORT PID [PID ...]`."""
+"""Prometheus exporter of process trees: `python3 exporter.py PORT PID [PID ...]`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import prock
 
 CPU, RSS = "prock_tree_cpu_seconds_total", "prock_tree_rss_bytes"
-COUNT, REFUSED = "prock_tree_processes", "prock_tree_refused"
+COUNT, DENIED = "prock_tree_processes", "prock_tree_denied"
 METRICS = {
-    CPU: ("counter", "CPU time since the exporter follows it; never falls"),
-    RSS: ("gauge", "sum of resident sets; upper bound, shared pages count in each"),
+    CPU: ("counter", "CPU time since the exporter follows the tree"),
+    RSS: ("gauge", "sum of resident sets; shared pages count in each process"),
     COUNT: ("gauge", "living processes"),
-    REFUSED: ("gauge", "processes that refused something to this user"),
+    DENIED: ("gauge", "processes that this user may not read completely"),
 }
 
 
@@ -23,12 +23,12 @@ def values(tree: prock.TreeSample) -> dict[str, float | None]:
         CPU: tree.cpu_ns / 1e9,
         RSS: tree.rss_bytes,
         COUNT: tree.process_count,
-        REFUSED: tree.denied,
+        DENIED: tree.denied,
     }
 
 
 def lines(trees: dict[int, prock.TreeSample]) -> Iterator[str]:
-    """The text format. What is unknown is left out: missing is not zero."""
+    """The text format. Unknown values are left out: they are not zero."""
     for name, (kind, text) in METRICS.items():
         yield f"# HELP {name} {text}"
         yield f"# TYPE {name} {kind}"

@@ -1,4 +1,4 @@
-"""How much this container may use: by its cgroups (version 2), up to the root."""
+"""CPU and memory limits of this container, from its cgroups (v2) up to the root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def groups(mount: str = "/sys/fs/cgroup") -> Iterator[Path]:
 
 
 def cores(mount: str = "/sys/fs/cgroup") -> float:
-    """At most the processors that this process may run on."""
+    """The CPU quota; at most the processors of the affinity mask."""
     most = float(len(os.sched_getaffinity(0)))
     for group in groups(mount):
         if (file := group / "cpu.max").exists():
@@ -27,7 +27,7 @@ def cores(mount: str = "/sys/fs/cgroup") -> float:
 
 
 def memory_bytes(mount: str = "/sys/fs/cgroup") -> int:
-    """At most what the machine has."""
+    """The memory limit; at most the memory of the machine."""
     most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for group in groups(mount):
         if (file := group / "memory.max").exists() and (

@@ -1,4 +1,4 @@
-"""The document of `prock run` as a table in Markdown, for the page of a CI job."""
+"""The document of `prock run` as a Markdown table, for the summary of a CI job."""
 
 from __future__ import annotations
 

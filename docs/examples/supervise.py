@@ -1,4 +1,4 @@
-"""Keep workers running, and start anew whoever takes too much memory."""
+"""Keeps workers running, and restarts a worker that uses too much memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import prock
 
 
 class Workers:
-    """So many of one command, each with a process group of its own."""
+    """A number of processes of one command, each in its own process group."""
 
     def __init__(self, command: list[str], count: int, most_bytes: int) -> None:
         self.command, self.count, self.most_bytes = command, count, most_bytes
@@ -23,10 +23,10 @@ class Workers:
         while len(self.running) < self.count:
             worker = subprocess.Popen(self.command, process_group=0)
             self.running[worker.pid] = worker
-            self.forest.add(worker.pid)  # it is there: nobody has waited for it yet
+            self.forest.add(worker.pid)  # exists: not reaped yet
 
-    def look(self) -> None:
-        """One pass over all trees."""
+    def check(self) -> None:
+        """One sample of all trees."""
         for pid, tree in self.forest.sample().items():
             code = self.running[pid].poll()
             if code is not None:
@@ -38,9 +38,7 @@ class Workers:
                 del self.running[pid]
             elif tree.rss_bytes is not None and tree.rss_bytes > self.most_bytes:
                 print(f"too much: {tree.rss_bytes >> 20} MiB", flush=True)
-                os.killpg(
-                    pid, signal.SIGTERM
-                )  # not waited for: the pid is still its own
+                os.killpg(pid, signal.SIGTERM)  # not reaped yet: no reused pid
 
     def stop(self) -> None:
         for pid, worker in self.running.items():
@@ -56,7 +54,7 @@ def main() -> None:
         for _ in range(int(rounds)):
             workers.start_missing()
             time.sleep(0.25)
-            workers.look()
+            workers.check()
     finally:
         workers.stop()
 

@@ -1,9 +1,9 @@
-"""Figures of finished measurements: plain data, which `prock.report` turns into text."""
+"""What a command, or a tree that was attached to, has cost: the answer of `prock.run` and of the commands around it."""
 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.model import CpuPercent, CpuTime, DiskIo, TreeTotals
+from prock.model import CpuPercent, CpuTime, DiskIo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """Where a figure of a `prock.RunResult` comes from, and how far it can be trusted."""
+    """Where a figure of a `RunResult` comes from, and how far it can be trusted."""
 
     figure: str
     """``cpu``, ``user_system``, ``root_cpu``, ``memory``, ``largest_process``, ``io``, ``faults``, ``processes`` ..."""
@@ -61,8 +61,8 @@ class Survivor(NamedTuple):
     """Its resident set; None where it was refused, or it ended after all."""
 
 
-class RunFigures(NamedTuple):
-    """What a command and its whole process tree used.
+class RunResult(NamedTuple):
+    """What a command and all that it started has cost.
 
     Every total has an entry in `sources` that tells where it comes from and how it is biased; what may be missing
     is said in `missing`, in sentences. Unknown is None. Times are nanoseconds, sizes bytes.
@@ -169,8 +169,17 @@ class RunFigures(NamedTuple):
         """Where that figure comes from."""
         return next((source for source in self.sources if source.figure == figure), None)
 
+    def check_returncode(self) -> None:
+        """Raise `subprocess.CalledProcessError` where the command failed, with this as its ``result``."""
+        if self.returncode:
+            from subprocess import CalledProcessError
+
+            error = CalledProcessError(self.returncode, list(self.args), self.stdout, self.stderr)
+            error.result = self  # type: ignore[attr-defined]  # ours
+            raise error
+
     def as_document(self) -> dict[str, object]:
-        """For JSON: schema ``prock.run/1``, numbers and texts as the fields above have them; see docs/run.md."""
+        """For JSON: schema ``prock.run/1``, numbers and texts as the fields above have them; see docs/formats.md."""
         document: dict[str, object] = {"schema": "prock.run/1"}
         for name, value in self._asdict().items():
             if name not in ("stdout", "stderr"):
@@ -182,47 +191,6 @@ class RunFigures(NamedTuple):
         document["exit_code"] = self.exit_code
         document["signal"] = self.signal
         return document
-
-
-class MonitorFigures(NamedTuple):
-    """What a block of the program used, with all that it started. Peaks are those of samples: lower bounds."""
-
-    wall_ns: int
-    """How long the block took, from the baseline to the last sample."""
-    cpu_ns: int
-    """CPU time of the tree within the block; see `TreeTotals.cpu_ns`."""
-    cpu_percent: CpuPercent | None
-    """The mean over the block."""
-    accounting: str
-    """Where `cpu_ns` comes from, as `TreeTotals.accounting`."""
-    ended_cpu_ns: int
-    """Of `cpu_ns`: what processes used that have ended, as last seen."""
-    unseen_cpu_ns: int
-    """Of `cpu_ns`: what no sample saw in a process."""
-    disk_io: DiskIo | None
-    """What the tree has read and written within the block; None where it was not asked for. Lower bound."""
-    peak_cpu_percent: CpuPercent | None
-    """The highest of one interval, the last, shorter one left out."""
-    peak_rss_bytes: int | None
-    """The largest sum of resident sets: shared pages count in each process."""
-    peak_pss_bytes: int | None
-    """The largest sum of proportional shares; None where they were not asked for."""
-    peak_process_count: int
-    """The most at once."""
-    peak_thread_count: int
-    """The most at once, the first of each process included."""
-    samples: int
-    """How many were taken, the one at the end included."""
-    skipped: int
-    """Samples left out, as their time had passed."""
-    late_ns: int
-    """The most that a sample came late."""
-    cost_ns: int
-    """CPU time that watching took, of the program's own."""
-    denied: int
-    """The most members of one sample that refused something."""
-    series: tuple[TreeTotals, ...]
-    """Every sample, where it was asked for."""
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from support.run_engines import on_both
 from support.runs import has_ended
 
 from prock.cli.run.repeat import as_document
-from prock.runner.result import RunResult
+from prock.results import RunResult
 
 pytestmark = on_both
 
@@ -354,7 +354,7 @@ def test_start_imports_nothing_dear() -> None:
 
 
 def test_every_key_of_the_documents_is_described() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "run.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
     single = result().as_document()
     repeated = as_document([result()])
     for key in keys_of(single) | keys_of({name: repeated[name] for name in repeated if name != "runs"}):

@@ -10,8 +10,7 @@ from support.made_up_runs import MIB, MS, S, result, survivors
 from prock.cli.run import budget, repeat
 from prock.cli.run.options import RUN, Settings
 from prock.report.text import Style, ending, headline, page, quote, truth
-from prock.results import ProcessUsage, Source
-from prock.runner.result import RunResult
+from prock.results import ProcessUsage, RunResult, Source
 
 PLAIN = Style()
 HOSTILE = "a\n\x1b[31mb\u202e\udcff"

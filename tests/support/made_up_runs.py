@@ -7,8 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from prock.model import DiskIo
-from prock.results import CommandUsage, ProcessUsage, Source, Survivor
-from prock.runner.result import RunResult
+from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
 
 MIB = 2**20
 MS = 1_000_000

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prock.results import RunFigures
+    from prock.results import RunResult
 
 UNKNOWN = "?"
 POSIX = "real %e\nuser %U\nsys %S"
@@ -47,7 +47,7 @@ def _blocks(size: int | None) -> int | None:
     return None if size is None else size // 512
 
 
-def _percent(result: RunFigures) -> str:
+def _percent(result: RunResult) -> str:
     return f"{UNKNOWN if result.cpu_percent is None else int(result.cpu_percent)}%"
 
 
@@ -57,7 +57,7 @@ def _page_size() -> str:
     return str(mmap.PAGESIZE)
 
 
-GNU: dict[str, Callable[[RunFigures], str]] = {
+GNU: dict[str, Callable[[RunResult], str]] = {
     "C": lambda result: escape(" ".join(result.args)),
     "E": lambda result: _elapsed(result.wall_ns),
     "F": lambda result: _number(result.major_faults),
@@ -74,7 +74,7 @@ GNU: dict[str, Callable[[RunFigures], str]] = {
     "w": lambda result: _number(result.voluntary_switches),
     "x": lambda result: _number(result.exit_code),
 }
-OURS: dict[str, Callable[[RunFigures], str]] = {
+OURS: dict[str, Callable[[RunResult], str]] = {
     "cpu": lambda result: _milliseconds(result.cpu_ns),
     "user": lambda result: _milliseconds(result.user_ns),
     "system": lambda result: _milliseconds(result.system_ns),
@@ -91,19 +91,19 @@ OURS: dict[str, Callable[[RunFigures], str]] = {
 
 def check(template: str) -> None:
     """Raise `Failure` for a name that no account has: before the command has run for an hour."""
-    from prock.results import RunFigures
+    from prock.results import RunResult
 
-    known = {*OURS, *RunFigures._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}
+    known = {*OURS, *RunResult._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}
     position = 0
     while (position := template.find("%", position)) >= 0:
         if template[position + 1 : position + 2] == "{":
             name = template[position + 2 :].partition("}")[0]
             if name.partition(".")[0] not in known:
-                raise Failure(f"no figure is called {name!r}: choose a key of the JSON document, see docs/run.md", 2)
+                raise Failure(f"no figure is called {name!r}: use a key of the JSON document, see docs/formats.md", 2)
         position += 2
 
 
-def fill(template: str, result: RunFigures) -> str:
+def fill(template: str, result: RunResult) -> str:
     r"""The template with its fields and escapes replaced; what is none gets a ``?`` before it, as by GNU time."""
     done: list[str] = []
     position = 0
@@ -124,7 +124,7 @@ def fill(template: str, result: RunFigures) -> str:
     return "".join(done)
 
 
-def _field(letter: str, result: RunFigures) -> str:
+def _field(letter: str, result: RunResult) -> str:
     if letter == "%":
         return "%"
     if letter in GNU:
@@ -132,7 +132,7 @@ def _field(letter: str, result: RunFigures) -> str:
     return "0" if letter and letter in _NEVER_COUNTED else f"?{letter}"
 
 
-def _by_name(name: str, result: RunFigures) -> str:
+def _by_name(name: str, result: RunResult) -> str:
     if name in OURS:
         return OURS[name](result)
     value: object = result.as_document()
@@ -147,7 +147,7 @@ def _by_name(name: str, result: RunFigures) -> str:
     return escape(value) if isinstance(value, str) else str(value)
 
 
-def ending(result: RunFigures) -> str | None:
+def ending(result: RunResult) -> str | None:
     """What GNU time says first of a command that failed."""
     if result.signal is not None:
         return f"Command terminated by signal {result.signal}"

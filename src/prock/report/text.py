@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
 from prock.report.format import format_bytes, format_span
-from prock.report.layout import count, cut, escape, format_percent
+from prock.report.layout import count, cut, escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from prock.results import MonitorFigures, RunFigures, Source, Survivor
+    from prock.results import RunResult, Source, Survivor
 
 LABEL_WIDTH = 8
 COMMAND_WIDTH = 120
@@ -36,7 +36,7 @@ class Style:
         return f"  {self.paint(label.ljust(LABEL_WIDTH), '2')}{text}"
 
 
-def page(result: RunFigures, style: Style, title: str | None = None) -> list[str]:
+def page(result: RunResult, style: Style, title: str | None = None) -> list[str]:
     """All lines. `title`: who it is about, where that was no command."""
     lines = [
         headline(result, style, title),
@@ -54,31 +54,14 @@ def page(result: RunFigures, style: Style, title: str | None = None) -> list[str
     return lines
 
 
-def monitor_page(result: MonitorFigures, style: Style) -> list[str]:
-    """All lines about a monitored block."""
-    cpu = f"CPU {format_span(result.cpu_ns)}, {format_percent(result.cpu_percent)}% of one core"
-    memory = f"peak {format_bytes(result.peak_rss_bytes)} resident"
-    if result.peak_pss_bytes is not None:
-        memory += f", {format_bytes(result.peak_pss_bytes)} proportional"
-    tree = (
-        f"peak {count(result.peak_process_count, 'process', 'processes')}, {count(result.peak_thread_count, 'thread')}"
-    )
-    lines = [style.line("time", f"wall {format_span(result.wall_ns)}, {cpu}"), style.line("memory", memory)]
-    if result.disk_io is not None:
-        io = result.disk_io
-        lines.append(style.line("disk", f"read {format_bytes(io.read_bytes)}, written {format_bytes(io.write_bytes)}"))
-    samples = f"{count(result.samples, 'sample')}, {result.skipped:,} skipped, cost {format_span(result.cost_ns)} CPU"
-    return [*lines, style.line("tree", tree), style.line("prock", samples)]
-
-
-def headline(result: RunFigures, style: Style, title: str | None = None) -> str:
+def headline(result: RunResult, style: Style, title: str | None = None) -> str:
     labels = "".join(f" [{escape(key)}={escape(value)}]" for key, value in result.labels)
     who = cut(quote(result.args), COMMAND_WIDTH, "...") if title is None else title
     how = style.paint(ending(result), "31") if result.returncode else ending(result)
     return f"{style.paint(f'prock: {who}', '1')}: {how}{labels}"
 
 
-def ending(result: RunFigures) -> str:
+def ending(result: RunResult) -> str:
     """How it ended, in a few words.
 
     >>> import prock
@@ -109,7 +92,7 @@ def _quote(argument: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _time(result: RunFigures) -> str:
+def _time(result: RunResult) -> str:
     parts = [f"{format_span(result.wall_ns)} elapsed"]
     if result.cpu_ns is None:
         return f"{parts[0]}, CPU unknown"
@@ -122,7 +105,7 @@ def _time(result: RunFigures) -> str:
     return ", ".join(parts)
 
 
-def _memory(result: RunFigures) -> str:
+def _memory(result: RunResult) -> str:
     parts = []
     if result.peak_footprint_bytes is not None:
         parts.append(f"{format_bytes(result.peak_footprint_bytes)} at the peak of the whole tree")
@@ -135,7 +118,7 @@ def _memory(result: RunFigures) -> str:
     return ", ".join(parts)
 
 
-def _disk(result: RunFigures) -> str:
+def _disk(result: RunResult) -> str:
     disk_io = result.disk_io
     parts = ["unknown"]
     if disk_io is not None:
@@ -148,7 +131,7 @@ def _disk(result: RunFigures) -> str:
     return ", ".join(parts)
 
 
-def _tree(result: RunFigures) -> str:
+def _tree(result: RunResult) -> str:
     seen = sum(usage.process_count for usage in result.commands)
     if result.processes_started is not None:
         parts = [count(result.processes_started, "process", "processes")]
@@ -176,7 +159,7 @@ def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
     return _labelled("left", lines, style)
 
 
-def truth(result: RunFigures) -> list[str]:
+def truth(result: RunResult) -> list[str]:
     """Where the two figures that matter most come from, what they may lack, and what prock cost."""
     chosen = [(what, result.source(figure)) for what, figure in (("CPU", "cpu"), ("memory", "memory"))]
     known = [_source(what, source) for what, source in chosen if source is not None]

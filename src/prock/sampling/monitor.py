@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from prock.model import CpuPercent, TreeTotals
-from prock.results import MonitorFigures
+from prock._compat.namedtuple import NamedTuple
+from prock.model import CpuPercent, DiskIo
+from prock.sampling.sample import TreeTotals
 from prock.sampling.sampler import TreeSampler
 from prock.sampling.schedule import Deadlines
 
@@ -20,15 +21,45 @@ if TYPE_CHECKING:
     Number = TypeVar("Number", int, float)
 
 
-class MonitorResult(MonitorFigures):
-    """What a block used; `print` writes it as a short report."""
+class MonitorResult(NamedTuple):
+    """What a block cost. Peaks are those of samples: lower bounds."""
 
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        from prock.report.text import Style, monitor_page
-
-        return "\n".join(monitor_page(self, Style()))
+    wall_ns: int
+    """How long the block took, from the baseline to the last sample."""
+    cpu_ns: int
+    """CPU time of the tree within the block; see `TreeTotals.cpu_ns`."""
+    cpu_percent: CpuPercent | None
+    """The mean over the block."""
+    accounting: str
+    """Where `cpu_ns` comes from, as `TreeTotals.accounting`."""
+    ended_cpu_ns: int
+    """Of `cpu_ns`: what processes used that have ended, as last seen."""
+    unseen_cpu_ns: int
+    """Of `cpu_ns`: what no sample saw in a process."""
+    disk_io: DiskIo | None
+    """What the tree has read and written within the block; None where it was not asked for. Lower bound."""
+    peak_cpu_percent: CpuPercent | None
+    """The highest of one interval, the last, shorter one left out."""
+    peak_rss_bytes: int | None
+    """The largest sum of resident sets: shared pages count in each process."""
+    peak_pss_bytes: int | None
+    """The largest sum of proportional shares; None where they were not asked for."""
+    peak_process_count: int
+    """The most at once."""
+    peak_thread_count: int
+    """The most at once, the first of each process included."""
+    samples: int
+    """How many were taken, the one at the end included."""
+    skipped: int
+    """Samples left out, as their time had passed."""
+    late_ns: int
+    """The most that a sample came late."""
+    cost_ns: int
+    """CPU time that watching took, of the program's own."""
+    denied: int
+    """The most members of one sample that refused something."""
+    series: tuple[TreeTotals, ...]
+    """Every sample, where it was asked for."""
 
 
 class Monitor:

@@ -1,6 +1,6 @@
 """What a kernel lacks that is older than the newest thing prock asks for: system calls are refused as it would.
 
-docs/kernels.md has the table.
+docs/kernel-requirements.md has the table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """``prock attach``: the account of a tree that runs already, from now until it ends or nobody wants to wait longer.
 
-JSON: ``prock.run/1``, as of ``prock run``, with `args` empty; see docs/run.md.
+JSON: ``prock.run/1``, as of ``prock run``, with `args` empty; see docs/formats.md.
 """
 
 from __future__ import annotations

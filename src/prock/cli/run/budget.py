@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prock.cli.run.options import Settings
-    from prock.runner.result import RunResult
+    from prock.results import RunResult
 
 EXCEEDED = 123
 """Exit code of a command that succeeded, but used more than it was to."""

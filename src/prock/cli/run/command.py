@@ -1,6 +1,6 @@
 """``prock run``: a command in front of commands, that tells what they and all that they started have cost.
 
-JSON (``prock.run/1``, with ``--repeat`` ``prock.run-repeat/1``): see docs/run.md.
+JSON (``prock.run/1``, with ``--repeat`` ``prock.run-repeat/1``): see docs/formats.md.
 
 The command is started as early as possible: what only the report needs is imported while it runs, or after it.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from prock.cli.run.supervisor import Line, SignalSource
     from prock.cli.run.writer import ReportWriter
-    from prock.runner.result import RunResult
+    from prock.results import RunResult
     from prock.runner.session import Options, RunSession
 
 NAME = "run"

@@ -30,7 +30,7 @@ REPORT: Group = (
     (("-a", "--append"), {"action": "store_true", "help": "with -o: add to FILE"}),
     (
         ("--json",),
-        {"metavar": "FILE", "help": "also all figures as a JSON document (-: standard output); see docs/run.md"},
+        {"metavar": "FILE", "help": "also all figures as a JSON document (-: standard output); see docs/formats.md"},
     ),
     (
         ("-f", "--format"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prock.report.text import Style
-    from prock.runner.result import RunResult
+    from prock.results import RunResult
 
     Write = Callable[[int], str]
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prock.runner.result import RunResult
+    from prock.results import RunResult
 
 
 class ReportWriter:
