@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.simulated_kernel import INIT, TICK, Kernel, read_tree, sample, update
 
 from prock.model import ProcessInfo
-from prock.sampling.cpu_ledger import Ledger
+from prock.sampling.cpu_ledger import CpuLedger
 
 Step = tuple[str, int, int]
 """What happens, to which of the living processes (modulo their number), and how much of it."""
@@ -27,7 +27,7 @@ def random_steps(seed: int) -> list[Step]:
 STEPS = st.integers(0, 2**32).map(random_steps)
 
 
-def act(kernel: Kernel, ledger: Ledger, step: Step) -> None:
+def act(kernel: Kernel, ledger: CpuLedger, step: Step) -> None:
     living = kernel.living()
     pid = living[step[1] % len(living)]
     match step[0]:
@@ -49,7 +49,7 @@ def act(kernel: Kernel, ledger: Ledger, step: Step) -> None:
 @settings(max_examples=2500, deadline=None)
 @given(before=STEPS, steps=STEPS)
 def test_never_falls_and_never_exceeds_what_was_used(before: list[Step], steps: list[Step]) -> None:
-    kernel, ledger = Kernel(), Ledger(waited_slack_ns=TICK)
+    kernel, ledger = Kernel(), CpuLedger(waited_slack_ns=TICK)
     for step in before:
         act(kernel, ledger, step)
     used_before = kernel.burnt
@@ -68,7 +68,7 @@ def test_never_falls_and_never_exceeds_what_was_used(before: list[Step], steps: 
 @given(steps=STEPS)
 def test_a_pass_that_the_tree_changes_under(steps: list[Step]) -> None:
     """Each row is read between two steps of the tree."""
-    kernel, ledger = Kernel(), Ledger(waited_slack_ns=TICK)
+    kernel, ledger = Kernel(), CpuLedger(waited_slack_ns=TICK)
     sample(kernel, ledger)
     total = 0
     for rows in passes(kernel, ledger, steps):
@@ -81,7 +81,7 @@ def test_a_pass_that_the_tree_changes_under(steps: list[Step]) -> None:
 @given(before=STEPS, steps=STEPS)
 def test_a_first_pass_that_the_tree_changes_under(before: list[Step], steps: list[Step]) -> None:
     """The second pass makes good for it, as long as nobody in the tree adopts what both passes then miss."""
-    kernel, ledger = Kernel(), Ledger(waited_slack_ns=TICK)
+    kernel, ledger = Kernel(), CpuLedger(waited_slack_ns=TICK)
     before, steps = ([step for step in history if step[0] != "subreaper"] for history in (before, steps))
     for step in before:
         act(kernel, ledger, step)
@@ -96,7 +96,7 @@ def test_a_first_pass_that_the_tree_changes_under(before: list[Step], steps: lis
         total = ledger.total_ns
 
 
-def passes(kernel: Kernel, ledger: Ledger, steps: list[Step]) -> Iterator[list[ProcessInfo]]:
+def passes(kernel: Kernel, ledger: CpuLedger, steps: list[Step]) -> Iterator[list[ProcessInfo]]:
     """The rows of one pass after the other, a step of the tree before each row."""
     rows: list[ProcessInfo] = []
     reading = read_tree(kernel, list(ledger))
@@ -114,7 +114,7 @@ def passes(kernel: Kernel, ledger: Ledger, steps: list[Step]) -> Iterator[list[P
 @given(steps=STEPS)
 def test_complete_where_every_child_is_waited_for_at_once(steps: list[Step]) -> None:
     """As a shell or make does it. All is known but what the ticks of `cutime` hide."""
-    kernel, ledger = Kernel(), Ledger(waited_slack_ns=TICK)
+    kernel, ledger = Kernel(), CpuLedger(waited_slack_ns=TICK)
     sample(kernel, ledger)
     for step in steps:
         living = kernel.living()

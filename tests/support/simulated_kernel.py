@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from prock.model import ProcessInfo
-from prock.sampling.cpu_ledger import Ledger
+from prock.sampling.cpu_ledger import CpuLedger
 
 TICK = 10
 """``cutime`` and ``cstime`` are told in ticks, rounded down; here a tick is 10 units of time."""
@@ -122,11 +122,11 @@ def read_tree(kernel: Kernel, known: Collection[tuple[int, int]]) -> Iterator[Pr
             yield row
 
 
-def sample(kernel: Kernel, ledger: Ledger) -> None:
+def sample(kernel: Kernel, ledger: CpuLedger) -> None:
     update(ledger, list(read_tree(kernel, list(ledger))))
 
 
-def update(ledger: Ledger, rows: list[ProcessInfo]) -> None:
+def update(ledger: CpuLedger, rows: list[ProcessInfo]) -> None:
     """Take in a whole pass: who is not in it has ended."""
     present = {row.identity for row in rows}
     ended = [(identity, 0) for identity in ledger if identity not in present]

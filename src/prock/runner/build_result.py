@@ -208,7 +208,7 @@ class ResultBuilder:
     def _io(self) -> dict[str, object]:
         running, waited = self._running, self._waited
         tree = None if running.forest is None else running.forest.tree(running.pid)
-        sampled = None if tree is None or tree.io is None or not tree.knows_io else tree.io.total
+        sampled = None if tree is None else tree.disk_io
         if waited is None or waited.disk_io is None:
             return {"disk_io": self._sampled_io(sampled)}
         total, refused = waited.disk_io, waited.refused_io

@@ -49,7 +49,7 @@ class _Account:
         self.unexplained = 0
 
 
-class Ledger:
+class CpuLedger:
     """One tree's account, from the first update on.
 
     Rows must have been read parents before children.

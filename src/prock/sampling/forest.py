@@ -1,13 +1,13 @@
-"""Follow any number of trees in one pass: which processes belong to them, and what each uses.
+"""`Forest`: follows any number of process trees and samples all of them in one pass.
 
-A process that was a member once stays one until it ends, also after it has started a session of its own, was orphaned
-or reparented to a process outside the tree. Processes are known by identity, not by pid. What was used goes through the
-ledger, so totals never fall and nothing is counted twice; what belongs to no living process has a field of its own.
+A process that was a member once stays one until it ends, also after it has started a session of its own or was
+reparented to a process outside the tree. Processes are identified by pid and start time. CPU and I/O go through
+ledgers, so totals never fall and count nothing twice.
 
-A sample is one call into the engine (see `prock.engine.protocol.MemberTracker`), and with perf accounting one more for
-each tree. Members that the kernel's lists of children do not lead to (a list can miss one while its process forks; an
-orphan can be reparented before it was seen) are found by a scan of the machine, 30 s after the last one, or earlier
-after many processes have started and ended.
+A sample is one call into the engine (`prock.engine.protocol.MemberTracker`), and with perf accounting one more for
+each tree. The kernel's lists of children can miss a child while its parent forks, and an orphan can be reparented
+before any sample has seen it. A scan of the machine finds such members: 30 s after the last one, or earlier after many
+processes have started and ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _thread import allocate_lock  # the module threading around it costs two milliseconds to import
+from _thread import allocate_lock  # importing threading costs 2 ms
 from _weakref import ref
 
 from prock import engine as engines
@@ -34,28 +34,42 @@ if TYPE_CHECKING:
     from prock.model import ProcessInfo
 
 ACCOUNTING = ("auto", "perf", "ledger")
-VERIFY_NS = 30_000_000_000
-VERIFY_AFTER_CHURN_NS = 1_000_000_000
-VERIFY_SHARE = 500
-"""Scans of the machine take at most one 500th of the time, however large it is."""
+SCAN_EVERY_NS = 30_000_000_000
+SCAN_AFTER_CHURN_NS = 1_000_000_000
+SCAN_SHARE = 500
+"""Scans of the machine take at most one 500th of the time, however large the machine is."""
 
 _forests: set[ref[Forest]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is
-copied, in one step: any other can set off a garbage collection, which takes out of it what has gone."""
+"""All forests of this process. Copied in one step before iteration: other threads and the garbage collector change it
+at any time."""
 
 
 class Forest:
-    """Several trees, followed in one pass: a supervisor of 50 workers pays once.
+    """Several process trees, sampled in one pass: the fixed costs of a sample are paid once for all of them.
 
-    `sample` answers each root's `TreeSample`. Trees do not overlap: a root that is a member of another root's tree is
-    refused with `ValueError`, and one that was there first stays a tree of its own. A tree whose members have all
-    ended stays until it is removed, or its root's pid, given away again, is added anew. Options as of `TreeSampler`;
-    without `scans` the machine is not looked through: for who is told of orphans, and calls `adopt`.
+    `sample` returns a `TreeSample` for each root. Trees do not overlap: `add` raises `ValueError` for a root that is a
+    member of another tree; an inner tree that was added before the outer one stays separate. A tree whose members have
+    all ended stays until `remove`, or until its root's pid is reused and added again. Threads may share a forest; a
+    forked child cannot use it.
+
+    - `roots`: pids of the roots; default: none, see `add`.
+    - `memory`: read resident and virtual memory. Default: True.
+    - `io`: read I/O counters, one more file a process. Default: False.
+    - `pss`: read proportional set sizes, each at most every 10 s, in at most a 50th of the time. Default: False.
+    - `accounting`: CPU source. ``ledger`` adds up the processes that samples see; ``perf`` also counts processes
+      that come and go between samples; ``auto`` (default) is perf where the machine permits it, else the ledger.
+    - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
+    - `scans`: scan the machine for members that the lists of children miss. Default: True. With False the caller
+      reports orphans by `adopt`.
+
+    Raises `NoSuchProcess`, `AccessDenied` and `ValueError` as `add`.
 
     >>> import os
-    >>> with Forest([os.getpid()]) as forest:
-    ...     forest.sample()[os.getpid()].process_count >= 1
-    True
+    >>> workers = [os.getpid()]  # the pids of a pool of workers
+    >>> with Forest(workers, io=True) as forest:
+    ...     for pid, sample in forest.sample().items():
+    ...         print(pid == workers[0], sample.process_count >= 1)
+    True True
     """
 
     def __init__(
@@ -71,7 +85,7 @@ class Forest:
         scans: bool = True,
     ) -> None:
         if accounting not in ACCOUNTING:
-            raise ValueError(f"{accounting!r} is no accounting: choose one of {', '.join(ACCOUNTING)}")
+            raise ValueError(f"invalid accounting {accounting!r}: use one of {', '.join(ACCOUNTING)}")
         self._engine = engines.active if engine is None else engine
         self._clock = clock
         self._options = {"memory": memory, "io": io, "pss": pss}
@@ -80,8 +94,8 @@ class Forest:
         want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
         self._tracker = self._engine.track(want, 0)
         self._trees: dict[int, TreeState] = {}
-        self._verified_ns = clock()
-        self._verify_cost_ns = 0
+        self._scanned_ns = clock()
+        self._scan_cost_ns = 0
         self._churn = 0
         self._lock = allocate_lock()
         self._pid = os.getpid()
@@ -106,23 +120,30 @@ class Forest:
 
     @property
     def roots(self) -> tuple[int, ...]:
+        """Pids of the roots, in the order of `add`."""
         return tuple(self._trees)
 
     @property
     def trees(self) -> list[TreeState]:
+        """The state of each tree, in the order of `add`."""
         return list(self._trees.values())
 
     @property
     def descriptors(self) -> int:
-        """How many it holds open."""
+        """Number of file descriptors held open."""
         return self._tracker.descriptors + sum(tree.events.descriptors for tree in self.trees if tree.events)
 
+    @property
+    def is_open(self) -> bool:
+        """False after `close`, and in a forked child."""
+        return not self._closed
+
     def tree(self, root: int) -> TreeState:
-        """What is known of a root's tree. Raises `KeyError` where it is no root here."""
+        """The state of a root's tree. Raises `KeyError` for a pid that is not a root here."""
         return self._trees[root]
 
     def close(self) -> None:
-        """Give back all descriptors. A sample after that is refused with `ValueError`."""
+        """Close all file descriptors. Later calls raise `ValueError`; a second `close` does nothing."""
         with self._lock:
             self._closed = True
             self._tracker.close()
@@ -130,12 +151,14 @@ class Forest:
                 tree.close()
 
     def add(self, root: int | None = None, *, since_birth: bool = False) -> None:
-        """Follow one more tree, from now on. Cost: two passes over it, and where perf accounts for it, its attachment.
+        """Follow one more tree from now on. Cost: two passes over it, and with perf accounting one event a thread.
 
-        `since_birth`: count what its members have used in all their lives. Only for a root that had no tree of its own
-        before what is to be counted began, as one that the caller has started.
+        - `root`: pid of the root; default: the calling process.
+        - `since_birth`: count what the members have used since they started. Only for a root that was created for
+          this measurement, as by the caller itself. Default: False, count from now on.
 
-        Raises `NoSuchProcess`, and `AccessDenied` where the root refuses, or with ``accounting="perf"`` anything below.
+        Raises `NoSuchProcess`; `AccessDenied` for a root that this user may not read, and with ``accounting="perf"``
+        for any member; `ValueError` for a process that is followed already and for a number that cannot be a pid.
         """
         with self._lock:
             self._check_open()
@@ -144,7 +167,7 @@ class Forest:
                 raise NoSuchProcess(root or os.getpid())
             for pid, tree in self._trees.items():
                 if tree.ledger.identity_of(info.pid) == info.identity:
-                    raise ValueError(f"process {info.pid} is followed already, as part of the tree of {pid}")
+                    raise ValueError(f"process {info.pid} is followed already: it is in the tree of process {pid}")
             if info.pid in self._trees:
                 self._drop(info.pid)
             taken = {tree.number for tree in self._trees.values()}
@@ -158,7 +181,7 @@ class Forest:
                 tree.events = events
                 if since_birth:
                     tree.ledger.count_from_birth()
-                self._begin(tree, since_birth)
+                self._take_baseline(tree, since_birth)
             except BaseException:
                 self._tracker.remove(number)
                 if events is not None:
@@ -167,24 +190,24 @@ class Forest:
             self._trees[info.pid] = tree
 
     def _attach(self, root: int) -> TaskClocks | None:
-        """Perf events for its tree, where they are wanted and may be had."""
-        if self._accounting == "ledger" or (self._accounting == "auto" and not self._engine.clocks_usable):
+        """Perf events for the tree, where they are wanted and available."""
+        if self._accounting == "ledger":
             return None
-        if self._engine.name == "portable":
-            raise NotSupported(
-                "perf events: only Linux has them, and the engine portable asks for nothing of that kind"
-            )
+        if not self._engine.clocks_usable:
+            if self._accounting == "perf":
+                raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")
+            return None
         from prock.accounting.perf_clock import TaskClocks
 
         try:
-            return TaskClocks([root], self._engine, _left_for_events())
+            return TaskClocks([root], self._engine, _perf_descriptors_left())
         except (AccessDenied, NotSupported, OutOfDescriptors):
             if self._accounting == "perf":
                 raise
             return None
 
-    def _begin(self, tree: TreeState, since_birth: bool) -> None:
-        """The baseline: two passes (see `Ledger.rebase`), or where nothing is to be left out one."""
+    def _take_baseline(self, tree: TreeState, since_birth: bool) -> None:
+        """Two passes (`CpuLedger.rebase` says why); one where everything since birth counts."""
         number = tree.number
         _, sums, changed, ended = self._tracker.sample([], number, False)
         tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
@@ -193,10 +216,14 @@ class Forest:
         if since_birth:
             return
         _, _, changed, ended = self._tracker.sample([], number, True)
-        tree.begin_again([event[1:] for event in changed], [event[1:] for event in ended])
+        tree.rebase([event[1:] for event in changed], [event[1:] for event in ended])
 
     def adopt(self, root: int, pid: int) -> None:
-        """Tell that a process belongs to a root's tree, as one that was orphaned before anybody saw it."""
+        """Add a process to a root's tree, such as an orphan that was reparented before a sample saw it.
+
+        Does nothing for a process that has ended or is a member already. Raises `KeyError` for an unknown `root`,
+        `AccessDenied`.
+        """
         with self._lock:
             self._check_open()
             tree = self._trees[root]
@@ -205,7 +232,7 @@ class Forest:
                 self._tracker.adopt(info.pid, info.start_ticks, tree.number)
 
     def remove(self, root: int) -> None:
-        """Follow it no longer. Raises `KeyError` where it is no root here."""
+        """Stop following a tree. Raises `KeyError` for a pid that is not a root here."""
         with self._lock:
             self._check_open()
             self._drop(root)
@@ -216,18 +243,21 @@ class Forest:
         tree.close()
 
     def sample(self, *, due_ns: int | None = None, skipped: int = 0) -> dict[int, TreeSample]:
-        """Each root's tree now. `due_ns`, `skipped`: for `TreeTotals.late_ns` and `TreeTotals.skipped`.
+        """Sample all trees now. Returns a `TreeSample` for each root's pid; raises `ValueError` after `close`.
 
-        Cost a member: one `clock_gettime`; one that has run since, and where they are asked for, one read each for its
-        memory and I/O, and where the machine has given away new pids, one each for its row and its children. With perf
-        accounting one read an event, in all at most a 100th of the time. On other systems one look at all processes for
-        who belongs to whom, and a row a member.
+        - `due_ns`: when the sample was due, in monotonic nanoseconds, for `TreeTotals.late_ns`. Default: unknown, 0.
+        - `skipped`: number of samples left out before it, for `TreeTotals.skipped`. Default: 0.
+
+        Cost a member: one `clock_gettime`. A member that has run since the last sample costs one read more for its
+        memory, one for its I/O, and, if the machine has allocated new pids, one for its row and one for its children.
+        Perf accounting reads each event, in at most a 100th of the time. Other systems than Linux: one listing of all
+        processes, and a row a member.
         """
         with self._lock:
             self._check_open()
             began_ns = time.thread_time_ns()
             taken_ns = self._clock()
-            self._verify(taken_ns)
+            self._find_missed_members(taken_ns)
             reread = [pid for tree in self._trees.values() for pid, _ in tree.ledger.to_reread]
             snapshot, sums, changed, ended = self._tracker.sample(reread, -1, False)
             self._churn += len(changed) + len(ended)
@@ -249,34 +279,33 @@ class Forest:
                 for pid, tree in self._trees.items()
             }
 
-    def _verify(self, now_ns: int) -> None:
-        """Look through the whole machine for members that nobody's list of children leads to."""
-        if not (self._scans or self._tracker.no_children_lists):
+    def _find_missed_members(self, now_ns: int) -> None:
+        """Scan the machine, if it is time, for members that are in no list of children."""
+        no_children_lists = self._tracker.no_children_lists
+        if not (self._scans or no_children_lists):
             return
         if not self._engine.children_list_is_racy and not any(tree.sessions for tree in self._trees.values()):
-            return  # who could be found is a child of a member, and every pass sees those
+            return  # a scan finds only children of members, and every pass finds those
         members = sum(len(tree.ledger) for tree in self._trees.values())
         much_churn = self._churn > members // 2 + 16
-        wait_ns = max(VERIFY_AFTER_CHURN_NS if much_churn else VERIFY_NS, VERIFY_SHARE * self._verify_cost_ns)
-        if now_ns - self._verified_ns <= wait_ns and not self._tracker.no_children_lists:
+        wait_ns = max(SCAN_AFTER_CHURN_NS if much_churn else SCAN_EVERY_NS, SCAN_SHARE * self._scan_cost_ns)
+        if now_ns - self._scanned_ns <= wait_ns and not no_children_lists:
             return
         self._churn = 0
-        self._tracker.limit(
-            _cached_descriptors_limit()
-        )  # there may be more forests by now, or the limit may be another
+        self._tracker.limit(_cached_descriptors_limit())  # the number of forests or the limit may have changed
         began_ns = time.monotonic_ns()
         rows = self._engine.scan()
         sessions_alive = {row.session for row in rows if row.session is not None}
         for tree in self._trees.values():
             self._adopt_from(rows, tree)
             tree.sessions &= sessions_alive
-        self._verified_ns = now_ns
-        self._verify_cost_ns = time.monotonic_ns() - began_ns
+        self._scanned_ns = now_ns
+        self._scan_cost_ns = time.monotonic_ns() - began_ns
 
     def _adopt_from(self, rows: Iterable[ProcessInfo], tree: TreeState) -> None:
         ledger = tree.ledger
         foreign = [row for row in rows if row.identity not in ledger]
-        tree.sessions.difference_update(row.pid for row in foreign if row.session == row.pid)  # given away again
+        tree.sessions.difference_update(row.pid for row in foreign if row.session == row.pid)  # the id was reused
         for row in foreign:
             parent = ledger.identity_of(row.ppid)
             is_child = parent is not None and parent[1] <= row.start_ticks
@@ -285,26 +314,22 @@ class Forest:
 
     def _check_open(self) -> None:
         if self._pid != os.getpid():
-            raise ValueError(f"this sampler belongs to process {self._pid}: make a new one after a fork")
+            raise ValueError(f"this sampler belongs to process {self._pid}: create a new one after a fork")
         if self._closed:
-            raise ValueError("this sampler is closed")
+            raise ValueError("this sampler is closed: create a new one")
 
     def _after_fork(self) -> None:
-        """In the child: the descriptors are copies, and the lock may be held by a thread that is not there."""
+        """In the child the descriptors are copies, and a thread that does not exist there may hold the lock."""
         self._closed = True
         self._lock = allocate_lock()
         self._tracker.close()
 
-    @property
-    def is_open(self) -> bool:
-        return not self._closed
-
 
 def _slept_ns() -> int | None:
-    """How long the machine has slept since it booted: what one clock counts and the other not. Linux alone has both."""
+    """How long the machine was suspended since boot: CLOCK_BOOTTIME less CLOCK_MONOTONIC. None: not on Linux."""
     if sys.platform != "linux":
         return None
-    for _ in range(3):  # once more where this process was interrupted between them
+    for _ in range(3):  # again if this thread was interrupted between the two readings
         before_ns = time.monotonic_ns()
         with_sleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if time.monotonic_ns() - before_ns < 500_000:
@@ -316,8 +341,8 @@ def _open_forests() -> list[Forest]:
     return [forest for known in _forests.copy() if (forest := known()) is not None and forest.is_open]
 
 
-def _all_descriptors() -> int:
-    """How many the forests of this process may hold open together: half of the soft limit, which is never raised."""
+def _descriptor_budget() -> int:
+    """File descriptors for all forests of this process: half of the soft limit, which prock never raises."""
     limit = -1
     if sys.platform != "win32":
         limit = os.sysconf("SC_OPEN_MAX")
@@ -325,14 +350,14 @@ def _all_descriptors() -> int:
 
 
 def _cached_descriptors_limit() -> int:
-    """Of one forest: a quarter of all is for files that are kept, divided equally."""
-    return _all_descriptors() // 4 // max(1, len(_open_forests()))
+    """One forest's part: a quarter of the budget is for cached files, divided equally."""
+    return _descriptor_budget() // 4 // max(1, len(_open_forests()))
 
 
-def _left_for_events() -> int:
-    """Three quarters are for perf events, for whom comes first: half a tree of events is of no use."""
+def _perf_descriptors_left() -> int:
+    """Three quarters of the budget are for perf events, first come, first served: half a tree is useless."""
     in_use = sum(tree.events.descriptors for forest in _open_forests() for tree in forest.trees if tree.events)
-    return max(0, _all_descriptors() * 3 // 4 - in_use)
+    return max(0, _descriptor_budget() * 3 // 4 - in_use)
 
 
 def _after_fork() -> None:

@@ -75,7 +75,7 @@ class IoLedger:
             self._leaves_base += io
 
     def rename(self, pid: int, now: Identity) -> None:
-        """As `prock.sampling.cpu_ledger.Ledger.rename`."""
+        """As `prock.sampling.cpu_ledger.CpuLedger.rename`."""
         before = (pid, 0)
         if before in self._bases:
             self._bases[now] = self._bases.pop(before)
@@ -90,7 +90,7 @@ class IoLedger:
         leaves: DiskIo,
     ) -> None:
         """Take in members with children whose row or counters have changed, who ended with which counters, who may
-        have inherited from them (`Ledger.inherited`, children first), and the sum of all living leaves."""
+        have inherited from them (`CpuLedger.inherited`, children first), and the sum of all living leaves."""
         before = {identity: parent.faults for identity, parent in self._parents.items()}
         rest = dict(ended)
         brought: dict[Identity, DiskIo] = {}

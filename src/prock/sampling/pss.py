@@ -1,4 +1,4 @@
-"""Reads the proportional set sizes (PSS) of a tree's members, a few at a time."""
+"""Reads the proportional set size (PSS) of a tree's members, a few in each sample."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 PSS_EVERY_NS = 10_000_000_000
-"""How old a member's share of memory gets before it is read again ..."""
+"""Age at which the PSS of a member is read again."""
 PSS_SHARE = 50
-"""... and the part of the time (one 50th) that all such readings may take, as they hold a lock of who is read."""
+"""All readings take at most one 50th of the time, as each holds a lock of its process."""
 
 
 class PssReader:
-    """Proportional shares of memory (PSS) of one tree's members, read slowly."""
+    """The PSS of each member of one tree, as last read."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int | None, int]] = {}
-        """Of pids: bytes, and when they were read. None: refused, and not to be asked at once again, before others."""
+        """Bytes and time of the reading, by pid. None: access denied; read again only after the others."""
         self._allowance_ns = PSS_EVERY_NS // PSS_SHARE
 
     def read(self, engine: Engine, pids: list[int], now_ns: int, elapsed_ns: int) -> None:
-        """Those that are due, the oldest first, as far as their part of the time goes."""
+        """Read the members that are due, oldest reading first, within the allowed time."""
         self._allowance_ns = min(self._allowance_ns + elapsed_ns // PSS_SHARE, PSS_EVERY_NS // PSS_SHARE)
         if self._allowance_ns <= 0:
             return
@@ -31,17 +31,20 @@ class PssReader:
         due = [pid for pid in pids if pid not in known or now_ns - known[pid][1] >= PSS_EVERY_NS]
         due.sort(key=lambda pid: known[pid][1] if pid in known else -1)
         began_ns = time.monotonic_ns()
-        for pid, share in zip(due, engine.pss(due, began_ns + self._allowance_ns), strict=False):
-            known[pid] = (share, now_ns)
+        for pid, pss in zip(due, engine.pss(due, began_ns + self._allowance_ns), strict=False):
+            known[pid] = (pss, now_ns)
         self._allowance_ns -= time.monotonic_ns() - began_ns
 
     def forget(self, pids: list[int]) -> None:
+        """Drop the readings of members that have ended."""
         for pid in pids:
             self._known.pop(pid, None)
 
     @property
     def bytes_of(self) -> dict[int, int]:
-        return {pid: share for pid, (share, _) in self._known.items() if share is not None}
+        """PSS in bytes by pid, of the members that could be read."""
+        return {pid: pss for pid, (pss, _) in self._known.items() if pss is not None}
 
     def oldest_ns(self, now_ns: int) -> int | None:
-        return max((now_ns - at_ns for share, at_ns in self._known.values() if share is not None), default=None)
+        """Age of the oldest reading."""
+        return max((now_ns - at_ns for pss, at_ns in self._known.values() if pss is not None), default=None)

@@ -1,4 +1,4 @@
-"""What a sample of a followed tree is: its totals, and its members, whose rows are made when somebody asks for them."""
+"""The result types of a sample: `TreeTotals`, and `TreeSample`, which also has the members."""
 
 from __future__ import annotations
 
@@ -12,70 +12,72 @@ if TYPE_CHECKING:
 
 
 class TreeTotals(NamedTuple):
-    """A tree in one sample. A baseline is taken when following it begins; totals of use count from there."""
+    """The totals of a tree in one sample. Usage counts from the baseline, taken when sampling of the tree began."""
 
     root_pid: int
     taken_ns: int
-    """When the sample began, in nanoseconds of the monotonic clock."""
+    """Start of the sample, in nanoseconds of the monotonic clock."""
     interval_ns: int
-    """Since the sample before, or the baseline."""
+    """Time since the previous sample, or since the baseline."""
     wall_ns: int
-    """Since the baseline."""
+    """Time since the baseline."""
     process_count: int
-    """Living members, zombies too."""
+    """Members alive, zombies included."""
     thread_count: int
+    """Their threads."""
     cpu_ns: int
-    """CPU time that the tree has used, members that have ended included. Never falls. Lower bound: see `cpu_bias`."""
+    """CPU time of the tree, ended members included. Never falls. Lower bound, see `cpu_bias`."""
     cpu_percent: CpuPercent | None
-    """CPU over the interval; None where no time has passed."""
+    """CPU over the interval, 100 is one core. None: no time has passed."""
     accounting: str
-    """Where `cpu_ns` comes from: ``ledger`` (`prock.sampling.cpu_ledger`) or ``perf`` (`prock.accounting`)."""
+    """Source of `cpu_ns`: ``ledger`` (`prock.sampling.cpu_ledger`) or ``perf`` (`prock.accounting`)."""
     ended_cpu_ns: int
-    """Of `cpu_ns`: what members used that have ended, as last seen."""
+    """The part of `cpu_ns` used by members that have ended, as last read."""
     unseen_cpu_ns: int
-    """Of `cpu_ns`: what no sample saw in a process: children that came and went between two, last moments of others.
-    By perf it falls when a member turns out to have used it."""
+    """The part of `cpu_ns` that no sample saw in a process: children that lived between two samples, and the last
+    moments of members. With perf it falls when a later reading attributes it to a member."""
     rss_bytes: int | None
-    """Upper bound: shared pages count in each process."""
+    """Sum of the resident sets. Upper bound: shared pages count once in each process."""
     vsize_bytes: int | None
+    """Sum of the address spaces."""
     pss_bytes: int | None
-    """Sum of what is known: lower bound until each member was read once."""
+    """Sum of the proportional set sizes as last read. Lower bound until each member was read once."""
     pss_age_ns: int | None
     """Age of the oldest reading in `pss_bytes`."""
     disk_io: DiskIo | None
-    """What the tree has read and written, members that have ended included. Never falls; lower bound."""
+    """I/O of the tree, ended members included. Never falls. Lower bound."""
     appeared: int
-    """Members that are new since the sample before."""
+    """Members first seen in this sample."""
     ended: int
-    """Members that have ended since."""
+    """Members that ended since the previous sample."""
     vanished: int
-    """Processes that were found and had ended before they could be read."""
+    """Processes that were found and ended before they could be read."""
     denied: int
-    """Members of which something asked for was refused: see `MemberSample.refused`."""
+    """Members that this user may not read in full: see `MemberSample.refused`."""
     cost_ns: int
-    """CPU time of the calling thread that this sample took; where several trees share one pass, of all of them."""
+    """CPU time of the calling thread for this sample; in a `Forest` for all trees together."""
     late_ns: int
-    """How long after it was due it was taken; 0 where nobody said when it was due."""
+    """How long after its deadline the sample was taken; 0 without a deadline."""
     skipped: int
-    """Samples due since the one before that were left out, as their time had passed."""
+    """Samples left out before this one because their time had passed."""
     suspended_ns: int | None
-    """How long the machine slept since the sample before; not part of `interval_ns`. Only Linux tells: else None."""
+    """How long the machine was suspended since the previous sample; not part of `interval_ns`. None: not on Linux."""
 
     @property
     def is_over(self) -> bool:
-        """Whether no member is left."""
+        """Whether all members have ended."""
         return self.process_count == 0
 
     @property
     def cpu_bias(self) -> str:
-        """How far `cpu_ns` can be trusted, in a line."""
+        """Bias of `cpu_ns`, in one line."""
         if self.accounting == "perf":
             return "lower bound, plus what a VM's host steals"
         return "lower bound: lacks the unseen and unreaped"
 
 
 class TreeSample(TreeTotals):
-    """A tree in one sample: its `TreeTotals`, and its members.
+    """One sample of a tree: the fields of `TreeTotals`, and the members.
 
     >>> with prock.TreeSampler() as sampler:
     ...     sample = sampler.sample()
@@ -85,30 +87,30 @@ class TreeSample(TreeTotals):
 
     @property
     def members(self) -> tuple[MemberSample, ...]:
-        """Root first, then breadth first; orphans that others adopted follow the root. Made when first asked for."""
+        """Root first, then breadth first; orphans that another process adopted follow the root. Built on first use."""
         make = self.__dict__.get("_make_members")
-        if make is not None:  # also while another thread makes them: the first to be ready is who counts
+        if make is not None:  # several threads may build them; all get the tuple that was stored first
             self.__dict__.setdefault("members", tuple(make()))
             self.__dict__.pop("_make_members", None)
-        made: tuple[MemberSample, ...] = self.__dict__["members"]
-        return made
+        members: tuple[MemberSample, ...] = self.__dict__["members"]
+        return members
 
     @property
     def root(self) -> MemberSample | None:
-        """None once it has ended; what it started stays the tree."""
+        """The root process; None once it has ended. Its descendants remain the tree."""
         first = next(iter(self.members), None)
         return first if first is not None and first.identity == self.__dict__["_root"] else None
 
     @property
     def totals(self) -> TreeTotals:
-        """Without the members: what to keep of many samples."""
+        """The sample without its members: smaller, for storing many samples."""
         return TreeTotals(*self)
 
     def _replace(self, **changes: Any) -> TreeSample:
         return _sample_of(super()._replace(**changes), self.__dict__["_root"], self.members)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a TreeSample does not change: {name} can't be set")
+        raise AttributeError(f"cannot set {name}: a TreeSample is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _sample_of, (tuple(self), self.__dict__["_root"], self.members)

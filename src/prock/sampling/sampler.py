@@ -1,4 +1,4 @@
-"""Follow one tree: the door to `prock.sampling.forest` for who has one."""
+"""`TreeSampler`: a `Forest` with a single tree."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ if TYPE_CHECKING:
 
 
 class TreeSampler:
-    """Follow one tree. Taking a baseline is part of making it, so the first sample has an interval like all others.
+    """Samples one process tree. The constructor takes the baseline, so that the first sample has an interval, too.
 
-    `memory`, `io`: read resident sets and I/O counters too. `pss`: and proportional shares, slowly: each at most every
-    ten seconds, and all together in at most a 50th of the time. `accounting`: ``ledger``, or ``perf`` for totals that
-    miss nobody, or ``auto`` for the best that this machine allows.
+    A member whose files this user may not read does not fail the sample: `TreeTotals.denied` counts it. Threads may
+    share a sampler; a forked child cannot use it.
 
-    None is the calling process. Raises `NoSuchProcess`, `AccessDenied`, and for what can't be a pid `ValueError` or
-    `TypeError`. One member that refuses does not sink the tree: it is counted as `TreeTotals.denied`.
-    Threads may share it: one waits for the other. A forked child can't use it. Cost: see `Forest.sample`.
+    - `root`: pid of the root; default: the calling process.
+    - `memory`: read resident and virtual memory. Default: True.
+    - `io`: read I/O counters, one more file a process. Default: False.
+    - `pss`: read proportional set sizes, each at most every 10 s, in at most a 50th of the time. Default: False.
+    - `accounting`: CPU source: ``ledger``, ``perf`` or ``auto`` (default), see `Forest`.
+    - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
+
+    Raises `NoSuchProcess`; `AccessDenied` for a root that this user may not read; `ValueError` or `TypeError` for what
+    cannot be a pid. Cost: construction as `Forest.add`, a sample as `Forest.sample`.
 
     >>> with TreeSampler() as sampler:
-    ...     total = sum(i * i for i in range(1_000_000))
-    ...     sampler.sample().cpu_ns > 0
+    ...     blocks = [bytes(2**20) for _ in range(20)]  # the work to measure, such as one training epoch
+    ...     sample = sampler.sample()
+    >>> sample.cpu_ns > 0 and sample.rss_bytes > 20 * 2**20
     True
     """
 
@@ -54,6 +60,7 @@ class TreeSampler:
 
     @property
     def root(self) -> Identity:
+        """Pid and start time of the root."""
         return self._tree.root
 
     @property
@@ -68,9 +75,9 @@ class TreeSampler:
         self.close()
 
     def sample(self, *, due_ns: int | None = None, skipped: int = 0) -> TreeSample:
-        """The tree now. `due_ns`, `skipped`: for `TreeTotals.late_ns` and `TreeTotals.skipped`."""
+        """Sample the tree now; parameters, errors and cost as of `Forest.sample`."""
         return self._forest.sample(due_ns=due_ns, skipped=skipped)[self.root_pid]
 
     def close(self) -> None:
-        """Give back all descriptors."""
+        """Close all file descriptors. A sample after that raises `ValueError`."""
         self._forest.close()

@@ -6,7 +6,12 @@ LONGEST_INTERVAL_S = 1e6
 
 
 class Deadlines:
-    """When samples are due, on a grid that never moves.
+    """Deadlines on a fixed grid: a deadline that was missed is skipped and counted, never caught up.
+
+    - `interval`: seconds between two deadlines.
+    - `now_ns`: monotonic nanoseconds; the first deadline is one interval later.
+
+    Raises `ValueError` for an interval that is not above 0 and at most 1000000 seconds.
 
     >>> deadlines = Deadlines(1.0, now_ns=0)
     >>> deadlines.due_ns, deadlines.take(now_ns=1_200_000_000)
@@ -19,19 +24,18 @@ class Deadlines:
 
     def __init__(self, interval: float, now_ns: int) -> None:
         if not 0 < interval <= LONGEST_INTERVAL_S:  # false for nan, too
-            raise ValueError(
-                f"{interval!r} is no interval: give seconds, more than 0 and at most {LONGEST_INTERVAL_S:.0f}"
-            )
+            limits = f"more than 0 and at most {LONGEST_INTERVAL_S:.0f}"
+            raise ValueError(f"invalid interval {interval!r}: use seconds, {limits}")
         self._interval_ns = max(1, round(interval * 1e9))
         self.due_ns = now_ns + self._interval_ns
 
     def take(self, now_ns: int) -> tuple[int, int]:
-        """The latest deadline that has come, and how many before it were missed."""
+        """The latest deadline that has passed, and how many were missed before it. Moves on to the next one."""
         skipped = max(0, (now_ns - self.due_ns) // self._interval_ns)
         due_ns = self.due_ns + skipped * self._interval_ns
         self.due_ns = due_ns + self._interval_ns
         return due_ns, skipped
 
     def remaining(self, now_ns: int) -> float:
-        """Seconds until the next one."""
+        """Seconds until the next deadline; 0 if it has passed."""
         return max(0.0, (self.due_ns - now_ns) / 1e9)

@@ -1,11 +1,11 @@
-"""What is known of one followed tree from sample to sample: ledgers, perf events, its members' shares of memory."""
+"""The state of one followed tree between samples: ledgers, perf events, PSS readings."""
 
 from __future__ import annotations
 
 import time
 
 from prock.model import DiskIo, Identity, ProcessInfo
-from prock.sampling.cpu_ledger import Ledger
+from prock.sampling.cpu_ledger import CpuLedger
 from prock.sampling.io_ledger import NOTHING, IoLedger
 from prock.sampling.pss import PssReader
 from prock.sampling.sample import TreeSample
@@ -18,52 +18,51 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Sums, TrackerSnapshot
 
     Change: TypeAlias = tuple[ProcessInfo, DiskIo | None, bool]
-    """A row, its I/O, and whether it has had children."""
+    """A row, its I/O, and whether the process has had children."""
     End: TypeAlias = tuple[Identity, int, DiskIo | None]
-    """Who ended, with its own CPU and I/O as last read."""
+    """A process that ended, with its own CPU and I/O as last read."""
 
-EVENTS_SHARE = 100
+PERF_SHARE = 100
+"""Reading perf events takes at most one 100th of the time, but they are always read when a member has ended."""
 NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 
 
 class TreeState:
-    """One tree."""
+    """The state of one tree. `number` is its number in the engine's tracker."""
 
     def __init__(
         self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool, io_handed_on: bool = True
     ) -> None:
         self.root = root.identity
         self.number = number
-        """The engine's for it."""
-        self.ledger = Ledger()
+        self.ledger = CpuLedger()
         self.io = IoLedger(handed_on=io_handed_on) if io else None
-        self.knows_io = False
-        """Whether anybody ever told of it."""
         self.memory = memory
         self.pss = PssReader() if pss else None
         self.events: TaskClocks | None = None
-        """Where perf accounts for it."""
+        """The tree's perf events; None: its CPU comes from the ledger alone."""
         self.sessions: set[int] = set()
-        """Those that a member leads or led: who is in one, and was born since, descends from a member."""
+        """Session ids that a member leads or led. A later-born process in such a session is a descendant."""
         self.began_ticks = 0
         self.began_ns = self.taken_ns = 0
         self.slept_ns: int | None = None
         self.root_lives = True
         self.sums: Sums = NO_SUMS
         self.ended: list[End] = []
-        """In the last sample."""
+        """Members that ended since the sample before."""
         self.cpu_ns = self.cpu_before_ns = 0
-        self._ended_early: list[End] = []
-        self._events_before_ns = 0
-        self._events_due_ns = 0
+        self._io_was_read = False
+        self._ended_in_baseline: list[End] = []
+        self._perf_base_ns = 0
+        self._perf_due_ns = 0
 
     def begin(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
-        """Take the first pass of the baseline."""
+        """Apply the first pass of the baseline."""
         self.began_ticks = max((row.start_ticks for row, _, _ in changed), default=0)
-        self._take(changed, ended, sums)
+        self._apply(changed, ended, sums)
 
-    def begin_again(self, changed: list[Change], ended: list[End]) -> None:
-        """Take the second: see `Ledger.rebase`. Who ended meanwhile is told with the first sample."""
+    def rebase(self, changed: list[Change], ended: list[End]) -> None:
+        """Apply the second pass, see `CpuLedger.rebase`. Members that ended meanwhile count in the first sample."""
         self._identify(changed)
         if self.io is not None:
             for row, io, _ in changed:
@@ -71,16 +70,16 @@ class TreeState:
                     self.io.open(row.identity, io, existed=True)
         self.ledger.rebase([row for row, _, _ in changed])
         self._note_sessions(changed)
-        self._ended_early = ended
+        self._ended_in_baseline = ended
         if self.events is not None:
-            self._events_before_ns = self.events.total_ns()
+            self._perf_base_ns = self.events.total_ns()
 
     def advance(self, changed: list[Change], ended: list[End], sums: Sums, now_ns: int) -> None:
-        """Take a sample."""
-        self._take(changed, self._ended_early + ended if self._ended_early else ended, sums)
-        self._ended_early = []
+        """Apply a sample."""
+        self._apply(changed, self._ended_in_baseline + ended, sums)
+        self._ended_in_baseline = []
         self.cpu_before_ns = self.cpu_ns
-        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._by_events(now_ns))
+        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._perf_ns(now_ns))
 
     def sample(
         self,
@@ -94,7 +93,7 @@ class TreeState:
         """The sample for the state that `advance` left."""
         processes, threads, _, rss, vsize, _, denied, appeared, vanished = self.sums
         interval_ns = max(0, taken_ns - self.taken_ns)
-        shares = {} if self.pss is None else self.pss.bytes_of
+        pss = {} if self.pss is None else self.pss.bytes_of
         sample = TreeSample(
             root_pid=self.root[0],
             taken_ns=taken_ns,
@@ -109,9 +108,9 @@ class TreeState:
             unseen_cpu_ns=self.unseen_ns,
             rss_bytes=rss if self.memory else None,
             vsize_bytes=vsize if self.memory else None,
-            pss_bytes=sum(shares.values()) if shares else None,
+            pss_bytes=sum(pss.values()) if pss else None,
             pss_age_ns=None if self.pss is None else self.pss.oldest_ns(taken_ns),
-            disk_io=None if self.io is None or not self.knows_io else self.io.total,
+            disk_io=self.disk_io,
             appeared=appeared,
             ended=len(self.ended),
             vanished=vanished,
@@ -123,21 +122,20 @@ class TreeState:
         )
         unseen = [(pid, ns) for (pid, _), ns in self.ledger.lately_unseen]
         number = self.number
-        sample.__dict__.update(
-            _root=self.root, _make_members=lambda: snapshot.rows(number, interval_ns, unseen, shares)
-        )
+        sample.__dict__.update(_root=self.root, _make_members=lambda: snapshot.rows(number, interval_ns, unseen, pss))
         self.taken_ns, self.slept_ns = taken_ns, slept_ns
         return sample
 
-    def _take(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+    def _apply(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
         self.sums = sums
         self.ended = ended
         self._identify(changed)
         if self.io is not None:
             for row, io, _ in changed:
-                if io is not None and row.identity not in self.ledger:
-                    self.io.open(row.identity, io, existed=self.ledger.existed(row))
-                self.knows_io = self.knows_io or io is not None
+                if io is not None:
+                    self._io_was_read = True
+                    if row.identity not in self.ledger:
+                        self.io.open(row.identity, io, existed=self.ledger.existed(row))
         rows = [row for row, _, _ in changed]
         self.ledger.advance(rows, [(identity, own_ns) for identity, own_ns, _ in ended], sums[2])
         if self.io is not None:
@@ -152,7 +150,7 @@ class TreeState:
             self.pss.forget([row.pid for row in rows if not row.is_alive])
 
     def _identify(self, changed: list[Change]) -> None:
-        """Those whose row was refused until now, as by ``hidepid`` before they became this user's."""
+        """Give members the identity that access to their row was denied for until now, as by ``hidepid``."""
         for row, _, _ in changed:
             if row.start_ticks and (row.pid, 0) in self.ledger:
                 self.ledger.rename(row.pid, row.identity)
@@ -162,36 +160,41 @@ class TreeState:
     def _note_sessions(self, changed: list[Change]) -> None:
         self.sessions.update(row.pid for row, _, _ in changed if row.session == row.pid)
 
-    def _by_events(self, now_ns: int) -> int:
-        """CPU since the baseline as perf counts it; 0 where it is not asked.
+    def _perf_ns(self, now_ns: int) -> int:
+        """CPU since the baseline as perf counts it; 0 where it is not read in this sample.
 
-        Orphans that no sample sees keep working while the ledger stands still, so whether to ask is a matter of price:
-        a read an event, in all at most a 100th of the time, but always when somebody has ended.
+        Orphans that no sample sees use CPU while the ledger stands still, so only its own cost decides.
         """
-        if self.events is None or (now_ns < self._events_due_ns and not self.ended):
+        if self.events is None or (now_ns < self._perf_due_ns and not self.ended):
             return 0
         began_ns = time.monotonic_ns()
         try:
-            used_ns = self.events.total_ns() - self._events_before_ns
-        except OSError:  # all descriptors were closed behind our back
+            used_ns = self.events.total_ns() - self._perf_base_ns
+        except OSError:  # the program has closed all descriptors
             self.close()
             return 0
-        self._events_due_ns = now_ns + EVENTS_SHARE * (time.monotonic_ns() - began_ns)
+        self._perf_due_ns = now_ns + PERF_SHARE * (time.monotonic_ns() - began_ns)
         return used_ns
 
     @property
+    def disk_io(self) -> DiskIo | None:
+        """I/O of the tree since the baseline; None where it was not read of any member."""
+        return self.io.total if self.io is not None and self._io_was_read else None
+
+    @property
     def unseen_ns(self) -> int:
-        """Of the total: what is in no member's own time."""
+        """The part of `cpu_ns` that is not in the own time of any member."""
         return self.cpu_ns - (self.ledger.total_ns - self.ledger.unseen_ns)
 
     def close(self) -> None:
+        """Close the perf events."""
         if self.events is not None:
             self.events.close()
             self.events = None
 
 
 def _suspended_ns(before_ns: int | None, slept_ns: int | None) -> int | None:
-    """In whole milliseconds: less is the time between two readings of clocks."""
+    """In whole milliseconds; less is noise of reading two clocks."""
     if before_ns is None or slept_ns is None:
         return None
     return max(0, slept_ns - before_ns) // 1_000_000 * 1_000_000

@@ -1,8 +1,4 @@
-"""Samples at an interval: `watch` for a loop, `awatch` for asyncio.
-
-Deadlines lie on a grid from the baseline on. One whose time has passed before it could be met is left out and counted;
-nothing is ever caught up.
-"""
+"""Samples of a tree at a fixed interval: `watch` for a loop, `awatch` for asyncio."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 THREAD_FROM_NS = 5_000_000
-"""A sample that costs more is taken beside the event loop, by a thread."""
+"""If a sample costs more, a thread takes the next one, so that the event loop is not blocked."""
 
 
 def watch(
@@ -35,13 +31,24 @@ def watch(
     clock: Callable[[], int] = time.monotonic_ns,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Generator[TreeSample, None, None]:
-    """A sample every `interval` seconds, the first an interval from now, until the tree is over or `count` are taken.
+    """Yield a `TreeSample` of a process tree every `interval` seconds, until the tree has ended.
 
-    The last sample of a tree that ended has `TreeTotals.is_over`. The baseline is taken, and what is wrong raised, by
-    the call itself. Options and errors as of `TreeSampler`. Cost: as `Forest.sample`, each time.
+    The first sample comes one interval after the call, which takes the baseline. The last sample of a tree that has
+    ended has `TreeTotals.is_over`. A sample whose time has passed is skipped and counted in `TreeTotals.skipped`.
 
-    >>> [sample.process_count >= 1 for sample in watch(interval=0.01, count=2)]
-    [True, True]
+    - `root`: pid of the root; default: the calling process.
+    - `interval`: seconds between samples; default: 1.
+    - `count`: stop after so many samples; default: unlimited.
+    - `sleep`: called with the seconds to wait; default: `time.sleep`.
+    - `memory`, `io`, `pss`, `accounting`, `engine`, `clock`: as of `TreeSampler`.
+
+    Raises, at the call and not in the loop, what `TreeSampler` raises, and `ValueError` for an invalid interval.
+    Cost: as `Forest.sample`, each time.
+
+    >>> for sample in watch(interval=0.01, count=2):  # of a build: watch(build.pid)
+    ...     print(sample.process_count >= 1)
+    True
+    True
     """
     deadlines = Deadlines(interval, clock())
     sampler = TreeSampler(
@@ -81,15 +88,16 @@ async def awatch(
     engine: Engine | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> AsyncGenerator[TreeSample, None]:
-    """`watch` for ``async for``. The baseline is taken when the loop begins; cancelling it leaves nothing behind.
+    """`watch` for ``async for``. The baseline is taken when the loop begins. Cancelling the task closes everything.
 
-    Cost: as `Forest.sample`, each time; a sample that takes over 5 ms is taken by a thread, beside the event loop.
+    Parameters and errors: as of `watch`; errors are raised by the first iteration. Cost: as `Forest.sample`, each
+    time. If a sample takes more than 5 ms of CPU, a thread takes the next one.
 
     >>> import asyncio
-    >>> async def look():
+    >>> async def show_cpu_of_workers():
     ...     async for sample in awatch(interval=0.01, count=1):
     ...         return sample.process_count >= 1
-    >>> asyncio.run(look())
+    >>> asyncio.run(show_cpu_of_workers())
     True
     """
     import asyncio

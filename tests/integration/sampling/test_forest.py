@@ -69,7 +69,9 @@ def test_trees_do_not_overlap(puppet: Program) -> None:
     inner, below = puppet.does("one = child(lambda: (tells(child()), stay())); say(one, told()[0])")
     with prock.Forest(accounting="ledger", roots=[puppet.pid]) as forest:
         for pid in (puppet.pid, inner, below):
-            with pytest.raises(ValueError, match=f"{pid} is followed already, as part of the tree of {puppet.pid}"):
+            with pytest.raises(
+                ValueError, match=f"{pid} is followed already: it is in the tree of process {puppet.pid}"
+            ):
                 forest.add(pid)
         assert forest.sample()[puppet.pid].process_count == 3
         forest.remove(puppet.pid)

@@ -191,7 +191,7 @@ def test_who_cannot_be_followed(dead_pid: int) -> None:
             prock.TreeSampler(pid)
     with pytest.raises(TypeError):
         prock.TreeSampler("1")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no accounting"):
+    with pytest.raises(ValueError, match="invalid accounting"):
         prock.TreeSampler(accounting="guess")
     with prock.TreeSampler() as sampler:
         assert sampler.root_pid == os.getpid()

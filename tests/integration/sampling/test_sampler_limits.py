@@ -215,7 +215,7 @@ def test_nothing_leaks(puppet: Program) -> None:
                 with prock.TreeSampler(puppet.pid, accounting="ledger") as other:
                     other.sample()
         gc.collect()
-        return sys.getallocatedblocks(), len(open_descriptors()) - sampler._forest._keep.descriptors
+        return sys.getallocatedblocks(), len(open_descriptors()) - sampler._forest._tracker.descriptors
 
     ask(200)
     before = ask(200)

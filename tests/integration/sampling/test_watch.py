@@ -70,9 +70,9 @@ def test_the_last_sample_of_a_tree_that_ends(puppet: Program) -> None:
 def test_what_is_wrong_is_said_by_the_call(dead_pid: int) -> None:
     before = open_descriptors()
     for interval in (0, -1, math.nan, math.inf, 1e7):
-        with pytest.raises(ValueError, match="no interval"):
+        with pytest.raises(ValueError, match="invalid interval"):
             prock.watch(interval=interval)
-        with pytest.raises(ValueError, match="no interval"):
+        with pytest.raises(ValueError, match="invalid interval"):
             prock.Monitor(interval)
     with pytest.raises(prock.NoSuchProcess):
         prock.watch(dead_pid)
@@ -162,7 +162,7 @@ def test_awatch_says_what_is_wrong(dead_pid: int) -> None:
         async for _ in prock.awatch(pid, interval):
             pass
 
-    with pytest.raises(ValueError, match="no interval"):
+    with pytest.raises(ValueError, match="invalid interval"):
         asyncio.run(look(None, 0))
     with pytest.raises(prock.NoSuchProcess):
         asyncio.run(look(dead_pid, 1))
