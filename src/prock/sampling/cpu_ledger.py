@@ -1,29 +1,27 @@
-"""The rule that keeps a tree's CPU total from ever going down or counting twice. Pure arithmetic: rows in, a total out.
+"""The CPU ledger: a tree's CPU total that never falls and counts nothing twice. Pure arithmetic on rows.
 
-The difficulty: when a process reaps a child, the kernel adds all that the child used to the parent's ``cutime`` and
-``cstime`` (here: its *waited* time), and forgets the child. What the ledger saw of that child is then in there a second
-time; what it used after it was last seen is in there for the first time; and children that lived and died unseen are in
-there too. So for every member the ledger keeps
+When a process reaps a child, the kernel adds all that the child used to the parent's ``cutime`` and ``cstime`` (its
+*waited* time) and forgets the child. That sum contains time that the ledger has counted already while the child lived,
+what the child used after its last reading, and children that no sample has seen. So the ledger keeps for each member
 
     own          the largest own time seen, less the baseline;
-    explained    how much of its waited time may be time that was seen in a child already;
-    unexplained  the largest excess of waited over explained time: what nobody had counted before.
+    explained    how much of its waited time may already be counted as own time of a child;
+    unexplained  the largest excess of waited over explained time: time that nothing else has counted.
 
-The total is the sum of own and unexplained over all members that ever were. Both only grow, so it never goes down.
+The total is the sum of own and unexplained over all members there ever were. Both only grow, so it never falls.
 
-When a member vanishes, all that was seen of it is added to what is explained at its parent: that is where it went if
-it was waited for. Explaining too much makes the total too small, never too large; and it is taken back as soon as the
-parent is read again: what has not arrived in its waited time by then never will (it ignores SIGCHLD), for the kernel
-adds it before the pid disappears.
+When a member vanishes, all that was seen of it becomes explained at its parent, where it went if the parent waited for
+it. Too much explained time makes the total too small, never too large. The next reading of the parent corrects it: the
+kernel adds the time before the pid disappears, so what has not arrived by then never will (the parent ignores SIGCHLD).
 
-If the parent ended too (it vanished, or is a zombie now) the child may have been handed to an ancestor before it ended
-itself, so it is explained at each ancestor that adopts (prctl(2), PR_SET_CHILD_SUBREAPER). Who adopts can't be asked,
-but is seen when a member's parent changes. Until that was seen once, an orphan that ends within the same interval as
-its parent counts twice. To suspect every ancestor was tried, and lost more: of a deep tree of short-lived processes up
-to all that was used between two updates.
+If the parent has ended too (it vanished or is a zombie), the child may have been reparented before it ended itself, so
+its time is explained at each ancestor that is a subreaper (PR_SET_CHILD_SUBREAPER of prctl(2)). No interface reports
+subreapers; the ledger recognizes one when a member's parent changes to it. Until then an orphan that ends in the same
+interval as its parent counts twice. Treating every ancestor as a subreaper was tried and lost more: of a deep tree of
+short-lived processes up to all that was used between two updates.
 
-The total is a lower bound: what a process used between its last reading and its end is lost if nobody in the tree
-waited for it, and so is a whole process that nobody saw and nobody waited for.
+The total is a lower bound. It lacks what a process used between its last reading and its end, and processes that no
+sample saw, unless a process of the tree waited for them.
 """
 
 from __future__ import annotations
@@ -33,11 +31,11 @@ from collections.abc import Collection, Iterable, Iterator
 from prock.model import Identity, ProcessInfo
 
 WAITED_SLACK_NS = 20_000_000
-"""``cutime`` and ``cstime`` are told in ticks of 10 ms, rounded down, each."""
+"""``cutime`` and ``cstime`` are each rounded down to ticks of 10 ms."""
 
 
 class _Account:
-    """What the ledger knows of one member."""
+    """The figures of one member."""
 
     __slots__ = ("explained", "own", "own_base", "parent", "unexplained", "waited_base")
 
@@ -50,11 +48,9 @@ class _Account:
 
 
 class CpuLedger:
-    """One tree's account, from the first update on.
+    """The CPU ledger of one tree, from the first update on. Rows must have been read parents before children.
 
-    Rows must have been read parents before children.
-
-    >>> ledger = Ledger()
+    >>> ledger = CpuLedger()
     >>> ledger.total_ns
     0
     """
@@ -66,21 +62,21 @@ class CpuLedger:
         self._began_ticks: int | None = None
         self._adopters: set[Identity] = set()
         self._zombies: set[Identity] = set()
-        # Explained at a parent that was alive when it was read. Had it ended by the time its child did, the next update
-        # finds it ended, and only then the child's time can have gone elsewhere.
-        self._lately: list[tuple[Identity, int]] = []
+        # Explained at a parent that was alive when it was read. If that parent ended before the child did, the next
+        # update finds it ended, and the child's time may have gone to an adopter.
+        self._moved_lately: list[tuple[Identity, int]] = []
         self._living_ns = 0
         self._living_base_ns = 0
         self.ended_ns = 0
-        """Of the total: what members used that have ended, as last seen."""
+        """The part of the total used by members that have ended, as last read."""
         self.unseen_ns = 0
-        """Of the total: what came in through waited-for time alone."""
+        """The part of the total that came in through waited time alone."""
         self.lately_unseen: list[tuple[Identity, int]] = []
-        """What the last update added to `unseen_ns`, and who had waited for it."""
+        """What the last update added to `unseen_ns`, by the process that had waited for it."""
         self.to_reread: set[Identity] = set()
-        """Whose row the next update has to bring, changed or not: it tells whether what is explained there arrived."""
+        """Members to read again for the next update, changed or not: this shows whether explained time has arrived."""
         self.inherited: list[tuple[Identity, list[Identity]]] = []
-        """Who ended by the last update, and in whose waited-for figures all that it used may stand now."""
+        """Members that ended by the last update, each with the members that may have its time in their waited time."""
 
     def __iter__(self) -> Iterator[Identity]:
         """The members that were alive at the last update, parents before their children."""
@@ -98,21 +94,26 @@ class CpuLedger:
 
     @property
     def total_ns(self) -> int:
-        """CPU time that the tree used since the first update. Lower bound; never goes down."""
+        """CPU time that the tree has used since the first update. Lower bound; never falls."""
         return self.ended_ns + self.unseen_ns + self._living_ns - self._living_base_ns
 
     def advance(self, rows: Collection[ProcessInfo], ended: list[tuple[Identity, int]], living_ns: int) -> None:
-        """Take in what has changed: rows of who is new, has waited for children, has got another parent or has become a
-        zombie, and of `to_reread`; who has ended, and its own time as last read; and the sum of the own times of all
-        who live."""
+        """Update the ledger.
+
+        - `rows`: members that are new, have waited for children, have another parent or have become zombies, and those
+          of `to_reread`.
+        - `ended`: members that have ended, with their own time as last read.
+        - `living_ns`: sum of the own times of all living members.
+        """
+        vanished = []
         for identity, own_ns in ended:
             account = self._accounts.get(identity)
             if account is not None:
                 account.own = max(account.own, own_ns)
-        vanished = [identity for identity, _ in ended if identity in self._accounts]
+                vanished.append(identity)
         for row in rows:
             (self._zombies.discard if row.is_alive else self._zombies.add)(row.identity)
-        moved = self._retire(vanished, self._zombies)
+        moved = self._retire(vanished)
         self.lately_unseen = []
         for row in rows:
             if row.identity not in self._accounts:
@@ -122,7 +123,10 @@ class CpuLedger:
         for row in rows:
             identity = row.identity
             account = self._accounts[identity]
-            self._set_parent(account, self._of_pid.get(row.ppid))
+            parent = self._of_pid.get(row.ppid)
+            if account.parent is not None and parent is not None and parent != account.parent:
+                self._adopters.add(parent)
+            account.parent = parent
             self._read(identity, account, row, moved.pop(identity, 0))
         for identity, explained in moved.items():
             if identity in self._accounts:
@@ -134,63 +138,53 @@ class CpuLedger:
         return self._began_ticks is None or row.start_ticks < self._began_ticks
 
     def count_from_birth(self) -> None:
-        """Before the first update: who is in it was started after the ledger began, and counts in full."""
+        """Before the first update: count in full what its members have used."""
         self._began_ticks = 0
 
-    def rename(self, pid: int, now: Identity) -> None:
-        """A member whose row was refused, so that nobody knew when it began, has told it: it is no other."""
+    def rename(self, pid: int, identity: Identity) -> None:
+        """Set the identity of a member after its start time could be read for the first time."""
         before = (pid, 0)
-        self._accounts = {now if known == before else known: account for known, account in self._accounts.items()}
+        self._accounts = {identity if known == before else known: account for known, account in self._accounts.items()}
         for account in self._accounts.values():
             if account.parent == before:
-                account.parent = now
-        self._of_pid[pid] = now
-        self._lately = [(now if known == before else known, ns) for known, ns in self._lately]
-        for some in (self._adopters, self._zombies, self.to_reread):
-            if before in some:
-                some.remove(before)
-                some.add(now)
+                account.parent = identity
+        self._of_pid[pid] = identity
+        self._moved_lately = [(identity if known == before else known, ns) for known, ns in self._moved_lately]
+        for members in (self._adopters, self._zombies, self.to_reread):
+            if before in members:
+                members.remove(before)
+                members.add(identity)
 
     def rebase(self, rows: Iterable[ProcessInfo]) -> None:
-        """A second pass after the first update: what it finds is older than the ledger, too.
+        """Apply a second pass after the first update: all that it finds is older than the ledger, too.
 
-        While the first pass runs a child may be reaped after its parent's turn and before its own, and would later come
-        in through its parent with all that it used before; or be handed to one who has had his turn, and be missed.
+        During the first pass a process may reap a child between its own reading and the child's, or a child may be
+        reparented to a process that was read already. Without a second pass the time that such a child used before
+        the ledger began would be counted, or the child would be missed.
         """
         for row in rows:
             account = self._accounts.get(row.identity)
             if account is None:
-                account = self._admit(row, existed=True)
-                self._living_ns += account.own
+                self._living_ns += self._admit(row, existed=True).own
             else:
-                account.waited_base = max(account.waited_base, _waited_ns(row) + self._slack_ns)
+                account.waited_base = max(account.waited_base, row.waited_ns + self._slack_ns)
+
+    def adopts(self, identity: Identity) -> None:
+        """Mark a process as a subreaper."""
+        self._adopters.add(identity)
 
     def _admit(self, row: ProcessInfo, *, existed: bool) -> _Account:
-        account = self._open(row, existed=existed)
+        """A process that is older than the ledger counts from now on, a younger one from its birth on."""
+        # Of the waited time at the beginning only whole ticks are known: the rest of the last ones counts as old.
+        account = _Account(_own_ns(row), row.waited_ns + self._slack_ns) if existed else _Account(0, 0)
         self._accounts[row.identity] = account
         self._of_pid[row.pid] = row.identity
         self._living_base_ns += account.own_base
         return account
 
-    def _open(self, row: ProcessInfo, *, existed: bool) -> _Account:
-        """Who existed before the ledger began is counted from now on, who was born since from its birth on.
-
-        Of the waited time at the beginning only the ticks are known: the rest of the last ones is taken as old.
-        """
-        return _Account(_own_ns(row), _waited_ns(row) + self._slack_ns) if existed else _Account(0, 0)
-
-    def adopts(self, identity: Identity) -> None:
-        """Tell that a process inherits the orphans of its descendants."""
-        self._adopters.add(identity)
-
-    def _set_parent(self, account: _Account, parent: Identity | None) -> None:
-        if account.parent is not None and parent is not None and parent != account.parent:
-            self._adopters.add(parent)
-        account.parent = parent
-
     def _read(self, identity: Identity, account: _Account, row: ProcessInfo, moved_here: int) -> None:
         account.own = max(account.own, _own_ns(row))
-        waited = max(0, _waited_ns(row) - account.waited_base)
+        waited = max(0, row.waited_ns - account.waited_base)
         arrived = min(account.explained, waited - account.unexplained + self._slack_ns)
         account.explained = arrived + moved_here
         excess = waited - account.explained - account.unexplained
@@ -199,25 +193,25 @@ class CpuLedger:
             self.unseen_ns += excess
             self.lately_unseen.append((identity, excess))
 
-    def _retire(self, vanished: list[Identity], zombies: set[Identity]) -> dict[Identity, int]:
-        """Close the accounts of members that ended. Answers how much is explained by that at whom."""
+    def _retire(self, vanished: list[Identity]) -> dict[Identity, int]:
+        """Close the accounts of members that ended. Returns how much that explains at which member."""
         moved: dict[Identity, int] = {}
         self.inherited = []
         gone = set(vanished)
-        for parent, arrived in self._lately:
-            for heir in self._heirs(parent, gone, zombies)[1:]:
+        for parent, arrived in self._moved_lately:
+            for heir in self._heirs(parent, gone)[1:]:
                 moved[heir] = moved.get(heir, 0) + arrived
-        self._lately = []
+        self._moved_lately = []
         for identity in reversed(vanished):  # children first: what they explain at their parent moves on with it
             account = self._accounts[identity]
             if account.parent not in self._accounts:
                 continue
             arrived = account.own + account.waited_base + account.unexplained + account.explained
             arrived += moved.pop(identity, 0)
-            heirs = self._heirs(account.parent, gone, zombies)
+            heirs = self._heirs(account.parent, gone)
             self.inherited.append((identity, heirs))
-            if account.parent not in gone and account.parent not in zombies:
-                self._lately.append((account.parent, arrived))
+            if account.parent not in gone and account.parent not in self._zombies:
+                self._moved_lately.append((account.parent, arrived))
             for heir in heirs:
                 moved[heir] = moved.get(heir, 0) + arrived
         self.to_reread = moved.keys() - gone
@@ -231,9 +225,9 @@ class CpuLedger:
             self.ended_ns += account.own - account.own_base
         return moved
 
-    def _heirs(self, parent: Identity, gone: set[Identity], zombies: set[Identity]) -> list[Identity]:
-        """Into whose waited time a vanished child's time may have gone: the parent's, and whose else."""
-        if parent not in gone and parent not in zombies:
+    def _heirs(self, parent: Identity, gone: set[Identity]) -> list[Identity]:
+        """The members that may have waited for a vanished child: the parent, and adopters if it has ended."""
+        if parent not in gone and parent not in self._zombies:
             return [parent]
         survivors = [ancestor for ancestor in self._ancestors(parent) if ancestor not in gone]
         if parent in gone:
@@ -252,7 +246,3 @@ class CpuLedger:
 
 def _own_ns(row: ProcessInfo) -> int:
     return row.user_ns + row.system_ns
-
-
-def _waited_ns(row: ProcessInfo) -> int:
-    return row.waited_ns

@@ -48,8 +48,8 @@ class Forest:
     """Several process trees, sampled in one pass: the fixed costs of a sample are paid once for all of them.
 
     `sample` returns a `TreeSample` for each root. Trees do not overlap: `add` raises `ValueError` for a root that is a
-    member of another tree; an inner tree that was added before the outer one stays separate. A tree whose members have
-    all ended stays until `remove`, or until its root's pid is reused and added again. Threads may share a forest; a
+    member of another tree; an inner tree that was added before the outer one stays separate. A tree without living
+    members stays until `remove`, or until its root's pid is reused and added again. Threads may share a forest; a
     forked child cannot use it.
 
     - `roots`: pids of the roots; default: none, see `add`.

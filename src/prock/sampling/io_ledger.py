@@ -1,20 +1,19 @@
-"""The ledger's rule for disk I/O. The kernel makes it harder there: what a child did is added to its parent's own
-counters when it is waited for, and has no field of its own. Pure arithmetic.
+"""The I/O ledger: a tree's I/O totals that never fall and count nothing twice. Pure arithmetic.
 
-So of a member's counters some may be a child's that was counted while it lived. The ledger keeps for every member
+When a process waits for a child, the kernel adds the child's I/O to the parent's own counters, without a separate
+field. So a part of a member's counters may be a child's, counted already while it lived. The ledger keeps for a member
 
     base        its counters when it was first seen, or zero where it was born since;
     explained   how much of its growth may be that of members that have ended;
     counted     the largest growth over both.
 
-The total is the sum of what is counted, which only grows. Explaining too much makes it too small, never too large. It
-is taken back where it is certain that nothing arrived: the parent's ``cminflt`` stands still, and every child that is
-waited for brings at least one page fault. (Where nobody tells of page faults nothing is taken back.)
+The total is the sum of what is counted, which only grows. Too much explained I/O makes it too small, never too large.
+It is corrected where certainly nothing arrived: the parent's ``cminflt`` has not changed, and every child that is
+waited for adds at least one page fault. Without page fault counters nothing is corrected.
 
-Other systems hand nothing on: there every member's counters are its own.
+On other systems than Linux a member's counters are always its own.
 
-Leaves, which are most of a tree, need no account of their own: of them the sum is enough. A member gets one when it
-is first seen with a child.
+Most members are leaves; for these the sum is enough. A member gets an account when it is first seen with a child.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ NOTHING = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
 
 class _Parent:
-    """The account of a member that has had children."""
+    """The figures of a member that has had children."""
 
     __slots__ = ("base", "counted", "doubtful", "explained", "faults", "faults_before")
 
@@ -38,14 +37,17 @@ class _Parent:
         self.explained = NOTHING
         self.counted = NOTHING
         self.doubtful = NOTHING
-        """Of what is explained: what no later reading has confirmed."""
+        """The part of `explained` that no later reading has confirmed."""
         self.faults: int | None = None
-        """``cminflt`` as last read, and before what is doubtful was explained."""
+        """``cminflt`` as last read."""
         self.faults_before: int | None = None
+        """``cminflt`` before `doubtful` was explained."""
 
 
 class IoLedger:
-    """One tree's I/O, from the first update on.
+    """The I/O ledger of one tree, from the first update on.
+
+    - `handed_on`: whether the system adds the counters of a child that was waited for to its parent's.
 
     >>> IoLedger().total == NOTHING
     True
@@ -53,34 +55,32 @@ class IoLedger:
 
     def __init__(self, *, handed_on: bool = True) -> None:
         self._handed_on = handed_on
-        """Whether the counters of who was waited for are added to its parent's."""
-        self._bases: dict[Identity, DiskIo] = {}
-        """Of leaves."""
+        self._leaf_bases: dict[Identity, DiskIo] = {}
         self._parents: dict[Identity, _Parent] = {}
         self._counted = NOTHING
-        """The sum of what is counted of parents."""
+        """Sum of `counted` over all living parents."""
         self._retired = NOTHING
         self._leaves_base = NOTHING
         self._total = NOTHING
 
     @property
     def total(self) -> DiskIo:
-        """Bytes and calls since the first update. Lower bound; never goes down."""
+        """Bytes and calls since the first update. Lower bound; never falls."""
         return self._total
 
     def open(self, identity: Identity, io: DiskIo, *, existed: bool) -> None:
-        """A new member, a leaf until it is seen with children; one that existed before is counted from now on."""
-        if existed and identity not in self._bases and identity not in self._parents:
-            self._bases[identity] = io
+        """Add a member, a leaf until it is seen with children. One that `existed` before counts from now on."""
+        if existed and identity not in self._leaf_bases and identity not in self._parents:
+            self._leaf_bases[identity] = io
             self._leaves_base += io
 
-    def rename(self, pid: int, now: Identity) -> None:
+    def rename(self, pid: int, identity: Identity) -> None:
         """As `prock.sampling.cpu_ledger.CpuLedger.rename`."""
         before = (pid, 0)
-        if before in self._bases:
-            self._bases[now] = self._bases.pop(before)
+        if before in self._leaf_bases:
+            self._leaf_bases[identity] = self._leaf_bases.pop(before)
         if before in self._parents:
-            self._parents[now] = self._parents.pop(before)
+            self._parents[identity] = self._parents.pop(before)
 
     def advance(
         self,
@@ -89,8 +89,13 @@ class IoLedger:
         inherited: list[tuple[Identity, list[Identity]]],
         leaves: DiskIo,
     ) -> None:
-        """Take in members with children whose row or counters have changed, who ended with which counters, who may
-        have inherited from them (`CpuLedger.inherited`, children first), and the sum of all living leaves."""
+        """Update the ledger.
+
+        - `changed`: members with children, where the row or the counters have changed.
+        - `ended`: members that have ended, with their counters as last read.
+        - `inherited`: members that may have inherited from these, as `CpuLedger.inherited`, children first.
+        - `leaves`: sum over all living leaves.
+        """
         before = {identity: parent.faults for identity, parent in self._parents.items()}
         rest = dict(ended)
         brought: dict[Identity, DiskIo] = {}
@@ -115,7 +120,7 @@ class IoLedger:
         self._total = self._total.largest(total)
 
     def _promote(self, identity: Identity) -> _Parent:
-        base = self._bases.pop(identity, NOTHING)
+        base = self._leaf_bases.pop(identity, NOTHING)
         self._leaves_base -= base
         parent = self._parents[identity] = _Parent(base)
         return parent
@@ -130,14 +135,14 @@ class IoLedger:
         self._count(parent, io)
 
     def _end(self, identity: Identity, io: DiskIo) -> DiskIo:
-        """Close its account; all that it may have handed on."""
+        """Close a member's account. Returns all that it may have handed on."""
         parent = self._parents.pop(identity, None)
         if parent is not None:
             self._count(parent, io)
             self._counted -= parent.counted
             self._retired += parent.counted
             return parent.base + parent.counted + parent.explained
-        base = self._bases.pop(identity, NOTHING)
+        base = self._leaf_bases.pop(identity, NOTHING)
         self._leaves_base -= base
         self._retired += io - base
         return io

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TreeSampler:
     """Samples one process tree. The constructor takes the baseline, so that the first sample has an interval, too.
 
-    A member whose files this user may not read does not fail the sample: `TreeTotals.denied` counts it. Threads may
+    If access to a member is denied, the sample does not fail: `TreeTotals.denied` counts it. Threads may
     share a sampler; a forked child cannot use it.
 
     - `root`: pid of the root; default: the calling process.
