@@ -62,9 +62,10 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy --package prock
 	@for system in darwin win32 freebsd; do $(BIN)/mypy --config-file tools/mypy-elsewhere.ini --platform $$system \
 		--cache-dir .mypy_cache/$$system --package prock || exit 1; done
-	@$(BIN)/mypy $(filter-out tests/cli/% tests/chaos/%,$(wildcard tests/*.py tests/*/*.py tests/*/*/*.py)) tools $(wildcard benchmarks/*.py)
+	@$(BIN)/mypy $(filter-out tests/cli/% tests/chaos/%,$(wildcard tests/*.py tests/*/*.py tests/*/*/*.py)) tools
 	@$(BIN)/mypy $(wildcard tests/cli/*.py)
 	@$(BIN)/mypy $(wildcard tests/chaos/*.py)
+	@$(BIN)/mypy --package benchmarks
 	@$(BIN)/mypy $(wildcard docs/examples/*.py)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@$(BIN)/python tools/stubtest.py
@@ -76,16 +77,16 @@ check-chaos: $(PACKAGE) $(VENV)/.test-installed
 	@$(BIN)/python -m pytest tests/chaos
 
 bench: $(PACKAGE) $(VENV)/.bench-installed
-	@$(BIN)/python benchmarks/core.py $(ARGS)
+	@$(BIN)/python -m benchmarks core $(ARGS)
 
 # The other monitors are optional: whichever can't be installed is reported as missing.
 bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-peers-installed || echo "some monitors couldn't be installed" >&2
-	@$(BIN)/python benchmarks/sampler.py $(ARGS)
+	@$(BIN)/python -m benchmarks sampler $(ARGS)
 
 bench-run: $(PACKAGE) $(VENV)/.bench-installed
 	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks run $(ARGS)
 
 # Each fuzz target for so many seconds. FUZZ names some, if not all.
 SECONDS ?= 60
@@ -138,4 +139,4 @@ format: $(VENV)/.lint-installed
 	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/crate/target
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache benchmarks/core/crate/target

@@ -1,7 +1,4 @@
-"""What the footprint of a tree costs, and how true it is: beside what is known, and a control group's own account.
-
-python benchmarks/footprint.py [--seconds 10]
-"""
+"""Peak memory of a tree: its cost, and its accuracy beside the known size and a control group's own figure."""
 
 from __future__ import annotations
 
@@ -10,14 +7,13 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from _programs import compile_c
-from _text import number
-
 import prock
+from benchmarks.harness.format import number
+from benchmarks.harness.programs import compile_c
 from prock.engine import open_engine
 from prock.sampling.footprint import Footprint
 
@@ -38,10 +34,11 @@ WORKLOADS = [
 """Kind, processes, MiB, and the MiB that they take together at their peak."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks footprint", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each of the large trees is followed")
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="as --seconds 2")
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="prock-bench-") as home:
         programs = {name: compile_c(name, Path(home)) for name in ("memory", "forest", "work")}
         print("peak over what is known, beside a control group's account and the sum of RSS; cost of reading")
@@ -53,7 +50,7 @@ def main() -> None:
         lively = [str(programs["work"]), "-", "-", "stir", str(MEMBERS), str(RUN_US)]
         for name in ("native", "pure"):
             for title, command in {"asleep": forest, f"lively, {RUN_US} µs each": lively}.items():
-                print(_price(command, name, title, options.seconds), flush=True)
+                print(_price(command, name, title, 2.0 if options.quick else options.seconds), flush=True)
 
 
 def _accuracy(program: Path, engine_name: str, kind: str, count: int, mib: int, expected: int) -> str:
@@ -135,7 +132,3 @@ def _price(command: list[str], engine_name: str, title: str, seconds: float) -> 
 
 def _percent(ns: float, elapsed_ns: float) -> str:
     return f"{number(100 * ns / elapsed_ns)} %"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,13 @@
-"""What one refresh of ``prock top`` costs beside taking the sample: on made-up trees, in CPU time.
-
-python benchmarks/top.py [PROCESSES]
-"""
+"""CPU time of one refresh of ``prock top``, without the sample, on generated trees."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prock.cli.output import Screen
 from prock.cli.top.app import TopApp, View
@@ -26,8 +23,12 @@ ROUNDS = 30
 FIRST_PID = 1000
 
 
-def main() -> None:
-    processes = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks top", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="with 500 processes")
+    parser.add_argument("processes", nargs="?", type=int, default=5000)
+    options = parser.parse_args(arguments)
+    processes = 500 if options.quick else options.processes
     print(f"{processes:,} processes on a terminal of {SIZE[0]}x{SIZE[1]}, median of {ROUNDS} refreshes\n")
     print(f"{'':34}{'a tree':>10}{'one level':>12}")
     columns = [measure(processes, is_flat=is_flat) for is_flat in (False, True)]
@@ -113,7 +114,3 @@ def made_up(processes: int, seed: int, *, is_flat: bool) -> TreeSample:
     sample = TreeSample(**totals)  # type: ignore[arg-type]  # each field has its own type
     sample.__dict__.update(_root=members[0].identity, members=tuple(members))
     return sample
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ SHIPPED = (
 )  # fmt: skip
 TEXT = {".py", ".pyi", ".c", ".h", ".md", ".toml", ".sh", ".1", ".ini", ".rs", ".build", ".options", ".css", ""}
 ALLOWED = Path(__file__).with_name("words_allowed.txt")
-GENERATED = ("native/fuzz/corpus/", "native/fuzz/kept/", "docs/_measured/", "benchmarks/crate/Cargo.lock")
+GENERATED = ("native/fuzz/corpus/", "native/fuzz/kept/", "docs/_measured/", "benchmarks/core/crate/Cargo.lock")
 
 BANNED = {
     r"who|whom|whoever|whose|whomever": "process, child, the process that",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
 
 MIB = 1 << 20
-SOURCE = Path(__file__).resolve().parents[3] / "benchmarks" / "memory.c"
+SOURCE = Path(__file__).resolve().parents[3] / "benchmarks" / "workloads" / "memory.c"
 WRITES = """
 def writes(count):
     with open(os.devnull, 'wb', buffering=0) as file:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("engine")
 
 MIB = 1 << 20
-SOURCE = Path(__file__).resolve().parents[3] / "benchmarks" / "memory.c"
+SOURCE = Path(__file__).resolve().parents[3] / "benchmarks" / "workloads" / "memory.c"
 
 MEMORY = """
 import mmap

@@ -1,0 +1,1 @@
+"""One-shot functions and start-up."""

@@ -1,0 +1,61 @@
+"""The most memory that a tool reports of a tree, beside what the tree really held: shared pages once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.harness.chapter import MISSING, Chapter, Table
+from benchmarks.run.execute import Ask, Outcome
+from benchmarks.run.setting import Setting, doing, ratio_told, told_raw, troubles
+from benchmarks.run.tool import What
+
+MIB = 1 << 20
+HOLD_MS, QUICK_HOLD_MS = 2000, 1200
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What memory.c is told to do."""
+
+    title: str
+    kind: str
+    processes: int
+    mib: int
+    true_mib: int
+
+
+HOLDS = (
+    Hold("4 x 100 MiB", "private", 4, 100, 400),
+    Hold("200 MiB shared by 4", "shared", 4, 200, 200),
+    Hold("200 MiB copy-on-write by 5", "cow", 4, 200, 200),
+)
+
+
+def chapter(setting: Setting) -> Chapter:
+    made = Chapter("Memory that is reported")
+    if not setting.has_program("memory"):
+        made.notes.append("Skipped, as memory.c, the workload, isn't here.")
+        return made
+    hold_ms = QUICK_HOLD_MS if setting.quick else HOLD_MS
+    made.notes.append(
+        f"Held for {hold_ms / 1000:g} s. The truth is what the workload has touched; its programs themselves are a few"
+        " MiB more."
+    )
+    found: list[tuple[str, str, Outcome]] = []
+    tools = [tool for tool in setting.telling(What.MEMORY) if not tool.is_variant]
+    for hold in HOLDS:
+        command = [str(setting.program("memory")), hold.kind, str(hold.processes), str(hold.mib), str(hold_ms)]
+        for tool in tools:
+            doing("memory", hold.title, tool)
+            found.append((tool.name, hold.title, setting.run(tool, Ask(command, What.MEMORY, limit_s=20))[0]))
+    made.notes += troubles(found)
+    by = {(tool, title): outcome for tool, title, outcome in found}
+    lines = [[tool.name, *(_told(by[tool.name, hold.title], hold) for hold in HOLDS)] for tool in tools]
+    made.tables.append(Table("Peak reported ÷ true footprint", ("", *(hold.title for hold in HOLDS)), lines))
+    made.raw = {hold.title: {tool.name: told_raw(by[tool.name, hold.title]) for tool in tools} for hold in HOLDS}
+    return made
+
+
+def _told(outcome: Outcome, hold: Hold) -> str:
+    peak = outcome.report.peak_bytes
+    return MISSING if peak is None else ratio_told(peak / (hold.true_mib * MIB))

@@ -1,0 +1,1 @@
+"""The C programs that are measured, and what starts them."""
