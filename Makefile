@@ -1,4 +1,4 @@
-# Everything sets itself up in .venv; all it needs is Python >= 3.11, and gcc for the engine in C.
+# All targets work in .venv, which they create. They need Python >= 3.11, and gcc for the C core.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -9,34 +9,34 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-chaos format clean
 help:
-	@echo "make demo    measure a real build, and show the processes of a running one"
-	@echo "make test    all checks and tests, on all engines"
-	@echo "make lint    the checks alone: types, style, the floors of the house"
-	@echo "make check-chaos   fork bombs, reused pids, processes that die in the middle of every read (root; some minutes)"
-	@echo "make bench   prock beside the bare system calls, psutil and the crate, as ratios (some minutes)"
-	@echo "make bench-sampler   following trees: cost, accuracy, price, beside psutil and other monitors (ARGS=--quick)"
-	@echo "make bench-run   running a command: truth of the figures, price, behaviour, beside other tools (ARGS=--quick)"
-	@echo "make check-fuzz  fuzz the parsers in C, SECONDS=60 each"
+	@echo "make demo            measure a real build, and show the processes of a running one"
+	@echo "make test            all checks and tests, on all engines"
+	@echo "make lint            the checks alone: style, types, import contract, words"
+	@echo "make format          format the sources"
+	@echo "make docs            build the manual into build/docs/html, and the man page"
+	@echo "make bench           cost of one-shot functions: system calls, psutil, the Rust crate (some minutes)"
+	@echo "make bench-sampler   following trees: cost and accuracy of prock and other monitors (ARGS=--quick)"
+	@echo "make bench-run       running a command: accuracy, overhead and behaviour of prock and other tools (ARGS=--quick)"
+	@echo "make check           test, docs and all check-* targets except check-windows; logs in build/check (takes long)"
+	@echo "make check-analyze   gcc -fanalyzer and clang-tidy"
 	@echo "make check-sanitize  the tests with the C core under ASan and UBSan"
-	@echo "make check-analyze   gcc -fanalyzer and clang-tidy over the C"
-	@echo "make check-threads   threads that ask the C core everything at once, under ThreadSanitizer"
-	@echo "make check-leaks  a million calls of everything leave nothing behind (takes long)"
-	@echo "make docs    build the manual into build/docs/html, and the man page"
-	@echo "make check   test, docs and all that begin with check-; says how each went (takes long; logs in build/check)"
-	@echo "make dist    the sdist and the wheel of what is committed, audited, into dist/"
-	@echo "make check-wheel   install both as strangers do, for every Python found here, and test what they got (some minutes)"
-	@echo "make check-cross   the C for arm64 (emulated) and with musl: its tests and the launcher"
-	@echo "make check-windows   what a Windows Python says of prock, under Wine (installs both; not part of check)"
-	@echo "make format  lay out the sources"
-	@echo "make clean   remove what the others made"
+	@echo "make check-threads   threads that use the C core at once, under ThreadSanitizer"
+	@echo "make check-leaks     a million calls of each function (takes long)"
+	@echo "make check-wheel     install wheel and sdist for every Python found here, and test them (some minutes)"
+	@echo "make check-cross     the C code for arm64 (emulated) and with musl: its tests and the launcher"
+	@echo "make check-fuzz      fuzz the C parsers, SECONDS=60 each"
+	@echo "make check-chaos     fork bombs, reused pids, processes that end during a read (root; some minutes)"
+	@echo "make check-windows   a Windows Python under Wine (installs both)"
+	@echo "make dist            the audited sdist and wheel of the last commit, in dist/"
+	@echo "make clean           remove everything these targets create"
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "prock needs Python 3.11 or later: none was found" >&2; exit 1; }
 	@echo "setting up $(VENV) ..." >&2
-	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) can't make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot create a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
 	@$(PIP) install --upgrade pip
 
-# The package is installed as a stranger would get it, not in place: what is tested is what is shipped.
+# Installed from a wheel, not in place: the tests use what is shipped.
 $(PACKAGE): $(BIN)/python $(SOURCES)
 	@echo "building prock ..." >&2
 	@$(PIP) install --force-reinstall --no-deps . -Csetup-args=-Dwerror=true
@@ -71,7 +71,7 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/python tools/stubtest.py
 	@$(BIN)/lint-imports --no-cache
 
-# Real processes under the worst conditions; each test in namespaces of its own, so that nothing stays behind.
+# Each test runs in its own namespaces, so that no process survives it.
 check-chaos: $(PACKAGE) $(VENV)/.test-installed
 	@echo "chaos: hostile trees, limits, namespaces, clocks and threads" >&2
 	@$(BIN)/python -m pytest tests/chaos
@@ -79,26 +79,26 @@ check-chaos: $(PACKAGE) $(VENV)/.test-installed
 bench: $(PACKAGE) $(VENV)/.bench-installed
 	@$(BIN)/python -m benchmarks core $(ARGS)
 
-# The other monitors are optional: whichever can't be installed is reported as missing.
+# The other monitors are optional: one that cannot be installed is reported as missing.
 bench-sampler: $(PACKAGE) $(VENV)/.bench-installed
-	@$(MAKE) --no-print-directory $(VENV)/.bench-peers-installed || echo "some monitors couldn't be installed" >&2
+	@$(MAKE) --no-print-directory $(VENV)/.bench-peers-installed || echo "some monitors could not be installed" >&2
 	@$(BIN)/python -m benchmarks sampler $(ARGS)
 
 bench-run: $(PACKAGE) $(VENV)/.bench-installed
-	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools couldn't be installed" >&2
+	@$(MAKE) --no-print-directory $(VENV)/.bench-run-peers-installed || echo "some tools could not be installed" >&2
 	@$(BIN)/python -m benchmarks run $(ARGS)
 
-# Each fuzz target for so many seconds. FUZZ names some, if not all.
+# Seconds per fuzz target. FUZZ selects some.
 SECONDS ?= 60
 check-fuzz:
 	@FUZZ="$(FUZZ)" sh tools/check-fuzz.sh $(SECONDS)
 
-# A million calls of what costs less than ten microseconds, of others as many as this time allows.
+# A million calls of each function below 10 µs; of others as many as fit into LEAK_SECONDS.
 LEAK_SECONDS ?= 2
 check-leaks: $(PACKAGE) $(VENV)/.test-installed
 	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s --timeout 0 tests/integration/test_leaks.py
 
-# The test suite with all C of ours under AddressSanitizer and UBSan; ARGS goes to pytest.
+# ARGS goes to pytest.
 check-sanitize: $(BIN)/python
 	@sh tools/check-sanitize.sh $(BIN)/python $(ARGS)
 
@@ -114,7 +114,7 @@ docs: $(PACKAGE) $(VENV)/.docs-installed
 	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
 	@echo "the manual: build/docs/html/index.html"
 
-# In this order: the quick ones first. PARTS names some, if not all.
+# Quick ones first. PARTS selects some.
 PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-wheel check-cross check-fuzz check-chaos
 .PHONY: check
 check:

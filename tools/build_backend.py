@@ -1,5 +1,7 @@
-"""meson-python, told what an interpreter without the GIL needs: a build without the limited API, which there is none of
-before Python 3.15. Elsewhere nothing is changed: one abi3 wheel for all Pythons from 3.11."""
+"""meson-python, without the limited API for free-threaded interpreters, which do not have it before Python 3.15.
+
+For all others it builds one abi3 wheel for Python 3.11 and later.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Run targets of the Makefile one after the other, whatever fails, and say at the end how each went.
+"""Runs targets of the Makefile one after the other, also after a failure, and prints the result of each at the end.
 
     python tools/check.py MAKE TARGET...
 
-What they write goes to build/check/TARGET.log; of one that fails the end is shown. It needs nothing but Python.
+Their output goes to build/check/TARGET.log; the end of a failed one is shown.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 LOGS = Path("build", "check")
 SHOWN = 20
-"""Lines of the log of what failed."""
+"""Lines of the log of a failed target."""
 LIMIT_S = 3600
-"""No target takes a third of it on two slow cores: what does hangs, and would keep the rest from being run."""
+"""Three times the slowest target on two slow cores: a target that takes longer hangs."""
 
 GRACE_S = 30
-"""To tidy up."""
+"""For a target to clean up after SIGTERM."""
 
 
 def main(make: str, targets: list[str]) -> int:

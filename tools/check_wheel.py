@@ -1,8 +1,8 @@
-"""Install what strangers would get, as they would, where the source tree is out of sight, and run the tests on it.
+"""Installs wheel and sdist as users do, outside of the source tree, and runs tests on them.
 
-The wheel in a fresh environment of each CPython from 3.11 on that is to be found here; the sdist where there is no
-compiler, which gives the pure engine and a wheel that says so, where there is one and no git, and for one version of
-CPython only, as free-threaded ones need it. And: two builds are the same, and cibuildwheel understands what it is told.
+The wheel is installed in a fresh environment of each CPython from 3.11 on that is found; the sdist without a compiler
+(which gives the pure engine), without git, and without the limited API. Also checks that two builds are identical and
+that cibuildwheel and the workflows are configured correctly.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 from dist import SOURCE, Failed, build, run, tool
 
 BESIDE_TESTS = ("tests/", "benchmarks/", "docs/", "tools/check.py", "README.md", "pyproject.toml")
-"""What the tests read, beside themselves."""
+"""What the tests read."""
 ON_PURE = (
-    "--ignore=tests/unit/test_source_rules.py",  # it reads what is out of sight
+    "--ignore=tests/unit/test_source_rules.py",  # reads the source tree
     "tests/unit",
     "tests/integration/test_process.py",
     "tests/integration/runner/test_run_terminate.py",
@@ -51,9 +51,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="prock-wheel-") as name:
         place = Path(name)
         try:
-            with told("built and audited"):
+            with step("built and audited"):
                 sdist, wheel = build(place / "dist")
-            with told("built again: the same to the byte"):
+            with step("built again: the same to the byte"):
                 again = build(place / "again")
                 different = [
                     file.name for file in again if file.read_bytes() != (place / "dist" / file.name).read_bytes()
@@ -62,7 +62,7 @@ def main() -> int:
                     raise Failed(f"two builds differ: {', '.join(different)}")
             check_wheel(wheel, sdist, place)
             check_sdist(sdist, place)
-            with told("cibuildwheel reads its configuration; the workflows are in their schema"):
+            with step("configuration of cibuildwheel and workflows"):
                 check_ci()
         except Failed as failure:
             print(f"wheel: {failure}", file=sys.stderr)
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def step(what: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     print(f"wheel: {what} ({time.monotonic() - start:.0f} s)", flush=True)
@@ -82,7 +82,7 @@ def check_wheel(wheel: Path, sdist: Path, place: Path) -> None:
     if not pythons:
         raise Failed("no CPython from 3.11 on was found")
     for (_, minor), python in pythons.items():
-        with told(f"installed in CPython 3.{minor}, tested there"):
+        with step(f"installed in CPython 3.{minor}, tested there"):
             environment = fresh(python, place / f"wheel-{minor}")
             pip(environment, wheel)
             check_installed(environment, "native", "cp311-abi3-")
@@ -94,12 +94,12 @@ def check_sdist(sdist: Path, place: Path) -> None:
     pythons = find_pythons()
     python = pythons[min(pythons)]
     without_compiler = path_without(COMPILERS, place / "no-compiler")
-    with told("the sdist without a compiler: the pure engine"):
+    with step("the sdist without a compiler: the pure engine"):
         environment = fresh(python, place / "pure")
         pip(environment, sdist, path=without_compiler)
         check_installed(environment, "pure", "py3-none-any")
         run_tests(environment, sdist, place, ON_PURE, path=without_compiler)
-    with told("the sdist, unpacked, without git: the engine in C"):
+    with step("the sdist, unpacked, without git: the engine in C"):
         with open_sdist(sdist) as archive:
             archive.extractall(place / "unpacked")
         environment = fresh(python, place / "unpacked-installed")
@@ -107,7 +107,7 @@ def check_sdist(sdist: Path, place: Path) -> None:
         pip(environment, unpacked, path=path_without(re.compile("git"), place / "no-git"))
         check_installed(environment, "native", "cp311-abi3-")
     newest = max(pythons)
-    with told(f"the sdist without the limited API, for 3.{newest[1]} only: as free-threaded Pythons need it"):
+    with step(f"the sdist without the limited API, for 3.{newest[1]} only: as free-threaded Pythons need it"):
         environment = fresh(pythons[newest], place / "full")
         pip(environment, sdist, "-Csetup-args=-Dpython.allow_limited_api=false", "-Csetup-args=-Dwerror=true")
         check_installed(environment, "native", "cp3{1}-cp3{1}-".format(*newest))

@@ -1,7 +1,8 @@
-"""Fails on words that the project's text avoids: ``python tools/check_words.py [PATH ...]``, default: shipped text.
+"""Fails on words that the project's text avoids: ``python tools/check_words.py [PATH ...]``, by default in all of it.
 
-Read are names, comments, docstrings and messages of everything that git tracks below `SHIPPED`. A line that needs such
-a word stands in ``tools/words_allowed.txt``, with its reason; an entry that no line needs any more fails, too.
+It reads names, comments, docstrings and messages in the text files that git tracks. A line that needs such a word is
+listed in ``tools/words_allowed.txt`` as ``path: part of the line  # reason``; the path may be a pattern (``docs/*``).
+An entry that no line needs any more fails, too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = (
@@ -18,37 +21,49 @@ SHIPPED = (
 )  # fmt: skip
 TEXT = {".py", ".pyi", ".c", ".h", ".md", ".toml", ".sh", ".1", ".ini", ".rs", ".build", ".options", ".css", ""}
 ALLOWED = Path(__file__).with_name("words_allowed.txt")
-GENERATED = ("native/fuzz/corpus/", "native/fuzz/kept/", "docs/_measured/", "benchmarks/core/crate/Cargo.lock")
+SKIPPED = (
+    "native/fuzz/corpus/", "native/fuzz/kept/", "docs/_measured/", "benchmarks/crate/Cargo.lock",
+    "tools/check_words.py", "tools/words_allowed.txt",
+)  # fmt: skip
 
 BANNED = {
-    r"who|whom|whoever|whose|whomever": "process, child, the process that",
+    r"who|whom|whoever|whomever": "process, child, the process that",
     r"somebody|someone|everybody|everyone|nobody|no one|anybody|anyone": "a process, each process, no process",
-    r"tells|told|answers|answered|asks|asked|asking|askers?|is asked": "returns, reads, reports",
+    r"tells|told|answers|answered|asks|asked|asking|askers?": "returns, reads, reports",
     r"dear|dearly|dearer|dearest|pricey?|prices": "slow, cost, overhead",
     r"truth|truthful|truly|trust|trusted|trusts|distrust": "accuracy, exact, lower bound",
-    r"given away|gave away|gives away|given back|gives back|give back|gave back|giving back": "reused; closed",
-    r"the house|rooms?|the floors of the house": "package, floor",
+    r"(?:given|gave|gives|giving|give) (?:away|back)": "allocated, reused; closed",
+    r"the house|rooms?": "package",
     r"strangers?|stranger's": "other process, foreign, another user's",
     r"the likes? of": "similar",
     r"look(?:s|ed)? at once more|looked through": "checked again, scanned",
     r"in turns|of its own accord": "alternately",
-    r"is no(?= [a-z])(?! longer| more)": "is not a",
+    r"(?<!there )is no(?= [a-z])(?! longer| more)": "is not a",
 }
-"""Words, as a regular expression, and what stands for them."""
+"""Words, as a regular expression, and what to write instead."""
 
-PATTERN = re.compile("|".join(rf"\b(?:{words})\b" for words in BANNED), re.IGNORECASE)
-
-
-def files(paths: list[str]) -> list[Path]:
-    """What git tracks below those paths and is text that people read."""
-    listed = subprocess.run(["git", "ls-files", "--", *(paths or SHIPPED)], cwd=ROOT, capture_output=True, check=True)
-    names = [name for name in listed.stdout.decode().splitlines() if not name.startswith(GENERATED)]
-    own = {Path(__file__).resolve(), ALLOWED}
-    return [path for path in map(ROOT.joinpath, names) if path.suffix in TEXT and path.is_file() and path not in own]
+PATTERN = re.compile(f"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])", re.IGNORECASE)
+"""Also parts of a name: ``_`` and digits separate words."""
 
 
-def allowed() -> list[tuple[str, str]]:
-    """Of ``path: part of a line  # reason``: path and part."""
+class Entry(NamedTuple):
+    """A line of `ALLOWED`."""
+
+    path: str
+    part: str
+
+    def covers(self, name: str, line: str) -> bool:
+        return self.part in line and fnmatchcase(name, self.path)
+
+
+def files(paths: list[str]) -> list[str]:
+    """The text files that git tracks below those paths."""
+    command = ["git", "ls-files", "-z", "--", *(paths or SHIPPED)]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    return [name for name in names if name and Path(name).suffix in TEXT and not name.startswith(SKIPPED)]
+
+
+def allowed() -> list[Entry]:
     entries = []
     for number, line in enumerate(ALLOWED.read_text().splitlines() if ALLOWED.exists() else (), 1):
         if not line or line.startswith("#"):
@@ -57,31 +72,32 @@ def allowed() -> list[tuple[str, str]]:
         path, colon, part = entry.partition(": ")
         if not (separator and reason.strip() and colon and part):
             sys.exit(f"{ALLOWED.name}:{number}: not 'path: part of a line  # reason'")
-        entries.append((path, part))
+        entries.append(Entry(path, part))
     return entries
 
 
 def main(paths: list[str]) -> int:
-    entries, used, found = allowed(), set(), 0
-    for path in files(paths):
-        name = path.relative_to(ROOT).as_posix()
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    entries, used, found = allowed(), set[Entry](), 0
+    for name in files(paths):
+        if not (ROOT / name).is_file():  # deleted, not committed yet
+            continue
+        for number, line in enumerate((ROOT / name).read_text(errors="replace").splitlines(), 1):
             words = PATTERN.findall(line)
-            if not words:
-                continue
-            excuse = next((entry for entry in entries if entry[0] == name and entry[1] in line), None)
-            if excuse is not None:
-                used.add(excuse)
-                continue
-            found += 1
-            print(f"{name}:{number}: {', '.join(words)}: {line.strip()[:120]}")
+            excuses = [entry for entry in entries if words and entry.covers(name, line)]
+            used.update(excuses)
+            if words and not excuses:
+                found += 1
+                print(f"{name}:{number}: {', '.join(words)}: {line.strip()[:120]}")
     if found:
-        print(f"{found} lines hold words that the project's text avoids: reword, or allow the line in {ALLOWED.name}")
+        print(f"{found} lines have words that the project's text avoids: reword, or allow the line in {ALLOWED.name}")
     stale = [] if paths else [entry for entry in entries if entry not in used]
-    for path_name, part in stale:
-        print(f"{ALLOWED.name}: no line of {path_name} holds {part!r} any more: remove the entry")
+    for entry in stale:
+        print(f"{ALLOWED.name}: no line of {entry.path} has {entry.part!r} any more: remove the entry")
     return 1 if found or stale else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:  # the reader, such as head, has closed the output
+        sys.exit(1)

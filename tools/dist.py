@@ -128,14 +128,14 @@ def files_of(sdist: Path) -> dict[str, tarfile.TarInfo]:
 
 
 def check_sdist(sdist: Path) -> None:
-    """All that is committed and of use to who builds, tests or documents it, and nothing else."""
+    """Everything committed that is needed to build, test or document prock, and nothing else."""
     found = files_of(sdist)
     missing = NEEDED - {name.partition("/")[0] for name in found}
     if missing:
         raise Failed(f"{sdist.name} lacks {', '.join(sorted(missing))}")
     strange = [name for name, member in found.items() if not (is_of_sdist(name) and member.isfile())]
     if strange:
-        raise Failed(f"{sdist.name} holds what doesn't belong there: {', '.join(sorted(strange))}")
+        raise Failed(f"{sdist.name} has unexpected files: {', '.join(sorted(strange))}")
     committed = set(run("git", "ls-tree", "-r", "-z", "--name-only", "HEAD", cwd=SOURCE).split("\0")) - {""}
     lost = {name for name in committed if is_of_sdist(name)} - set(found)
     if lost:
@@ -152,7 +152,7 @@ def is_of_sdist(name: str) -> bool:
 def check_wheel(wheel: Path, sdist: Path) -> None:
     tags = re.fullmatch(r"prock-[^-]+-cp311-abi3-(.+)\.whl", wheel.name)
     if tags is None:
-        raise Failed(f"{wheel.name} is no wheel of the stable interface of CPython 3.11")
+        raise Failed(f"{wheel.name} is not a wheel of the stable ABI of CPython 3.11")
     check_glibc(wheel, tags[1].split("."))
     with zipfile.ZipFile(wheel) as archive:
         if archive.testzip() is not None:
@@ -173,7 +173,7 @@ def check_wheel(wheel: Path, sdist: Path) -> None:
 
 
 def check_glibc(wheel: Path, platforms: list[str]) -> None:
-    """None older than what is promised is shut out. A musl's wheel has no such number."""
+    """The wheel works with the oldest supported glibc. Wheels for musl have no such version."""
     for platform in platforms:
         found = re.fullmatch(r"manylinux_(\d+)_(\d+)_(\w+)", platform)
         oldest = found and OLDEST_GLIBC.get(found[3])

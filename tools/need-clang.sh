@@ -1,6 +1,5 @@
 #!/bin/sh
-# Have clang with its sanitizers, or clang-tidy: through apt-get where that is missing and may be used, else one line
-# that says so.
+# Installs clang with its sanitizers, or clang-tidy, by apt-get if missing; otherwise prints what to install.
 set -eu
 
 works() {

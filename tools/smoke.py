@@ -1,4 +1,4 @@
-"""Does the prock that this Python finds work, from where it is to come from, on the engine that it is to be?
+"""Checks that the prock of this Python is installed in DIRECTORY, uses ENGINE and works.
 
 python tools/smoke.py ENGINE DIRECTORY
 """
@@ -35,8 +35,8 @@ def main(wanted: str, directory: str) -> int:
     checks = {check["name"]: check for check in json.loads(command("doctor", "--json"))["checks"]}
     found = {name: (checks[name]["status"], checks[name]["finding"].split(":")[0]) for name in ("engine", "launcher")}
     native = wanted == "native"
-    told = {"engine": "native" if native else "pure", "launcher": "compiled" if native else "in Python"}
-    assert found == {name: ("ok" if native else "limited", word) for name, word in told.items()}, found
+    words = {"engine": "native" if native else "pure", "launcher": "compiled" if native else "in Python"}
+    assert found == {name: ("ok" if native else "limited", word) for name, word in words.items()}, found
     assert json.loads(command("stat", "--json", str(os.getpid())))
     return 0
 

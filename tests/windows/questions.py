@@ -207,4 +207,4 @@ for one in checks:
         traceback.print_exc()
     else:
         print(f"{one.__name__}: as promised")
-print("all answered" if not failed else f"{failed} of {len(checks)} failed")
+print("all passed" if not failed else f"{failed} of {len(checks)} failed")
