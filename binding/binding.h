@@ -13,6 +13,8 @@ typedef struct {
     newfunc tuple_new;
     int fill_in_place;
     PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* prock.model */
+    PyObject *tree_sums, *member_change, *member_end, *tracker_sample;                  /* prock.engine.tuples */
+    PyObject *task_event, *drained_events;                                              /* there, too */
     PyObject *access_denied, *not_supported, *malformed;                                /* prock.errors */
     PyObject *tracker_type, *snapshot_type, *records_type;                              /* ours */
     PyObject *no_names, *stat_name, *io_name, *children_name;
@@ -86,6 +88,26 @@ PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock
 PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_tree_walk *walk);
 /* A named tuple; takes the items. */
 PyObject *prock_py_namedtuple(Proc *self, PyObject *type, Py_ssize_t n, PyObject *const *items);
+
+/* The fields of a named tuple are a list FIELDS(F) of F(name, value). The values that fill it and the names, which
+ * load_classes() compares with the class, come from this one list. */
+#define PROCK_FIELD_NAME(name, value) #name,
+#define PROCK_FIELD_VALUE(name, value) value,
+#define PROCK_FIELD_NAMES(FIELDS) {FIELDS(PROCK_FIELD_NAME) NULL}
+#define PROCK_NAMEDTUPLE(self, type, FIELDS)                                                                           \
+    prock_py_namedtuple(                                                                                               \
+        self, type, sizeof((PyObject *[]){FIELDS(PROCK_FIELD_VALUE)}) / sizeof(PyObject *),                            \
+        (PyObject *[]){FIELDS(PROCK_FIELD_VALUE)})
+extern const char *const prock_py_cpu_time_fields[],
+    *const prock_py_disk_io_fields[], *const prock_py_process_info_fields[],
+                                          *const prock_py_process_stats_fields[],
+                                              *const prock_py_member_sample_fields[],
+                                                  *const prock_py_tree_sums_fields[],
+                                                      *const prock_py_member_change_fields[],
+                                                          *const prock_py_member_end_fields[],
+                                                              *const prock_py_tracker_sample_fields[],
+                                                                  *const prock_py_task_event_fields[],
+                                                                      *const prock_py_drained_events_fields[];
 PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable);
 int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new); /* -1 with an exception set */
 

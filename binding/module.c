@@ -3,28 +3,57 @@
 
 #include "binding.h"
 
-static int load_classes(Proc *self, PyObject *model, PyObject *errors, PyObject *core)
+/* Whether the class has the fields that this module fills, in the same order. */
+static int check_fields(PyObject *type, const char *name, const char *const *fields)
+{
+    PyObject *expected = PyList_New(0), *actual = PyObject_GetAttrString(type, "_fields");
+    for (; expected && *fields; fields++) {
+        PyObject *field = PyUnicode_FromString(*fields);
+        if (!field || PyList_Append(expected, field) < 0)
+            Py_CLEAR(expected);
+        Py_XDECREF(field);
+    }
+    PyObject *tuple = expected ? PyList_AsTuple(expected) : NULL;
+    int same = tuple && actual ? PyObject_RichCompareBool(tuple, actual, Py_EQ) : -1;
+    if (same == 0)
+        PyErr_Format(PyExc_ImportError, "prock._core was built for other fields of %s: install prock again", name);
+    Py_XDECREF(tuple);
+    Py_XDECREF(actual);
+    Py_XDECREF(expected);
+    return same == 1 ? 0 : -1;
+}
+
+static int load_classes(Proc *self, PyObject *model, PyObject *errors, PyObject *tuples, PyObject *core)
 {
     const struct {
         PyObject **slot, *module;
-        const char *name;
+        const char *name, *const *fields;
     } classes[] = {
-        {&self->cpu_time, model, "CpuTime"},
-        {&self->disk_io, model, "DiskIo"},
-        {&self->process_info, model, "ProcessInfo"},
-        {&self->process_stats, model, "ProcessStats"},
-        {&self->scan, model, "Scan"},
-        {&self->member_sample, model, "MemberSample"},
-        {&self->access_denied, errors, "AccessDenied"},
-        {&self->not_supported, errors, "NotSupported"},
-        {&self->malformed, errors, "MalformedProcFile"},
-        {&self->tracker_type, core, "MemberTracker"},
-        {&self->snapshot_type, core, "TrackerSnapshot"},
-        {&self->records_type, core, "Records"},
+        {&self->cpu_time, model, "CpuTime", prock_py_cpu_time_fields},
+        {&self->disk_io, model, "DiskIo", prock_py_disk_io_fields},
+        {&self->process_info, model, "ProcessInfo", prock_py_process_info_fields},
+        {&self->process_stats, model, "ProcessStats", prock_py_process_stats_fields},
+        {&self->scan, model, "Scan", NULL},
+        {&self->member_sample, model, "MemberSample", prock_py_member_sample_fields},
+        {&self->tree_sums, tuples, "TreeSums", prock_py_tree_sums_fields},
+        {&self->member_change, tuples, "MemberChange", prock_py_member_change_fields},
+        {&self->member_end, tuples, "MemberEnd", prock_py_member_end_fields},
+        {&self->tracker_sample, tuples, "TrackerSample", prock_py_tracker_sample_fields},
+        {&self->task_event, tuples, "TaskEvent", prock_py_task_event_fields},
+        {&self->drained_events, tuples, "DrainedEvents", prock_py_drained_events_fields},
+        {&self->access_denied, errors, "AccessDenied", NULL},
+        {&self->not_supported, errors, "NotSupported", NULL},
+        {&self->malformed, errors, "MalformedProcFile", NULL},
+        {&self->tracker_type, core, "MemberTracker", NULL},
+        {&self->snapshot_type, core, "TrackerSnapshot", NULL},
+        {&self->records_type, core, "Records", NULL},
     };
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (!(*classes[i].slot = PyObject_GetAttrString(classes[i].module, classes[i].name)))
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        PyObject *class = PyObject_GetAttrString(classes[i].module, classes[i].name);
+        *classes[i].slot = class;
+        if (!class || (classes[i].fields && check_fields(class, classes[i].name, classes[i].fields) < 0))
             return -1;
+    }
     self->no_names = PyTuple_New(0);
     self->stat_name = PyUnicode_InternFromString("stat");
     self->io_name = PyUnicode_InternFromString("io");
@@ -37,9 +66,9 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     const char *path;
     Py_ssize_t len;
     unsigned long long tick_ns, page_bytes;
-    PyObject *model, *errors;
+    PyObject *model, *errors, *tuples;
     /* A subclass may take keywords of its own. */
-    if (!PyArg_ParseTuple(arguments, "s#KKOO:Proc", &path, &len, &tick_ns, &page_bytes, &model, &errors))
+    if (!PyArg_ParseTuple(arguments, "s#KKOOO:Proc", &path, &len, &tick_ns, &page_bytes, &model, &errors, &tuples))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Proc *self = (Proc *)alloc(type, 0);
@@ -57,7 +86,7 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     self->root.page_bytes = page_bytes;
     self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     PyObject *core = PyImport_ImportModule("prock._core");
-    int taken = core ? load_classes(self, model, errors, core) : -1;
+    int taken = core ? load_classes(self, model, errors, tuples, core) : -1;
     Py_XDECREF(core);
     if (taken < 0 || (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
         Py_DECREF(self);
@@ -75,6 +104,12 @@ static int Proc_traverse(Proc *self, visitproc visit, void *arg)
     Py_VISIT(self->process_stats);
     Py_VISIT(self->scan);
     Py_VISIT(self->member_sample);
+    Py_VISIT(self->tree_sums);
+    Py_VISIT(self->member_change);
+    Py_VISIT(self->member_end);
+    Py_VISIT(self->tracker_sample);
+    Py_VISIT(self->task_event);
+    Py_VISIT(self->drained_events);
     Py_VISIT(self->tracker_type);
     Py_VISIT(self->snapshot_type);
     Py_VISIT(self->records_type);
@@ -92,6 +127,12 @@ static int Proc_clear(Proc *self)
     Py_CLEAR(self->process_stats);
     Py_CLEAR(self->scan);
     Py_CLEAR(self->member_sample);
+    Py_CLEAR(self->tree_sums);
+    Py_CLEAR(self->member_change);
+    Py_CLEAR(self->member_end);
+    Py_CLEAR(self->tracker_sample);
+    Py_CLEAR(self->task_event);
+    Py_CLEAR(self->drained_events);
     Py_CLEAR(self->tracker_type);
     Py_CLEAR(self->snapshot_type);
     Py_CLEAR(self->records_type);

@@ -52,21 +52,31 @@ static bool usable(PerfRings *self)
     return false;
 }
 
-static PyObject *event(const struct prock_record *record)
+#define TASK_EVENT(F)                                                                                                  \
+    F(kind, PyLong_FromLong(record->kind))                                                                             \
+    F(time_ns, prock_py_u64(record->time_ns))                                                                          \
+    F(pid, PyLong_FromLong(record->pid))                                                                               \
+    F(tid, PyLong_FromLong(record->tid))                                                                               \
+    F(ppid, PyLong_FromLong(record->ppid))                                                                             \
+    F(ptid, PyLong_FromLong(record->ptid))                                                                             \
+    F(comm, named ? prock_py_text(record->comm, record->comm_len) : Py_BuildValue(""))                                 \
+    F(cpu_ns, prock_py_u64(record->cpu_ns))
+
+const char *const prock_py_task_event_fields[] = PROCK_FIELD_NAMES(TASK_EVENT);
+
+static PyObject *event(Proc *proc, const struct prock_record *record)
 {
     bool named = record->kind == PROCK_RECORD_EXEC || record->kind == PROCK_RECORD_RENAME;
-    PyObject *const items[] = {
-        PyLong_FromLong(record->kind),
-        prock_py_u64(record->time_ns),
-        PyLong_FromLong(record->pid),
-        PyLong_FromLong(record->tid),
-        PyLong_FromLong(record->ppid),
-        PyLong_FromLong(record->ptid),
-        named ? prock_py_text(record->comm, record->comm_len) : Py_BuildValue(""),
-        prock_py_u64(record->cpu_ns),
-    };
-    return prock_py_tuple_of(8, items);
+    return PROCK_NAMEDTUPLE(proc, proc->task_event, TASK_EVENT);
 }
+
+#define DRAINED_EVENTS(F)                                                                                              \
+    F(events, events)                                                                                                  \
+    F(lost, prock_py_u64(prock_rings_lost(&self->records)))                                                            \
+    F(switches, prock_py_u64(self->records.switches))                                                                  \
+    F(switches_lost, prock_py_u64(prock_rings_switches_lost(&self->records)))
+
+const char *const prock_py_drained_events_fields[] = PROCK_FIELD_NAMES(DRAINED_EVENTS);
 
 static PyObject *drain(PerfRings *self, uint64_t until_ns)
 {
@@ -76,20 +86,14 @@ static PyObject *drain(PerfRings *self, uint64_t until_ns)
     int error = prock_rings_drain(&self->records, until_ns, &list);
     PyObject *events = error ? PyErr_NoMemory() : PyList_New((Py_ssize_t)list.n);
     for (size_t i = 0; events && i < list.n; i++) {
-        PyObject *item = event(&list.v[i]);
+        PyObject *item = event(self->proc, &list.v[i]);
         if (!item)
             Py_CLEAR(events);
         else
             PyList_SetItem(events, (Py_ssize_t)i, item);
     }
     free(list.v);
-    PyObject *const items[] = {
-        events,
-        prock_py_u64(prock_rings_lost(&self->records)),
-        prock_py_u64(self->records.switches),
-        prock_py_u64(prock_rings_switches_lost(&self->records)),
-    };
-    return prock_py_tuple_of(4, items);
+    return PROCK_NAMEDTUPLE(self->proc, self->proc->drained_events, DRAINED_EVENTS);
 }
 
 static PyObject *Records_drain(PerfRings *self, PyObject *argument)

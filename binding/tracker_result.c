@@ -8,6 +8,19 @@ struct sums {
     struct prock_io leaves;
 };
 
+#define TREE_SUMS(F)                                                                                                   \
+    F(process_count, prock_py_u64(sum->members))                                                                       \
+    F(thread_count, prock_py_u64(sum->threads))                                                                        \
+    F(cpu_ns, prock_py_u64(sum->own_ns))                                                                               \
+    F(rss_bytes, prock_py_u64(sum->rss_bytes))                                                                         \
+    F(vsize_bytes, prock_py_u64(sum->vsize_bytes))                                                                     \
+    F(leaf_io, prock_py_io_row(self->proc, &sum->leaves))                                                              \
+    F(denied, prock_py_u64(sum->denied))                                                                               \
+    F(appeared, prock_py_u64(sum->appeared))                                                                           \
+    F(vanished, prock_py_u64(sum->vanished))
+
+const char *const prock_py_tree_sums_fields[] = PROCK_FIELD_NAMES(TREE_SUMS);
+
 static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
 {
     struct sums *sums = calloc(trees + 1, sizeof *sums);
@@ -33,12 +46,7 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
     }
     for (size_t tree = 0; list && tree < trees; tree++) {
         const struct sums *sum = &sums[tree];
-        PyObject *const items[] = {
-            prock_py_u64(sum->members),   prock_py_u64(sum->threads),     prock_py_u64(sum->own_ns),
-            prock_py_u64(sum->rss_bytes), prock_py_u64(sum->vsize_bytes), prock_py_io_row(self->proc, &sum->leaves),
-            prock_py_u64(sum->denied),    prock_py_u64(sum->appeared),    prock_py_u64(sum->vanished),
-        };
-        PyObject *row = prock_py_tuple_of(9, items);
+        PyObject *row = PROCK_NAMEDTUPLE(self->proc, self->proc->tree_sums, TREE_SUMS);
         if (!row)
             Py_CLEAR(list);
         else
@@ -48,26 +56,30 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
     return list;
 }
 
+#define MEMBER_CHANGE(F)                                                                                               \
+    F(tree, PyLong_FromUnsignedLong(row->tree))                                                                        \
+    F(info, prock_py_info_row(self->proc, &row->stat))                                                                 \
+    F(disk_io, prock_py_io_or_none(self->proc, row->flags &PROCK_HAS_IO, &row->io))                                    \
+    F(is_parent, PyBool_FromLong((row->flags & PROCK_PARENT) != 0))
+
+const char *const prock_py_member_change_fields[] = PROCK_FIELD_NAMES(MEMBER_CHANGE);
+
 static PyObject *change_of(TrackerSnapshot *self, const struct prock_member *row)
 {
-    PyObject *const items[] = {
-        PyLong_FromUnsignedLong(row->tree),
-        prock_py_info_row(self->proc, &row->stat),
-        prock_py_io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
-        PyBool_FromLong((row->flags & PROCK_PARENT) != 0),
-    };
-    return prock_py_tuple_of(4, items);
+    return PROCK_NAMEDTUPLE(self->proc, self->proc->member_change, MEMBER_CHANGE);
 }
+
+#define MEMBER_END(F)                                                                                                  \
+    F(tree, PyLong_FromUnsignedLong(row->tree))                                                                        \
+    F(identity, Py_BuildValue("(iK)", row->pid, (unsigned long long)row->stat.starttime))                              \
+    F(cpu_ns, prock_py_u64(row->own_ns))                                                                               \
+    F(disk_io, prock_py_io_or_none(self->proc, row->flags &PROCK_HAS_IO, &row->io))
+
+const char *const prock_py_member_end_fields[] = PROCK_FIELD_NAMES(MEMBER_END);
 
 static PyObject *end_of(TrackerSnapshot *self, const struct prock_member *row)
 {
-    PyObject *const items[] = {
-        PyLong_FromUnsignedLong(row->tree),
-        Py_BuildValue("(iK)", row->pid, (unsigned long long)row->stat.starttime),
-        prock_py_u64(row->own_ns),
-        prock_py_io_or_none(self->proc, row->flags & PROCK_HAS_IO, &row->io),
-    };
-    return prock_py_tuple_of(4, items);
+    return PROCK_NAMEDTUPLE(self->proc, self->proc->member_end, MEMBER_END);
 }
 
 /* Rows of the trees that the pass was about, with one flag and without another, as a list. */
@@ -89,14 +101,16 @@ static PyObject *events(
     return list;
 }
 
+#define TRACKER_SAMPLE(F)                                                                                              \
+    F(snapshot, (PyObject *)self)                                                                                      \
+    F(sums, sums_of(self, trees))                                                                                      \
+    F(changed, events(self, tree, PROCK_CHANGED, PROCK_GONE | PROCK_UNREAD, change_of))                                \
+    F(ended, events(self, tree, PROCK_GONE, PROCK_UNREAD, end_of))
+
+const char *const prock_py_tracker_sample_fields[] = PROCK_FIELD_NAMES(TRACKER_SAMPLE);
+
 PyObject *prock_py_tracker_result(TrackerSnapshot *self, size_t trees, int64_t tree)
 {
     Py_INCREF((PyObject *)self);
-    PyObject *const items[] = {
-        (PyObject *)self,
-        sums_of(self, trees),
-        events(self, tree, PROCK_CHANGED, PROCK_GONE | PROCK_UNREAD, change_of),
-        events(self, tree, PROCK_GONE, PROCK_UNREAD, end_of),
-    };
-    return prock_py_tuple_of(4, items);
+    return PROCK_NAMEDTUPLE(self->proc, self->proc->tracker_sample, TRACKER_SAMPLE);
 }

@@ -65,6 +65,30 @@ static PyObject *pss_of(PyObject *pss, PyObject *pid)
     return value;
 }
 
+#define MEMBER_SAMPLE(F)                                                                                               \
+    F(pid, pid)                                                                                                        \
+    F(ppid, PyLong_FromLong(row->stat.ppid))                                                                           \
+    F(comm, prock_py_text(row->stat.comm, row->stat.comm_len))                                                         \
+    F(state, prock_py_text(&row->stat.state, 1))                                                                       \
+    F(thread_count, PyLong_FromLong(row->stat.thread_count))                                                           \
+    F(start_ticks, prock_py_u64(row->stat.starttime))                                                                  \
+    F(cpu_ns, prock_py_u64(row->own_ns))                                                                               \
+    F(cpu_percent, percent(prock_member_used_ns(row), interval_ns))                                                    \
+    F(rss_bytes, number_or_none(own_memory, row->rss_bytes))                                                           \
+    F(vsize_bytes, number_or_none(own_memory, row->vsize_bytes))                                                       \
+    F(disk_io, prock_py_io_or_none(proc, row->flags &PROCK_HAS_IO, &row->io))                                          \
+    F(pss_bytes, share)                                                                                                \
+    F(subtree_process_count, prock_py_u64(sum->processes))                                                             \
+    F(subtree_thread_count, prock_py_u64(sum->threads))                                                                \
+    F(subtree_cpu_ns, prock_py_u64(sum->cpu_ns))                                                                       \
+    F(subtree_cpu_percent, percent((int64_t)sum->used_ns, interval_ns))                                                \
+    F(subtree_rss_bytes, number_or_none(memory, sum->rss_bytes))                                                       \
+    F(subtree_vsize_bytes, number_or_none(memory, sum->vsize_bytes))                                                   \
+    F(subtree_disk_io, prock_py_io_or_none(proc, sum->has_io, &sum->io))                                               \
+    F(refused, prock_py_unreadable_names(proc, row->unreadable))
+
+const char *const prock_py_member_sample_fields[] = PROCK_FIELD_NAMES(MEMBER_SAMPLE);
+
 static PyObject *sample_row(
     TrackerSnapshot *self, const struct prock_member *row, const struct prock_subtree_sum *sum, long long interval_ns,
     PyObject *pss)
@@ -73,29 +97,7 @@ static PyObject *sample_row(
     bool memory = self->want & PROCK_WANT_STAT;
     bool own_memory = memory && !(row->unreadable & PROCK_UNREADABLE_STAT);
     PyObject *pid = PyLong_FromLong(row->pid), *share = pss_of(pss, pid);
-    PyObject *const items[] = {
-        pid,
-        PyLong_FromLong(row->stat.ppid),
-        prock_py_text(row->stat.comm, row->stat.comm_len),
-        prock_py_text(&row->stat.state, 1),
-        PyLong_FromLong(row->stat.thread_count),
-        prock_py_u64(row->stat.starttime),
-        prock_py_u64(row->own_ns),
-        percent(prock_member_used_ns(row), interval_ns),
-        number_or_none(own_memory, row->rss_bytes),
-        number_or_none(own_memory, row->vsize_bytes),
-        prock_py_io_or_none(proc, row->flags & PROCK_HAS_IO, &row->io),
-        share,
-        prock_py_u64(sum->processes),
-        prock_py_u64(sum->threads),
-        prock_py_u64(sum->cpu_ns),
-        percent((int64_t)sum->used_ns, interval_ns),
-        number_or_none(memory, sum->rss_bytes),
-        number_or_none(memory, sum->vsize_bytes),
-        prock_py_io_or_none(proc, sum->has_io, &sum->io),
-        prock_py_unreadable_names(proc, row->unreadable),
-    };
-    return prock_py_namedtuple(proc, proc->member_sample, sizeof items / sizeof *items, items);
+    return PROCK_NAMEDTUPLE(proc, proc->member_sample, MEMBER_SAMPLE);
 }
 
 /* Add what children used that nobody saw to those who waited for them. */

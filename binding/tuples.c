@@ -66,10 +66,6 @@ PyObject *prock_py_namedtuple(Proc *self, PyObject *type, Py_ssize_t n, PyObject
     return result;
 }
 
-#define RECORD(self, type, ...)                                                                                        \
-    prock_py_namedtuple(                                                                                               \
-        self, type, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), (PyObject *[]){__VA_ARGS__})
-
 PyObject *prock_py_u64(uint64_t value)
 {
     return PyLong_FromUnsignedLongLong(value);
@@ -86,32 +82,60 @@ static PyObject *new_reference(PyObject *object)
     return object;
 }
 
+#define CPU_TIME(F)                                                                                                    \
+    F(user_ns, prock_py_u64(cpu->user_ns))                                                                             \
+    F(system_ns, prock_py_u64(cpu->system_ns))
+
+const char *const prock_py_cpu_time_fields[] = PROCK_FIELD_NAMES(CPU_TIME);
+
 PyObject *prock_py_cpu_row(Proc *self, const struct prock_cpu *cpu)
 {
-    return RECORD(self, self->cpu_time, prock_py_u64(cpu->user_ns), prock_py_u64(cpu->system_ns));
+    return PROCK_NAMEDTUPLE(self, self->cpu_time, CPU_TIME);
 }
+
+#define DISK_IO(F)                                                                                                     \
+    F(read_bytes, prock_py_u64(io->read_bytes))                                                                        \
+    F(write_bytes, prock_py_u64(io->write_bytes))                                                                      \
+    F(cancelled_write_bytes, prock_py_u64(io->cancelled_write_bytes))                                                  \
+    F(read_chars, prock_py_u64(io->rchar))                                                                             \
+    F(write_chars, prock_py_u64(io->wchar))                                                                            \
+    F(read_count, prock_py_u64(io->syscr))                                                                             \
+    F(write_count, prock_py_u64(io->syscw))
+
+const char *const prock_py_disk_io_fields[] = PROCK_FIELD_NAMES(DISK_IO);
 
 PyObject *prock_py_io_row(Proc *self, const struct prock_io *io)
 {
-    return RECORD(
-        self, self->disk_io, prock_py_u64(io->read_bytes), prock_py_u64(io->write_bytes),
-        prock_py_u64(io->cancelled_write_bytes), prock_py_u64(io->rchar), prock_py_u64(io->wchar),
-        prock_py_u64(io->syscr), prock_py_u64(io->syscw));
+    return PROCK_NAMEDTUPLE(self, self->disk_io, DISK_IO);
 }
+
+#define PROCESS_INFO(F)                                                                                                \
+    F(pid, PyLong_FromLong(stat->pid))                                                                                 \
+    F(ppid, PyLong_FromLong(stat->ppid))                                                                               \
+    F(pgrp, PyLong_FromLong(stat->pgrp))                                                                               \
+    F(session, PyLong_FromLong(stat->session))                                                                         \
+    F(tty_nr, PyLong_FromLong(stat->tty_nr))                                                                           \
+    F(state, prock_py_text(&stat->state, 1))                                                                           \
+    F(comm, prock_py_text(stat->comm, stat->comm_len))                                                                 \
+    F(thread_count, PyLong_FromLong(stat->thread_count))                                                               \
+    F(start_ticks, prock_py_u64(stat->starttime))                                                                      \
+    F(user_ns, prock_py_u64(stat->cpu.user_ns))                                                                        \
+    F(system_ns, prock_py_u64(stat->cpu.system_ns))                                                                    \
+    F(children_user_ns, prock_py_u64(prock_multiply(stat->cutime, root->tick_ns)))                                     \
+    F(children_system_ns, prock_py_u64(prock_multiply(stat->cstime, root->tick_ns)))                                   \
+    F(rss_bytes, prock_py_u64(prock_multiply(stat->rss, root->page_bytes)))                                            \
+    F(vsize_bytes, prock_py_u64(stat->vsize))                                                                          \
+    F(minor_faults, prock_py_u64(stat->minflt))                                                                        \
+    F(major_faults, prock_py_u64(stat->majflt))                                                                        \
+    F(children_minor_faults, prock_py_u64(stat->cminflt))                                                              \
+    F(children_major_faults, prock_py_u64(stat->cmajflt))
+
+const char *const prock_py_process_info_fields[] = PROCK_FIELD_NAMES(PROCESS_INFO);
 
 PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat)
 {
     const struct prock_root *root = &self->root;
-    return RECORD(
-        self, self->process_info, PyLong_FromLong(stat->pid), PyLong_FromLong(stat->ppid), PyLong_FromLong(stat->pgrp),
-        PyLong_FromLong(stat->session), PyLong_FromLong(stat->tty_nr), prock_py_text(&stat->state, 1),
-        prock_py_text(stat->comm, stat->comm_len), PyLong_FromLong(stat->thread_count), prock_py_u64(stat->starttime),
-        prock_py_u64(stat->cpu.user_ns), prock_py_u64(stat->cpu.system_ns),
-        prock_py_u64(prock_multiply(stat->cutime, root->tick_ns)),
-        prock_py_u64(prock_multiply(stat->cstime, root->tick_ns)),
-        prock_py_u64(prock_multiply(stat->rss, root->page_bytes)), prock_py_u64(stat->vsize),
-        prock_py_u64(stat->minflt), prock_py_u64(stat->majflt), prock_py_u64(stat->cminflt),
-        prock_py_u64(stat->cmajflt));
+    return PROCK_NAMEDTUPLE(self, self->process_info, PROCESS_INFO);
 }
 
 PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable)
@@ -129,17 +153,23 @@ PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable)
     return prock_py_tuple_of(n, names);
 }
 
+#define PROCESS_STATS(F)                                                                                               \
+    F(taken_ns, new_reference(taken_ns))                                                                               \
+    F(pid, PyLong_FromLong(member->pid))                                                                               \
+    F(ppid, ppid)                                                                                                      \
+    F(cpu_time, member->has_cpu ? prock_py_cpu_row(self, &member->cpu) : new_reference(Py_None))                       \
+    F(info, member->has_stat ? prock_py_info_row(self, &member->stat) : new_reference(Py_None))                        \
+    F(disk_io, member->has_io ? prock_py_io_row(self, &member->io) : new_reference(Py_None))                           \
+    F(refused, prock_py_unreadable_names(self, member->unreadable))
+
+const char *const prock_py_process_stats_fields[] = PROCK_FIELD_NAMES(PROCESS_STATS);
+
 static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_tree_member *member)
 {
     PyObject *ppid = member->has_stat ? PyLong_FromLong(member->stat.ppid)
                      : member->parent ? PyLong_FromLong(member->parent)
                                       : new_reference(Py_None);
-    return RECORD(
-        self, self->process_stats, new_reference(taken_ns), PyLong_FromLong(member->pid), ppid,
-        member->has_cpu ? prock_py_cpu_row(self, &member->cpu) : new_reference(Py_None),
-        member->has_stat ? prock_py_info_row(self, &member->stat) : new_reference(Py_None),
-        member->has_io ? prock_py_io_row(self, &member->io) : new_reference(Py_None),
-        prock_py_unreadable_names(self, member->unreadable));
+    return PROCK_NAMEDTUPLE(self, self->process_stats, PROCESS_STATS);
 }
 
 PyObject *prock_py_list_of_pids(const struct prock_pids *pids)

@@ -13,7 +13,7 @@ from typing import Any
 
 import prock
 from prock import errors, model
-from prock.engine import open_engine
+from prock.engine import open_engine, tuples
 from support.leaking import Case
 from support.processes import fake_process
 
@@ -83,7 +83,7 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
             Case(f"{name}: no such file", lambda ask=ask: ask(roots.odd, 7), errors.NotSupported),  # type: ignore[misc]
             Case(f"{name}: hidden", lambda ask=ask: ask(roots.hidden, pid), errors.AccessDenied),  # type: ignore[misc]
         ]
-    no_arguments: Any = (model, errors)
+    no_arguments: Any = (model, errors, tuples)
 
     def clocks_usable() -> None:
         roots.hidden.clocks_usable = False
@@ -131,7 +131,7 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
         raised("Proc: nothing", lambda: core()),
         raised("Proc: a long path", lambda: core("x" * 5000, 1, 1, *no_arguments), ValueError),
         raised("Proc: a NUL", lambda: core("a\0b", 1, 1, *no_arguments), ValueError),
-        raised("Proc: no models", lambda: core("/proc", 1, 1, errors, errors), AttributeError),
+        raised("Proc: no models", lambda: core("/proc", 1, 1, errors, errors, errors), AttributeError),
     ]
     try:
         os.close(native.open_task_clock(None))

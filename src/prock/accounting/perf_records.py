@@ -29,7 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from prock.engine.protocol import Engine, Event, Records
+    from prock.engine.protocol import Engine, Records
+    from prock.engine.tuples import TaskEvent
 
     Ended: TypeAlias = tuple[int, int, str, int | None, int, int]
     """pid, ppid, comm, CPU in ns (None: unknown), and from when to when it lived, on the monotonic clock."""
@@ -228,7 +229,7 @@ class TaskRecords:
             cpu = process.cpu_ns + before_ns if self.tells_cpu else None
             self._ended.append((process.pid, process.ppid, process.comm, cpu, process.start_ns, end_ns))
 
-    def _fork(self, event: Event) -> None:
+    def _fork(self, event: TaskEvent) -> None:
         _, time_ns, pid, tid, ppid, ptid, _, _ = event
         parent = self._living.get(ppid)
         name = None if parent is None or parent.names is None else parent.names.get(ptid)
@@ -244,7 +245,7 @@ class TaskRecords:
         self._threads += 1
         self.peak_thread_count = max(self.peak_thread_count, self._threads)
 
-    def _exit(self, event: Event) -> None:
+    def _exit(self, event: TaskEvent) -> None:
         _, time_ns, pid, tid, _, _, _, cpu_ns = event
         process = self._living.get(pid)
         if process is None:  # its fork was lost
@@ -258,7 +259,7 @@ class TaskRecords:
         if process.names is not None:
             process.names.pop(tid, None)
 
-    def _exec(self, event: Event) -> None:
+    def _exec(self, event: TaskEvent) -> None:
         _, time_ns, pid, _, _, _, name, cpu_ns = event
         process = self._living.get(pid)
         if process is None:  # the command itself, or its fork was lost
@@ -274,7 +275,7 @@ class TaskRecords:
         process.cpu_ns = 0
         process.comm = name or ""
 
-    def _rename(self, event: Event) -> None:
+    def _rename(self, event: TaskEvent) -> None:
         _, _, pid, tid, _, _, name, _ = event
         process = self._living.get(pid)
         if process is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Protocol, TypeAlias
+    from typing import Protocol
 
-    from prock.model import CpuTime, DiskIo, Identity, LivenessInfo, MemberSample, ProcessInfo, ProcessStats, Scan
+    from prock.engine.tuples import DrainedEvents, TrackerSample
+    from prock.model import CpuTime, DiskIo, LivenessInfo, MemberSample, ProcessInfo, ProcessStats, Scan
 
     class Engine(Protocol):
         """Everywhere: pid None is the calling process, a result None means gone.
@@ -111,24 +112,14 @@ if TYPE_CHECKING:
             """What such events record, one a CPU; their buffers hold `size` bytes each, a power of two of pages. No
             descriptor is kept; `switches` may be empty. `AccessDenied` where the user may have no such buffers."""
 
-    Sums: TypeAlias = tuple[int, int, int, int, int, DiskIo, int, int, int]
-    """Of one tree: members, threads, own CPU in ns, resident and virtual bytes, I/O of members without children,
-    members that refused something, that are new, and that were found and gone when read. 0: not asked for."""
-
-    Event: TypeAlias = tuple[int, int, int, int, int, int, str | None, int]
-    """Of a task: which of the constants below, nanoseconds on the monotonic clock, pid, tid, the parent's pid and tid
-    (of a fork or an exit), the new name (of a rename or exec), and the CPU that the process used since its last exit or
-    exec (of these, where switches are recorded)."""
-
     class Records(Protocol):
         """Buffers that the kernel writes and that are read here."""
 
-        def drain(self, until_ns: int, /) -> tuple[list[Event], int, int, int]:
-            """What happened up to that instant of the monotonic clock, in order; so far: how many records were lost,
-            how many switches there were, and how many of these were, or may have been, lost.
+        def drain(self, until_ns: int, /) -> DrainedEvents:
+            """Events up to that instant of the monotonic clock, in order.
 
-            A cause comes before what it caused where the instant is one before the call: the kernel writes a fork
-            before the child runs, and exits of threads before the exec that ended them."""
+            A cause comes before its effect if the instant is before the call: the kernel writes a fork before the child
+            runs, and exits of threads before the exec that ended them."""
 
         def totals(self) -> tuple[int, int]:
             """CPU in nanoseconds, and how many records the events say they lost: 0 before Linux 6.0."""
@@ -175,18 +166,9 @@ if TYPE_CHECKING:
 
         def remove(self, tree: int, /) -> None: ...
 
-        def sample(
-            self, reread: list[int], tree: int, everything: bool, /
-        ) -> tuple[
-            TrackerSnapshot,
-            list[Sums],
-            list[tuple[int, ProcessInfo, DiskIo | None, bool]],
-            list[tuple[int, Identity, int, DiskIo | None]],
-        ]:
-            """One look at all trees, or at one (-1: all), at each by its number's place: its sums; what changed: tree,
-            row, I/O and whether it has had children, of members that are new, have waited for others, have got another
-            parent, are zombies now or are pids in `reread` (`everything`: all of them), and, where I/O is asked for, of
-            those with children whose counters moved; who ended: tree, identity, own CPU and I/O as last read."""
+        def sample(self, reread: list[int], tree: int, everything: bool, /) -> TrackerSample:
+            """One pass over all trees, or over one (-1: all). `reread`: pids to report as changed in any case;
+            `everything`: all of them."""
 
         def pids(self, tree: int, /) -> list[int]: ...
 
@@ -200,4 +182,4 @@ WANT_STAT = 2
 WANT_IO = 4
 """One read of ``io`` a member."""
 RECORD_FORK, RECORD_EXIT, RECORD_RENAME, RECORD_EXEC = 1, 2, 3, 4
-"""Kinds of `Event`. A fork where pid and the parent's pid are the same is a new thread's, an exit is one thread's."""
+"""Kinds of `TaskEvent`. A fork whose pid is also the parent's pid is a new thread; an exit is the exit of a thread."""

@@ -209,14 +209,14 @@ class Forest:
     def _take_baseline(self, tree: TreeState, since_birth: bool) -> None:
         """Two passes (`CpuLedger.rebase` says why); one where everything since birth counts."""
         number = tree.number
-        _, sums, changed, ended = self._tracker.sample([], number, False)
-        tree.begin([event[1:] for event in changed], [event[1:] for event in ended], sums[number])
+        first = self._tracker.sample([], number, False)
+        tree.begin(first.changed, first.ended, first.sums[number])
         tree.began_ns = tree.taken_ns = self._clock()
         tree.slept_ns = _slept_ns()
         if since_birth:
             return
-        _, _, changed, ended = self._tracker.sample([], number, True)
-        tree.rebase([event[1:] for event in changed], [event[1:] for event in ended])
+        second = self._tracker.sample([], number, True)
+        tree.rebase(second.changed, second.ended)
 
     def adopt(self, root: int, pid: int) -> None:
         """Add a process to a root's tree, such as an orphan that was reparented before a sample saw it.
@@ -264,8 +264,8 @@ class Forest:
             for tree in self._trees.values():
                 number = tree.number
                 tree.advance(
-                    [event[1:] for event in changed if event[0] == number],
-                    [event[1:] for event in ended if event[0] == number],
+                    [change for change in changed if change.tree == number],
+                    [end for end in ended if end.tree == number],
                     sums[number] if number < len(sums) else NO_SUMS,
                     taken_ns,
                 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from prock.model import DiskIo, Identity, ProcessInfo
+from prock.engine.tuples import TreeSums
+from prock.model import DiskIo, ProcessInfo
 from prock.sampling.cpu_ledger import CpuLedger
 from prock.sampling.io_ledger import NOTHING, IoLedger
 from prock.sampling.pss import PssReader
@@ -12,19 +13,13 @@ from prock.sampling.sample import TreeSample
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from prock.accounting.perf_clock import TaskClocks
-    from prock.engine.protocol import Sums, TrackerSnapshot
-
-    Change: TypeAlias = tuple[ProcessInfo, DiskIo | None, bool]
-    """A row, its I/O, and whether the process has had children."""
-    End: TypeAlias = tuple[Identity, int, DiskIo | None]
-    """A process that ended, with its own CPU and I/O as last read."""
+    from prock.engine.protocol import TrackerSnapshot
+    from prock.engine.tuples import MemberChange, MemberEnd
 
 PERF_SHARE = 100
 """Reading perf events takes at most one 100th of the time, but they are always read when a member has ended."""
-NO_SUMS: Sums = (0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
+NO_SUMS = TreeSums(0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 
 
 class TreeState:
@@ -47,34 +42,34 @@ class TreeState:
         self.began_ns = self.taken_ns = 0
         self.slept_ns: int | None = None
         self.root_lives = True
-        self.sums: Sums = NO_SUMS
-        self.ended: list[End] = []
+        self.sums: TreeSums = NO_SUMS
+        self.ended: list[MemberEnd] = []
         """Members that ended since the sample before."""
         self.cpu_ns = self.cpu_before_ns = 0
         self._io_was_read = False
-        self._ended_in_baseline: list[End] = []
+        self._ended_in_baseline: list[MemberEnd] = []
         self._perf_base_ns = 0
         self._perf_due_ns = 0
 
-    def begin(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+    def begin(self, changed: list[MemberChange], ended: list[MemberEnd], sums: TreeSums) -> None:
         """Apply the first pass of the baseline."""
-        self.began_ticks = max((row.start_ticks for row, _, _ in changed), default=0)
+        self.began_ticks = max((change.info.start_ticks for change in changed), default=0)
         self._apply(changed, ended, sums)
 
-    def rebase(self, changed: list[Change], ended: list[End]) -> None:
+    def rebase(self, changed: list[MemberChange], ended: list[MemberEnd]) -> None:
         """Apply the second pass, see `CpuLedger.rebase`. Members that ended meanwhile count in the first sample."""
         self._identify(changed)
         if self.io is not None:
-            for row, io, _ in changed:
-                if io is not None:
-                    self.io.open(row.identity, io, existed=True)
-        self.ledger.rebase([row for row, _, _ in changed])
+            for change in changed:
+                if change.disk_io is not None:
+                    self.io.open(change.info.identity, change.disk_io, existed=True)
+        self.ledger.rebase([change.info for change in changed])
         self._note_sessions(changed)
         self._ended_in_baseline = ended
         if self.events is not None:
             self._perf_base_ns = self.events.total_ns()
 
-    def advance(self, changed: list[Change], ended: list[End], sums: Sums, now_ns: int) -> None:
+    def advance(self, changed: list[MemberChange], ended: list[MemberEnd], sums: TreeSums, now_ns: int) -> None:
         """Apply a sample."""
         self._apply(changed, self._ended_in_baseline + ended, sums)
         self._ended_in_baseline = []
@@ -91,7 +86,7 @@ class TreeState:
         skipped: int,
     ) -> TreeSample:
         """The sample for the state that `advance` left."""
-        processes, threads, _, rss, vsize, _, denied, appeared, vanished = self.sums
+        sums = self.sums
         interval_ns = max(0, taken_ns - self.taken_ns)
         pss = {} if self.pss is None else self.pss.bytes_of
         sample = TreeSample(
@@ -99,22 +94,22 @@ class TreeState:
             taken_ns=taken_ns,
             interval_ns=interval_ns,
             wall_ns=max(0, taken_ns - self.began_ns),
-            process_count=processes,
-            thread_count=threads,
+            process_count=sums.process_count,
+            thread_count=sums.thread_count,
             cpu_ns=self.cpu_ns,
             cpu_percent=100.0 * (self.cpu_ns - self.cpu_before_ns) / interval_ns if interval_ns else None,
             accounting="ledger" if self.events is None else "perf",
             ended_cpu_ns=self.ledger.ended_ns,
             unseen_cpu_ns=self.unseen_ns,
-            rss_bytes=rss if self.memory else None,
-            vsize_bytes=vsize if self.memory else None,
+            rss_bytes=sums.rss_bytes if self.memory else None,
+            vsize_bytes=sums.vsize_bytes if self.memory else None,
             pss_bytes=sum(pss.values()) if pss else None,
             pss_age_ns=None if self.pss is None else self.pss.oldest_ns(taken_ns),
             disk_io=self.disk_io,
-            appeared=appeared,
+            appeared=sums.appeared,
             ended=len(self.ended),
-            vanished=vanished,
-            denied=denied,
+            vanished=sums.vanished,
+            denied=sums.denied,
             cost_ns=cost_ns,
             late_ns=late_ns,
             skipped=skipped,
@@ -126,39 +121,41 @@ class TreeState:
         self.taken_ns, self.slept_ns = taken_ns, slept_ns
         return sample
 
-    def _apply(self, changed: list[Change], ended: list[End], sums: Sums) -> None:
+    def _apply(self, changed: list[MemberChange], ended: list[MemberEnd], sums: TreeSums) -> None:
         self.sums = sums
         self.ended = ended
         self._identify(changed)
         if self.io is not None:
-            for row, io, _ in changed:
+            for change in changed:
+                row, io = change.info, change.disk_io
                 if io is not None:
                     self._io_was_read = True
                     if row.identity not in self.ledger:
                         self.io.open(row.identity, io, existed=self.ledger.existed(row))
-        rows = [row for row, _, _ in changed]
-        self.ledger.advance(rows, [(identity, own_ns) for identity, own_ns, _ in ended], sums[2])
+        rows = [change.info for change in changed]
+        self.ledger.advance(rows, [(end.identity, end.cpu_ns) for end in ended], sums.cpu_ns)
         if self.io is not None:
-            parents = [(row, io) for row, io, is_parent in changed if io is not None and is_parent]
-            last = {identity: io for identity, _, io in ended if io is not None}
-            self.io.advance(parents, last, self.ledger.inherited, sums[5])
-        for identity, _, _ in ended:
-            self.root_lives = self.root_lives and identity != self.root
+            parents = [(one.info, one.disk_io) for one in changed if one.disk_io is not None and one.is_parent]
+            last = {end.identity: end.disk_io for end in ended if end.disk_io is not None}
+            self.io.advance(parents, last, self.ledger.inherited, sums.leaf_io)
+        if any(end.identity == self.root for end in ended):
+            self.root_lives = False
         self._note_sessions(changed)
         if self.pss is not None:
-            self.pss.forget([identity[0] for identity, _, _ in ended])
+            self.pss.forget([end.identity[0] for end in ended])
             self.pss.forget([row.pid for row in rows if not row.is_alive])
 
-    def _identify(self, changed: list[Change]) -> None:
+    def _identify(self, changed: list[MemberChange]) -> None:
         """Give members the identity that access to their row was denied for until now, as by ``hidepid``."""
-        for row, _, _ in changed:
+        for change in changed:
+            row = change.info
             if row.start_ticks and (row.pid, 0) in self.ledger:
                 self.ledger.rename(row.pid, row.identity)
                 if self.io is not None:
                     self.io.rename(row.pid, row.identity)
 
-    def _note_sessions(self, changed: list[Change]) -> None:
-        self.sessions.update(row.pid for row, _, _ in changed if row.session == row.pid)
+    def _note_sessions(self, changed: list[MemberChange]) -> None:
+        self.sessions.update(change.info.pid for change in changed if change.info.session == change.info.pid)
 
     def _perf_ns(self, now_ns: int) -> int:
         """CPU since the baseline as perf counts it; 0 where it is not read in this sample.

@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.engines import ENGINES, HAS_GIL
 from support.processes import fake_process
 
-from prock.engine import open_engine
+from prock import errors, model
+from prock.engine import open_engine, tuples
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 
 pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="there is no native engine")
@@ -252,3 +254,10 @@ with prock.TreeSampler(accounting="ledger") as sampler:
     finally:
         interpreters.destroy(number)
     assert failure is None
+
+
+def test_a_core_that_was_built_for_other_fields_is_refused() -> None:
+    changed = SimpleNamespace(**vars(model))
+    changed.CpuTime = SimpleNamespace(_fields=("system_ns", "user_ns"))
+    with pytest.raises(ImportError, match=r"other fields of CpuTime: install prock again"):
+        importlib.import_module("prock._core").Proc("/proc", 1, 1, changed, errors, tuples)

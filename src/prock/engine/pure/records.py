@@ -9,11 +9,8 @@ import os
 from struct import Struct
 
 from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME
+from prock.engine.tuples import DrainedEvents, TaskEvent
 from prock.errors import AccessDenied, NotSupported, OutOfDescriptors
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from prock.engine.protocol import Event
 
 EVENT = "perf events"
 HEADER, IDS = Struct("=IHH"), Struct("=iiQ")
@@ -30,7 +27,7 @@ BODY = {TYPE_LOST: 16, TYPE_COMM: 8, TYPE_EXIT: 24, TYPE_FORK: 24}
 IOC_DISABLE = 0x20002401 if os.uname().machine in ("ppc64le", "sparc64") else 0x2401
 
 
-def parse_record(data: bytes) -> Event:
+def parse_record(data: bytes) -> TaskEvent:
     """One record, all of `data`. Of a LOST one, the number is where an event has the parent's pid."""
     if len(data) < HEADER.size:
         raise ValueError("no record")
@@ -40,17 +37,17 @@ def parse_record(data: bytes) -> Event:
     pid, tid, time_ns = IDS.unpack_from(data, size - IDS.size)
     if kind in (TYPE_FORK, TYPE_EXIT):
         pid, ppid, tid, ptid = FOUR_IDS.unpack_from(data, HEADER.size)
-        return (RECORD_FORK if kind == TYPE_FORK else RECORD_EXIT, time_ns, pid, tid, ppid, ptid, None, 0)
+        return TaskEvent(RECORD_FORK if kind == TYPE_FORK else RECORD_EXIT, time_ns, pid, tid, ppid, ptid, None, 0)
     if kind == TYPE_COMM:
         pid, tid = TWO_IDS.unpack_from(data, HEADER.size)
         comm = data[HEADER.size + TWO_IDS.size : size - IDS.size][:COMM_MAX].partition(b"\0")[0]
         name = comm.decode("utf-8", "surrogateescape")
-        return (RECORD_EXEC if misc & MISC_EXEC else RECORD_RENAME, time_ns, pid, tid, 0, 0, name, 0)
+        return TaskEvent(RECORD_EXEC if misc & MISC_EXEC else RECORD_RENAME, time_ns, pid, tid, 0, 0, name, 0)
     if kind == TYPE_SWITCH:
-        return (OUT if misc & MISC_OUT else IN, time_ns, pid, tid, 0, 0, None, 0)
+        return TaskEvent(OUT if misc & MISC_OUT else IN, time_ns, pid, tid, 0, 0, None, 0)
     if kind == TYPE_LOST:
-        return (LOST_RECORDS, time_ns, pid, tid, LOST.unpack_from(data, HEADER.size)[1], 0, None, 0)
-    return (OTHER, time_ns, pid, tid, 0, 0, None, 0)
+        return TaskEvent(LOST_RECORDS, time_ns, pid, tid, LOST.unpack_from(data, HEADER.size)[1], 0, None, 0)
+    return TaskEvent(OTHER, time_ns, pid, tid, 0, 0, None, 0)
 
 
 class _Ring:
@@ -65,7 +62,7 @@ class _Ring:
         self._size = size
         self._at = self._head = 0
         self._front_size = 0
-        self.front: Event | None = None
+        self.front: TaskEvent | None = None
         self.lost = 0
 
     def look(self, suspicious: bool) -> None:
@@ -77,7 +74,7 @@ class _Ring:
         start = self._at % self._size
         return bytes(self._data[start : start + length]) + bytes(self._data[: max(0, start + length - self._size)])
 
-    def advance(self) -> Event | None:
+    def advance(self) -> TaskEvent | None:
         """Have the next record in `front`."""
         while self.front is None and self._at != self._head:
             left = (self._head - self._at) % 2**64
@@ -140,13 +137,13 @@ class PureRecords:
         if not self._rings or self._owner != os.getpid():
             raise ValueError("these records are closed, or belong to the process that this was forked from")
 
-    def drain(self, until_ns: int, /) -> tuple[list[Event], int, int, int]:
+    def drain(self, until_ns: int, /) -> DrainedEvents:
         self._check()
         for place, ring in enumerate(self._rings):
             ring.look(place >= self._cpus)
-        events: list[Event] = []
+        events: list[TaskEvent] = []
         while True:
-            first: Event | None = None
+            first: TaskEvent | None = None
             for place, ring in enumerate(self._rings):
                 front = ring.advance()
                 if front is not None and (first is None or front[1] < first[1]):
@@ -158,21 +155,21 @@ class PureRecords:
         for ring in self._rings:
             ring.give_back()
         lost = [ring.lost for ring in self._rings]
-        return events, sum(lost[: self._cpus]) % 2**64, self._switches, sum(lost[self._cpus :]) % 2**64
+        return DrainedEvents(events, sum(lost[: self._cpus]) % 2**64, self._switches, sum(lost[self._cpus :]) % 2**64)
 
-    def _take_in(self, event: Event, place: int, events: list[Event]) -> None:
+    def _take_in(self, event: TaskEvent, place: int, events: list[TaskEvent]) -> None:
         kind = event[0]
         if kind == LOST_RECORDS:
             self._rings[place].lost += event[4]
         elif kind in (RECORD_FORK, RECORD_RENAME):
             events.append(event)
         elif kind in (RECORD_EXIT, RECORD_EXEC):
-            events.append((*event[:7], self._follow(event, place % self._cpus)))
+            events.append(event._replace(cpu_ns=self._follow(event, place % self._cpus)))
         elif kind in (IN, OUT):
             self._switches += 1
             self._follow(event, place % self._cpus)
 
-    def _follow(self, event: Event, cpu: int) -> int:
+    def _follow(self, event: TaskEvent, cpu: int) -> int:
         """Of one CPU: who runs there now, and for how long the one before did. By CPU, as a thread may change its tid:
         one that executes gets its leader's."""
         if not self._switches_of:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.engine.protocol import WANT_STAT
+from prock.engine.tuples import TreeSums
 from prock.model import CpuPercent, DiskIo, MemberSample, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from prock.engine.protocol import Sums
 
 NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
@@ -37,7 +37,7 @@ class SnapshotRow(NamedTuple):
         return None if self.before_ns is None else max(0, self.own_ns - self.before_ns)
 
 
-def sums_of(rows: list[SnapshotRow], vanished: dict[int, int]) -> list[Sums]:
+def sums_of(rows: list[SnapshotRow], vanished: dict[int, int]) -> list[TreeSums]:
     """Of each tree; how many vanished comes from outside, as those have no rows."""
     trees: dict[int, list[SnapshotRow]] = {}
     for row in rows:
@@ -46,17 +46,17 @@ def sums_of(rows: list[SnapshotRow], vanished: dict[int, int]) -> list[Sums]:
     return [_sum_of(trees.get(tree, []), vanished.get(tree, 0)) for tree in range(size)]
 
 
-def _sum_of(rows: list[SnapshotRow], vanished: int) -> Sums:
-    return (
-        len(rows),
-        sum(row.info.thread_count for row in rows),
-        sum(row.own_ns for row in rows),
-        sum(row.memory[0] for row in rows),
-        sum(row.memory[1] for row in rows),
-        sum((row.io for row in rows if row.is_leaf and row.io is not None), NO_IO),
-        sum(1 for row in rows if row.refused),
-        sum(row.is_new for row in rows),
-        vanished,
+def _sum_of(rows: list[SnapshotRow], vanished: int) -> TreeSums:
+    return TreeSums(
+        process_count=len(rows),
+        thread_count=sum(row.info.thread_count for row in rows),
+        cpu_ns=sum(row.own_ns for row in rows),
+        rss_bytes=sum(row.memory[0] for row in rows),
+        vsize_bytes=sum(row.memory[1] for row in rows),
+        leaf_io=sum((row.io for row in rows if row.is_leaf and row.io is not None), NO_IO),
+        denied=sum(1 for row in rows if row.refused),
+        appeared=sum(row.is_new for row in rows),
+        vanished=vanished,
     )
 
 

@@ -7,15 +7,14 @@ import time
 from prock.engine.protocol import WANT_IO, WANT_STAT
 from prock.engine.pure.member import Member, Stamp
 from prock.engine.pure.rows import PureSnapshot, SnapshotRow, sums_of
+from prock.engine.tuples import MemberChange, MemberEnd, TrackerSample
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
-from prock.model import DiskIo, Identity, ProcessInfo
+from prock.model import DiskIo, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
-
-    from prock.engine.protocol import Sums
 
     class Questions(Protocol):
         """What has to be asked of a kernel; a pid that is gone is None."""
@@ -93,14 +92,7 @@ class PureMemberTracker:
         self._members.clear()
         self._of_pid.clear()
 
-    def sample(
-        self, reread: list[int], tree: int, everything: bool, /
-    ) -> tuple[
-        PureSnapshot,
-        list[Sums],
-        list[tuple[int, ProcessInfo, DiskIo | None, bool]],
-        list[tuple[int, Identity, int, DiskIo | None]],
-    ]:
+    def sample(self, reread: list[int], tree: int, everything: bool, /) -> TrackerSample:
         self._drop_gone()
         self._ask.begin()
         self._last_pid = self._read_last_pid()
@@ -136,19 +128,19 @@ class PureMemberTracker:
                 vanished[member.tree] = vanished.get(member.tree, 0) + 1
         rows = [self._row(member) for member in looked_at if not member.gone]
         changed = [
-            (member.tree, member.info, member.io, member.has_children)
+            MemberChange(member.tree, member.info, member.io, member.has_children)
             for member in looked_at
             if member.report and not member.gone
         ]
         ended = [
-            (member.tree, member.info.identity, member.own_ns, member.io)
+            MemberEnd(member.tree, member.info.identity, member.own_ns, member.io)
             for member in looked_at
             if member.gone and not member.is_new
         ]
         for member in looked_at:
             member.is_new = member.report = False
             self._boot_ticks_before[member.tree] = boot_ticks
-        return PureSnapshot(rows, self._want), sums_of(rows, vanished), changed, ended
+        return TrackerSample(PureSnapshot(rows, self._want), sums_of(rows, vanished), changed, ended)
 
     def _read_last_pid(self) -> int | None:
         try:
