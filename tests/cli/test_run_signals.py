@@ -83,12 +83,12 @@ class Run:
         return self.popen.returncode, out, errors
 
 
-def has_taken(pid: int, number: int) -> None:
-    """Waits until it is pending no more: two that are pending are one."""
+def wait_until_handled(pid: int, number: int) -> None:
+    """Wait until it is not pending and the process sleeps again. A second signal before that merges with the first: in
+    the kernel while it is pending, and in Python, which only sets a flag until its handler runs."""
     while True:
-        lines = Path(f"/proc/{pid}/status").read_text().split("\n")
-        pending = next(line for line in lines if line.startswith("ShdPnd")).split()[1]
-        if not int(pending, 16) >> (number - 1) & 1:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        if status["State"].split()[0] == "S" and not int(status["ShdPnd"], 16) >> (number - 1) & 1:
             return
 
 
@@ -202,7 +202,7 @@ def test_ctrl_c_for_the_third_time_kills(terminal: Any) -> None:
     session.shows("ready")
     session.type(CTRL_C)
     session.shows("^C")
-    has_taken(session.pid, signal.SIGINT)
+    wait_until_handled(session.pid, signal.SIGINT)
     session.type(CTRL_C)
     session.shows("once more kills")
     session.type(CTRL_C)
