@@ -50,10 +50,22 @@ $(VENV)/.%-installed: $(BIN)/python pyproject.toml
 demo: $(PACKAGE)
 	@$(BIN)/python tools/demo.py
 
-test: lint $(VENV)/.test-installed
+# Two parts at once, as tests wait much; each prints its output when it has ended.
+test: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
+	@echo "running test-integration beside lint, test-native and test-others" >&2
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync) \
+		test-integration lint test-native test-others
+
+.PHONY: test-integration test-others test-native
+test-integration: $(PACKAGE) $(VENV)/.test-installed
+	@$(BIN)/python -m pytest tests/integration
+
+test-others: $(PACKAGE) $(VENV)/.test-installed
+	@$(BIN)/python -m pytest --ignore=tests/integration
+
+test-native: $(BIN)/python
 	@sh tools/test-native.sh
 	@sh tools/test-pure-install.sh $(BIN)/python
-	@$(BIN)/python -m pytest
 
 lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/ruff check .

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from support import processes, run_engines
+from support import leftovers, processes, run_engines
 from support.engines import ENGINES, KNOWS, Knows
 
 import prock
@@ -30,6 +31,21 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> str:
     return f"prock {prock.__version__} from {prock.__path__[0]}, engines: {', '.join(ENGINES)}"
+
+
+@pytest.fixture(autouse=True)
+def kill_leftovers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kill and reap what a test leaves running, also when it fails, so that no later test sees it."""
+    if sys.platform != "linux":
+        yield
+        return
+    mark = f"{os.getpid()}-{request.node.nodeid}"
+    monkeypatch.setenv(leftovers.MARK, mark)
+    before, failed = leftovers.children(), request.session.testsfailed
+    yield
+    left = leftovers.children() - before
+    if left or request.session.testsfailed > failed:
+        leftovers.kill_all(left, mark)
 
 
 @pytest.fixture(params=ENGINES)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,9 @@ import psutil
 WORKER = os.environ.get("PROCK_TEST_WORKER", sys.executable)
 """The Python that runs what is measured. Where the tests' own is built with sanitizers, whose memory would be measured
 too, another one."""
+
+POLL_S = 0.001
+"""Between two looks: a loop without a pause takes a processor from the processes that it waits for."""
 
 PRELUDE = """
 import ctypes, os, signal, sys, threading, time
@@ -156,7 +160,7 @@ def descendants(pid: int) -> list[int]:
 def wait_for_rest(root_pid: int) -> None:
     """Until no thread of the tree runs; by plain files, as psutil would read the whole machine each time."""
     while not _rests(root_pid):
-        pass
+        time.sleep(POLL_S)
 
 
 def _rests(pid: int) -> bool:

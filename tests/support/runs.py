@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from prock.engine.linux.mountinfo import cgroup2_home
 from prock.runner.session import RunSession
 from support.accounts import ResultBuilder, stolen_ns
 from support.elsewhere import libc
-from support.processes import PRELUDE, WORKER
+from support.processes import POLL_S, PRELUDE, WORKER
 
 MS = 1_000_000
 JOINING_NS = 2 * MS
@@ -164,10 +165,10 @@ def name_of(pid: int) -> str:
 
 
 def until(happened: Callable[[], Any]) -> Any:
-    """The first true answer."""
-    while not (answer := happened()):
-        pass
-    return answer
+    """The first true value."""
+    while not (value := happened()):
+        time.sleep(POLL_S)
+    return value
 
 
 def has_ended(pid: int) -> bool:
