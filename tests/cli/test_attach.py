@@ -45,7 +45,7 @@ def test_it_ends_with_the_process(spawn: processes.Spawn) -> None:
         program.finish()
         _, errors = attached.communicate(timeout=TIMEOUT_S)
     assert attached.returncode == 0
-    assert "): has ended\n" in errors
+    assert "): ended\n" in errors
 
 
 def test_ctrl_c_is_no_failure_here(spawn: processes.Spawn) -> None:

@@ -13,7 +13,8 @@ from support.command_line import TIMEOUT_S, command, environment, on_terminal, p
 
 import prock as package
 from prock.cli import main
-from prock.cli.doctor.checks import LIMITED, NO, OK, all_checks
+from prock.cli.doctor import doctor_checks
+from prock.cli.doctor.checks import LIMITED, NO, OK
 from prock.cli.doctor.linux import cgroup_v2, perf_task_clock, proc_mount
 from prock.engine import NAMES, open_engine, using
 
@@ -165,5 +166,5 @@ def test_perf_that_is_refused_names_the_setting(
 
 def test_looking_leaves_no_descriptor_open() -> None:
     before = set(Path("/proc/self/fd").iterdir())
-    assert [check.name for check in all_checks()] == CHECKS
+    assert [check().name for check in doctor_checks()] == CHECKS
     assert {path for path in Path("/proc/self/fd").iterdir() if path.exists()} <= before

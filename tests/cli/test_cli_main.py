@@ -23,7 +23,7 @@ from support.command_line import (
 from support.run_engines import on_both
 
 import prock as package
-from prock.cli import COMMANDS, OF_THEIR_OWN, main
+from prock.cli import COMMANDS, WITHOUT_ARGPARSE, main
 from prock.cli.argtypes import pid_argument
 from prock.cli.output import Failure
 
@@ -31,7 +31,7 @@ pytestmark = on_both
 
 ENDLESS = {"top": ("--plain", "--count", "1", "--interval", "0.01")}
 """What makes those come to an end that would follow a tree to its own."""
-ALL_PLAIN = [(name, *ENDLESS.get(name, ())) for name in COMMANDS if name not in OF_THEIR_OWN]
+ALL_PLAIN = [(name, *ENDLESS.get(name, ())) for name in COMMANDS if name not in WITHOUT_ARGPARSE]
 ALL_JSON = [(*called, "--json") for called in ALL_PLAIN]
 NOT_PIDS = ["abc", "0", "-5", "1_000", "１２", "1.5", "+3", " 7", "", "2147483648", "9" * 5000, "1\n2", "\x1b[31m"]
 UNWANTED = (
@@ -83,7 +83,7 @@ def test_what_is_no_command_is_a_usage_error(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("text", NOT_PIDS)
 def test_garbage_is_no_pid(text: str) -> None:
-    with pytest.raises(Failure, match="is not a pid") as caught:
+    with pytest.raises(Failure, match=r"^invalid PID ") as caught:
         pid_argument(text)
     assert caught.value.exit_code == 2
 
@@ -93,7 +93,7 @@ def test_garbage_is_no_pid(text: str) -> None:
 def test_garbage_is_a_usage_error(name: str, text: str) -> None:
     done = prock(name, text)
     assert (done.returncode, done.stdout) == (2, "")
-    assert is_one_line(done.stderr, f"prock {name}: {text!r} is not a pid: ")
+    assert is_one_line(done.stderr, f"prock {name}: invalid PID {text!r}: ")
 
 
 @pytest.mark.parametrize(

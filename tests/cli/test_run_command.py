@@ -273,7 +273,7 @@ def test_a_report_in_a_file(tmp_path: Path) -> None:
 def test_a_time_limit() -> None:
     done = prock("run", "--timeout", "0.1", "sleep", "60")
     assert done.returncode == 124
-    assert done.stderr.startswith("prock: sleep 60: its time was over, killed by SIGTERM\n")
+    assert done.stderr.startswith("prock: sleep 60: timed out, killed by SIGTERM\n")
 
 
 def test_a_time_limit_ends_orphans_too(tmp_path: Path) -> None:
@@ -281,14 +281,14 @@ def test_a_time_limit_ends_orphans_too(tmp_path: Path) -> None:
     program = f"setsid sh -c 'trap \"\" TERM; echo $$ >{pids}; while :; do sleep 0.05; done' & sleep 60"
     done = prock("run", "-t", "0.3", "-k", "0.1", "sh", "-c", program)
     assert done.returncode == 124
-    assert "left" not in done.stderr
+    assert "still running" not in done.stderr
     assert has_ended(int(pids.read_text()))
 
 
 def test_what_is_left_is_named_and_lives(tmp_path: Path) -> None:
     done = prock("run", "sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $! >{tmp_path}/pid")
     pid = int((tmp_path / "pid").read_text())
-    assert "1 process still running" in done.stderr and f"{pid} s" in done.stderr
+    assert "still running: 1 process" in done.stderr and f"{pid} s" in done.stderr
     os.kill(pid, 9)
 
 
@@ -324,7 +324,7 @@ def test_the_first_failure_counts(tmp_path: Path) -> None:
 def test_a_budget() -> None:
     done = prock("run", "-q", "--max-wall", "0", "true")
     assert done.returncode == 123
-    assert is_one_line(done.stderr, "prock run: above the budget: elapsed time ")
+    assert is_one_line(done.stderr, "prock run: budget exceeded: elapsed time ")
     assert prock("run", "-q", "--max-wall", "1h", "--max-memory", "100G", "--max-cpu", "1h", "true").returncode == 0
     assert prock("run", "-q", "--max-wall", "0", "false").returncode == 1
 

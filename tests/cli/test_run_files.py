@@ -12,9 +12,7 @@ import pytest
 from support.command_line import NOBODY, TIMEOUT_S, command, environment, prock
 from support.elsewhere import become_nobody, in_child, needs_root
 
-from prock.cli.output import Failure
-from prock.cli.run import replacing
-from prock.cli.run.files import OutputFile
+from prock.files import AtomicWriter, CannotWrite, OutputFile
 
 OTHER = 12345
 WAYS = pytest.mark.parametrize("option", ["--json", "-o"])
@@ -95,7 +93,7 @@ def test_what_lies_there_is_not_written_into(shared: Path, victim: Path, monkeyp
     monkeypatch.setattr(os, "urandom", lambda size: b"7" * size)
     (shared / f".prock-{'37' * 8}.tmp").symlink_to(victim)
     place = OutputFile(str(shared / "cost"), whole=True)
-    with pytest.raises(Failure, match="File exists"):
+    with pytest.raises(CannotWrite, match="File exists"):
         place.write("text")
     place.close()
     assert victim.read_text() == "precious" and not (shared / "cost").exists()
@@ -137,7 +135,7 @@ def test_a_strangers_file_is_replaced_by_ones_own(theirs: int, umask: int, ours:
 @needs_root
 def test_the_group_of_a_file_is_kept_or_loses_its_rights(shared: Path) -> None:
     def replaced(place: Path) -> tuple[int, int]:
-        replacement = replacing.AtomicWriter(str(place))
+        replacement = AtomicWriter(str(place))
         replacement.write(b"text")
         replacement.close()
         return place.stat().st_gid, place.stat().st_mode & 0o777
@@ -164,7 +162,7 @@ def test_what_can_not_be_replaced_is_said_before_the_command_runs(shared: Path) 
 
     def check() -> str:
         become_nobody()
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(CannotWrite) as caught:
             OutputFile(str(place), whole=True)
         return str(caught.value)
 
@@ -200,7 +198,7 @@ def test_all_of_it_or_nothing(shared: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/..", "/", "no/such", "a/b", "a/"])
 def test_what_is_no_file(name: str, shared: Path) -> None:
     (shared / "a").touch()
-    with pytest.raises(Failure):
+    with pytest.raises(CannotWrite):
         OutputFile(f"{shared}/{name}" if name else "", whole=True)
 
 
@@ -217,7 +215,7 @@ def test_no_descriptor_stays_open(shared: Path) -> None:
 
     def fail() -> None:
         for name in ("no/such", "loop", "..", "cost/x"):
-            with pytest.raises(Failure):
+            with pytest.raises(CannotWrite):
                 OutputFile(str(shared / name), whole=True)
 
     (shared / "loop").symlink_to("loop")

@@ -11,7 +11,6 @@ from support.command_line import TIMEOUT_S, prock
 from support.made_up_runs import MS, S, result
 from support.run_engines import on_both
 
-from prock.cli.output import Failure
 from prock.report.gnu_time import GNU, check, ending, fill
 
 pytestmark = on_both
@@ -73,9 +72,10 @@ def test_labels_have_names_of_their_own() -> None:
 
 def test_a_name_that_no_figure_has_is_refused_before_the_run() -> None:
     check("%e %{cpu} %{peak_rss_bytes} %%{nothing}")
-    with pytest.raises(Failure, match="'cpus'") as caught:
+    with pytest.raises(ValueError, match="'cpus'"):
         check("%e %{cpus}")
-    assert caught.value.exit_code == 2
+    done = prock("run", "-f", "%{cpus}", "true")
+    assert (done.returncode, done.stderr[:46]) == (2, "prock run: unknown figure 'cpus': use a key of")
 
 
 @needs_gnu_time

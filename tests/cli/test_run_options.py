@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prock.cli.argtypes import duration_argument
 from prock.cli.output import Failure
-from prock.cli.run.options import ATTACH, RUN, Incomprehensible, Settings, build_parser, parse, read
+from prock.cli.run.options import ATTACH, RUN, NotPlain, Settings, build_parser, parse, read
 
 HELP = {"name": "run", "usage": "prock run", "summary": "run", "epilog": "end"}
 OPTIONS = [option for group in RUN.values() for option in group]
@@ -30,7 +31,7 @@ words = st.one_of(
 def test_both_readers_agree(arguments: list[str]) -> None:
     try:
         settings, command = read(iter(arguments), RUN)
-    except (Incomprehensible, Failure):
+    except (NotPlain, Failure):
         return
     options = arguments[: len(arguments) - len(command)]
     if options and options[-1] == "--":
@@ -116,3 +117,30 @@ def test_what_follows_a_mistake_is_not_judged() -> None:
 def test_attaching_ends_nothing() -> None:
     flags = {flag for group in ATTACH.values() for flags, _ in group for flag in flags}
     assert not flags & {"--timeout", "--kill-tree", "--repeat", "--max-cpu"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("1.5", 1.5),
+        ("500ms", 0.5),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("1d", 86_400),
+        ("1m500ms", 60.5),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration_argument(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["abc", "", "-1", "1x", "m", "1m1h", "1m1m", "30m10", "1_0s", "nan", "inf", "1e3s", "1.5.2s", " 1s", "1 s"]
+)
+def test_what_is_not_a_duration(text: str) -> None:
+    with pytest.raises(Failure) as caught:
+        duration_argument(text)
+    expected = f"invalid duration {text!r}: use seconds or a unit, such as 500ms, 30s, 10m, 1h30m"
+    assert str(caught.value) == expected

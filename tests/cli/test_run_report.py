@@ -9,7 +9,8 @@ from support.made_up_runs import MIB, MS, S, result, survivors
 
 from prock.cli.run import budget, repeat
 from prock.cli.run.options import RUN, Settings
-from prock.report.text import Style, ending, headline, page, quote, truth
+from prock.report.layout import Style
+from prock.report.text import accuracy, ending, headline, quote, run_report
 from prock.results import ProcessUsage, RunResult, Source
 
 PLAIN = Style()
@@ -18,7 +19,7 @@ SAFE = r"a\n\x1b[31mb\u202e\xff"
 
 
 def text(made: RunResult, style: Style = PLAIN) -> str:
-    return "\n".join(page(made, style))
+    return run_report(made, style)
 
 
 def test_a_report() -> None:
@@ -26,12 +27,13 @@ def test_a_report() -> None:
         text(result())
         == """\
 prock: make -j2: exit code 0
-  time    12.413s elapsed, 21.370s CPU (user 18.900s, system 2.470s), 1.72 cores busy
-  memory  812M at the peak of the whole tree, 340M the largest process
-  disk    17.0M read, 256M written, 3 major faults
-  tree    412 processes, at most 9 at once, with 12 threads
-  truth   CPU exact (cgroup); memory lower bound: looked at least every 0.1s (samples)
-          prock itself used 93.0ms CPU"""
+  time      12.413s elapsed, 21.370s CPU (user 18.900s, system 2.470s), 1.72 cores busy
+  memory    812M peak of the whole tree, 340M largest process
+  disk      17.0M read, 256M written, 3 major faults
+  tree      412 processes, at most 9 at once, with 12 threads
+  accuracy  CPU: exact (cgroup)
+            memory: lower bound: looked at least every 0.1s (samples)
+            prock itself used 93.0ms CPU"""
     )
 
 
@@ -40,45 +42,45 @@ def test_a_report_of_what_is_not_known() -> None:
         "returncode cpu_ns user_ns system_ns peak_footprint_bytes peak_rss_bytes largest_process_bytes disk_io "
         "major_faults processes_started peak_process_count peak_thread_count".split()
     )
-    made = result(**unknown, commands=(), sources=(), missing=("Nobody was there to look.",))
+    made = result(**unknown, commands=(), sources=(), missing=("No sample was taken.",))
     assert (
         text(made)
         == """\
 prock: make -j2: exit code unknown
-  time    12.413s elapsed, CPU unknown
-  memory  peak unknown
-  disk    unknown
-  tree    number of processes unknown
-  truth   Nobody was there to look.
-          prock itself used 93.0ms CPU"""
+  time      12.413s elapsed, CPU unknown
+  memory    peak unknown
+  disk      unknown
+  tree      number of processes unknown
+  accuracy  No sample was taken.
+            prock itself used 93.0ms CPU"""
     )
 
 
 def test_survivors_are_named_but_not_all() -> None:
-    lines = page(result(survivors=survivors(7)), PLAIN)
+    lines = text(result(survivors=survivors(7))).split("\n")
     assert lines[5:12] == [
-        "  left    7 processes still running, 21.0ms CPU so far",
-        "          106 daemon6: 6.00ms, 6.0M",
-        "          105 daemon5: 5.00ms, 5.0M",
-        "          104 daemon4: 4.00ms, 4.0M",
-        "          103 daemon3: 3.00ms, 3.0M",
-        "          102 daemon2: 2.00ms, 2.0M",
-        "          and 2 more",
+        "  still running: 7 processes, 21.0ms CPU so far",
+        "            106 daemon6: 6.00ms, 6.0M",
+        "            105 daemon5: 5.00ms, 5.0M",
+        "            104 daemon4: 4.00ms, 4.0M",
+        "            103 daemon3: 3.00ms, 3.0M",
+        "            102 daemon2: 2.00ms, 2.0M",
+        "            and 2 more",
     ]
-    assert "          100 daemon0: 0.00ms" in page(result(survivors=survivors(7)), Style(verbose=2))
+    assert "            100 daemon0: 0.00ms" in text(result(survivors=survivors(7)), Style(verbose=2))
 
 
 def test_the_long_form() -> None:
-    lines = page(result(), Style(verbose=1))
+    lines = text(result(), Style(verbose=1)).split("\n")
     assert (
-        "\n".join(lines[7:])
+        "\n".join(lines[8:])
         == """\
   by command
         CPU  PROCESSES  PEAK RSS  COMMAND
     18.000s        200      340M  cc1
      3.00ms         12         -  sh
   by process
-     PID  PPID   BEGAN    ENDED     CPU  PEAK RSS  COMMAND
+     PID  PPID   START      END     CPU  PEAK RSS  COMMAND
     4711  4000  0.00ms  12.400s   812ms     30.0M  make
     4712     -   100ms        -  2.000s         -  cc1
   figures
@@ -87,18 +89,18 @@ def test_the_long_form() -> None:
       1,234  voluntary switches
          56  involuntary switches
         430  threads started
-       1.1G  sum of resident sets
+       1.1G  peak sum of RSS
        1.3G  peak of the cgroup, page cache included
-      812ms  CPU of the root alone
+      812ms  CPU of the root process alone
        900M  read by calls
        300M  written by calls
-        124  looks at the tree
-      103ms  longest time between two
+        124  samples of the tree
+      103ms  longest time between two samples
   CPU by source
         CPU  RATIO  BY
     21.370s  1.000  cgroup (taken)
     21.301s  0.997  perf
-  where the figures come from
+  source and bias of each figure
     cpu     cgroup   exact
     memory  samples  lower bound: looked at least every 0.1s"""
     )
@@ -113,8 +115,8 @@ def test_rows_are_limited_unless_everything_is_asked_for() -> None:
 
 
 def test_verify_compares_the_sources_alone() -> None:
-    lines = page(result(), Style(verify=True))
-    assert lines[7:] == [
+    lines = text(result(), Style(verify=True)).split("\n")
+    assert lines[8:] == [
         "  CPU by source",
         "        CPU  RATIO  BY",
         "    21.370s  1.000  cgroup (taken)",
@@ -127,9 +129,9 @@ def test_verify_compares_the_sources_alone() -> None:
     [
         ({"returncode": 3}, "exit code 3"),
         ({"returncode": -11}, "killed by SIGSEGV"),
-        ({"returncode": -15, "timed_out": True}, "its time was over, killed by SIGTERM"),
+        ({"returncode": -15, "timed_out": True}, "timed out, killed by SIGTERM"),
         ({"returncode": None}, "exit code unknown"),
-        ({"returncode": None, "args": ()}, "has ended"),
+        ({"returncode": None, "args": ()}, "ended"),
         ({"returncode": None, "survivors": survivors(1), "pid": 100}, "still running"),
     ],
 )
@@ -167,28 +169,30 @@ def test_nothing_that_strangers_chose_breaks_a_line(style: Style) -> None:
         missing=(HOSTILE,),
         sources=(Source("cpu", HOSTILE, HOSTILE), Source("memory", "samples", "exact")),
     )
-    lines = page(made, style)
+    lines = text(made, style).split("\n")
     assert all(line.isprintable() for line in lines)
     assert sum(SAFE in line for line in lines) >= 6
-    assert all(line.isprintable() for line in repeat.page([made, made], 2, style))
+    assert all(line.isprintable() for line in repeat.repeat_report([made, made], 2, style).split("\n"))
 
 
 def test_arguments_are_quoted_as_one_would_type_them() -> None:
     assert quote(["sh", "-c", "it's 1 < 2", "", "a=b"]) == "sh -c 'it'\\''s 1 < 2' '' a=b"
 
 
-def test_long_sources_have_lines_of_their_own() -> None:
-    long = "estimate: " + "in many words " * 8
-    lines = truth(result(sources=(Source("cpu", "cgroup", "exact"), Source("memory", "samples", long))))
-    assert len(lines) == 3 and lines[0] == "CPU exact (cgroup);"
+def test_sources_share_a_line_if_they_fit() -> None:
+    cpu = Source("cpu", "cgroup", "exact")
+    lines = accuracy(result(sources=(cpu, Source("memory", "samples", "estimate: " + "of some length " * 8))))
+    assert len(lines) == 3 and lines[0] == "CPU: exact (cgroup)"
+    lines = accuracy(result(sources=(cpu, Source("memory", "samples, pss", "estimate"))))
+    assert lines[0] == "CPU: exact (cgroup); memory: estimate (samples, pss)"
 
 
 def test_several_runs() -> None:
     runs = [result(wall_ns=wall * S, returncode=code) for wall, code in ((1, 0), (2, 3), (3, 4))]
-    lines = repeat.page(runs, 5, PLAIN)
+    lines = repeat.repeat_report(runs, 5, PLAIN).split("\n")
     assert lines[:3] == [
         "prock: make -j2: 3 of 5 runs, 2 failed (the first, number 2, with exit code 3)",
-        "     MEAN  SPREAD             MIN      MAX  FIGURE",
+        "     MEAN   STDEV             MIN      MAX  FIGURE",
         "   2.000s  1.000s  50.0%   1.000s   3.000s  elapsed",
     ]
     assert "     812M      0B   0.0%     812M     812M  peak of the tree" in lines
@@ -211,9 +215,9 @@ def test_budgets() -> None:
     assert _budget() == []
     assert _budget(max_cpu=22.0, max_memory=900 * MIB, max_wall=12.413) == []
     assert _budget(max_cpu=21.0, max_memory=850 * MIB, max_wall=12.4) == [
-        "CPU time 21.370s is above 21.000s",
-        "peak memory 900M is above 850M",
-        "elapsed time 12.413s is above 12.400s",
+        "CPU time 21.370s, the limit is 21.000s",
+        "peak memory 900M, the limit is 850M",
+        "elapsed time 12.413s, the limit is 12.400s",
     ]
 
 
@@ -221,4 +225,4 @@ def test_what_is_unknown_is_above_its_budget() -> None:
     settings = Settings(RUN)
     settings.max_memory = 2**40
     said = budget.exceeded([result(peak_footprint_bytes=None)], settings)
-    assert said == ["peak memory is unknown, 1.0T allowed"]
+    assert said == ["peak memory is unknown, the limit is 1.0T"]

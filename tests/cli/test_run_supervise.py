@@ -28,10 +28,10 @@ class Stage:
         self.edits_lines = True
         monkeypatch.setattr(supervise, "time", SimpleNamespace(monotonic_ns=lambda: tree.now_ns))
         monkeypatch.setattr("prock.runner.terminate.time", SimpleNamespace(monotonic_ns=lambda: tree.now_ns))
-        monkeypatch.setattr(supervise, "_say", self.said.append)
-        monkeypatch.setattr(supervise, "_terminal_edits_lines", lambda: self.edits_lines)
-        monkeypatch.setattr(supervise, "_is_job_in_foreground", lambda: True)
-        monkeypatch.setattr(supervise, "_stop_self", self._stop)
+        monkeypatch.setattr(supervise, "_print_note", self.said.append)
+        monkeypatch.setattr("prock.cli.run.job_control.terminal_edits_lines", lambda: self.edits_lines)
+        monkeypatch.setattr("prock.cli.run.job_control.is_foreground_job", lambda: True)
+        monkeypatch.setattr("prock.cli.run.job_control.stop_self", self._stop)
 
     def _stop(self) -> None:
         self.stops += 1
@@ -55,7 +55,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tree: Tree) -> Stage:
 
 def test_it_ends_with_the_root(stage: Stage, tree: Tree) -> None:
     supervisor = stage.play((S, lambda: tree.end(left=2)))
-    assert (tree.sent, tree.members, supervisor.was_asked_to_end) == ([], 2, False)
+    assert (tree.sent, tree.members, supervisor.end_requested) == ([], 2, False)
 
 
 def test_wait_all_stays_for_the_last(stage: Stage, tree: Tree) -> None:
@@ -82,7 +82,7 @@ def test_a_timeout_of_the_stubborn(stage: Stage, tree: Tree) -> None:
 
 def test_a_process_that_signals_prock_means_the_tree(stage: Stage, tree: Tree) -> None:
     supervisor = stage.play((S, TERM))
-    assert (tree.sent, supervisor.was_asked_to_end, supervisor.interrupted) == ([TERM], True, False)
+    assert (tree.sent, supervisor.end_requested, supervisor.interrupted) == ([TERM], True, False)
 
 
 def test_a_stopped_tree_has_to_go_on_to_hear_of_it(stage: Stage, tree: Tree) -> None:
@@ -171,4 +171,4 @@ def test_a_stop_that_follows_at_once_is_another(stage: Stage, tree: Tree) -> Non
 @pytest.mark.parametrize("number", [INT, TERM, HUP])
 def test_detaching_sends_nothing(stage: Stage, tree: Tree, number: int) -> None:
     supervisor = stage.play((S, number), detach=True)
-    assert (tree.sent, supervisor.left) == ([], True)
+    assert (tree.sent, supervisor.detached) == ([], True)

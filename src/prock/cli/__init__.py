@@ -1,8 +1,8 @@
-"""The command ``prock``: one module per subcommand, imported when it is called, for start-up is part of the price.
+"""The command ``prock``: one module or package per subcommand, imported when it is called, for a short start-up.
 
-A subcommand's module has ``configure(parser)``, ``run(arguments) -> int`` and ``EPILOG``; its one line of help stands
-in `COMMANDS`. Those in `OF_THEIR_OWN` have ``main(words) -> int`` instead: they are put in front of short commands, and
-argparse is a third of their price. What went wrong is a `Failure`, and becomes one line.
+The module of a subcommand has ``configure(parser)``, ``run(arguments) -> int`` and ``EPILOG``; its one-line help is in
+`COMMANDS`. ``run`` and ``attach`` have ``main(words, summary) -> int`` instead, and import argparse, a third of the
+start-up time, only for help and errors. Expected errors are raised as `Failure` and become one line.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 COMMANDS = {
-    "stat": "everything about one process",
-    "tree": "a process and all that it started, with subtree totals",
-    "scan": "the trees of this machine that use the most",
-    "top": "follow a tree, on the whole screen or as tables",
-    "run": "run a command, and tell what it and all that it started has cost",
-    "attach": "the same account of a tree that runs already",
-    "doctor": "what prock can measure here, and what would enable the rest",
+    "stat": "show one process in detail",
+    "tree": "show a process tree with the totals of each subtree",
+    "scan": "show the process trees of this machine that use the most CPU or memory",
+    "top": "follow process trees, full-screen or as tables",
+    "run": "run a command and report the CPU time, memory and I/O of its whole process tree",
+    "attach": "measure a process tree that is already running, and report it as prock run does",
+    "doctor": "show what prock can measure on this machine, and what would enable the rest",
 }
 
-OF_THEIR_OWN = ("run", "attach")
-
+WITHOUT_ARGPARSE = ("run", "attach")
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""What a shell says of a command that SIGINT or SIGPIPE ended."""
+"""Exit codes that a shell reports for a command that SIGINT or SIGPIPE killed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 1 for what can't be answered, 2 for what can't be asked."""
+    """Run the command and return its exit code: 0, 1 if it failed, 2 for wrong arguments; see `prock run --help`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     called = f"prock {arguments[0]}" if arguments and arguments[0] in COMMANDS else "prock"
     try:
@@ -48,18 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """End without taking the interpreter apart, which takes 2 to 4 ms: what is put in front of short commands."""
+    """Exit without finalizing the interpreter, which takes 2 to 4 ms."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):  # said before, or nobody is left to tell
+        except (OSError, ValueError):  # already reported, or no place is left to report it
             pass
     os._exit(code)
 
 
 def _guarded(called: str, arguments: list[str]) -> int:
-    """Every error that is expected, said in one line."""
+    """Turn every expected error into one line on standard error."""
     from prock.cli import output
     from prock.errors import ProckError
 
@@ -83,11 +82,11 @@ def _dispatch(called: str, arguments: list[str]) -> int:
     if called == "prock run":
         from prock.cli.run import command as run
 
-        return run.main(arguments[1:])
+        return run.main(arguments[1:], COMMANDS["run"])
     if called == "prock attach":
         from prock.cli.run import attach
 
-        return attach.main(arguments[1:])
+        return attach.main(arguments[1:], COMMANDS["attach"])
     from prock.cli import parser as command
 
     if called == "prock":
@@ -96,8 +95,8 @@ def _dispatch(called: str, arguments: list[str]) -> int:
 
 
 def _end_by_interrupt() -> None:
-    """Die of SIGINT, as a shell expects: one that sees a mere exit code goes on with its loop or script."""
-    if sys.platform == "win32":  # where there is no such end
+    """Be killed by SIGINT: after a mere exit code, a shell would go on with its loop or script."""
+    if sys.platform == "win32":  # no process is killed by a signal there
         return
     import signal
 

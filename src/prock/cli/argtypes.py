@@ -1,4 +1,4 @@
-"""What the values of options may be: text in, value out, or a `Failure` that says in one line what is expected."""
+"""Types of option values: each takes the text and returns the value, or raises `Failure`."""
 
 from __future__ import annotations
 
@@ -6,44 +6,41 @@ from prock.cli.output import Failure
 from prock.engine.pids import PID_MAX
 
 LONGEST_INTERVAL_S = 86_400
-"""A day: longer ones are typing errors, and far longer ones no sleep accepts."""
-LONGEST_SPAN_S = 10 * 366 * 86_400
-_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST_DURATION_S = 10 * 366 * 86_400
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SIZES = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def pid_argument(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0
     if not 0 < number <= PID_MAX:
-        raise Failure(f"{text!r} is not a pid: a pid is a number from 1 to {PID_MAX}", 2)
+        raise Failure(f"invalid PID {text!r}: use a number from 1 to {PID_MAX}", 2)
     return number
 
 
 def count_argument(text: str) -> int:
-    """A number that is not negative."""
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Failure(f"{text!r} is not a number of 0 or more", 2)
+        raise Failure(f"invalid number {text!r}: use a whole number, 0 or more", 2)
     return int(text)
 
 
-def seconds_argument(text: str) -> float:
-    """An interval."""
-    seconds = _number(text)
-    if not 0 < seconds <= LONGEST_INTERVAL_S:  # false for nan, too
-        raise Failure(f"{text!r} is no interval: give seconds, more than 0 and at most {LONGEST_INTERVAL_S}", 2)
+def duration_argument(text: str) -> float:
+    """Seconds; 0 is allowed.
+
+    >>> duration_argument("1.5"), duration_argument("500ms"), duration_argument("1h30m")
+    (1.5, 0.5, 5400.0)
+    """
+    seconds = _seconds(text)
+    if not 0 <= seconds <= LONGEST_DURATION_S:  # false for NaN
+        raise Failure(f"invalid duration {text!r}: use seconds or a unit, such as 500ms, 30s, 10m, 1h30m", 2)
     return seconds
 
 
-def span_argument(text: str) -> float:
-    """A span of time in seconds, also none.
-
-    >>> span_argument("1.5"), span_argument("2m"), span_argument("1h")
-    (1.5, 120.0, 3600.0)
-    """
-    unit = _SPANS.get(text[-1:])
-    seconds = _number(text if unit is None else text[:-1]) * (unit or 1)
-    if not 0 <= seconds <= LONGEST_SPAN_S:
-        raise Failure(f"{text!r} is no span of time: give seconds, or a number with s, m, h or d", 2)
+def interval_argument(text: str) -> float:
+    """Seconds, more than 0."""
+    seconds = duration_argument(text)
+    if not 0 < seconds <= LONGEST_INTERVAL_S:
+        raise Failure(f"invalid interval {text!r}: use more than 0 and at most 24h", 2)
     return seconds
 
 
@@ -57,19 +54,35 @@ def size_argument(text: str) -> int:
     power = _SIZES.get(number[-1:])
     size = _number(number if power is None else number[:-1]) * 1024.0 ** (power or 0)
     if not 0 <= size < 2**63:
-        raise Failure(f"{text!r} is no size: give bytes, or a number with K, M, G or T", 2)
+        raise Failure(f"invalid size {text!r}: use bytes or a unit, such as 512K, 100M, 1.5G", 2)
     return round(size)
 
 
 def label_argument(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise Failure(f"{text!r} is no label: give KEY=VALUE", 2)
+        raise Failure(f"invalid label {text!r}: use KEY=VALUE", 2)
     return key, value
 
 
+def _seconds(text: str) -> float:
+    """Plain seconds, or numbers with units, the largest unit first. NaN if it is neither."""
+    if not text[-1:].isalpha():
+        return _number(text)
+    total, smallest = 0.0, float("inf")
+    while text:
+        digits = len(text) - len(text.lstrip("0123456789."))
+        letters = len(text[digits:]) - len(text[digits:].lstrip("mshd"))
+        unit = _UNITS.get(text[digits : digits + letters], float("nan"))
+        if not unit < smallest:
+            return float("nan")
+        total += _number(text[:digits]) * unit
+        smallest, text = unit, text[digits + letters :]
+    return total
+
+
 def _number(text: str) -> float:
-    """NaN, which no comparison lets through, for what is none; ``1_000`` is a Python number, but nobody's here."""
+    """NaN, which no comparison accepts, if it is not a number; ``1_000`` is one only in Python."""
     try:
         return float(text) if text.isascii() and "_" not in text else float("nan")
     except ValueError:

@@ -1,7 +1,7 @@
-"""Where everything that a subcommand says goes out: one way to standard output, one to standard error.
+"""Output of the subcommands: standard output, standard error and error messages.
 
-A terminal gets colours (unless NO_COLOR is set) and lines cut to its width; a pipe or a file gets neither. A standard
-output that is closed, full or broken is said in one line, never in a traceback.
+A terminal gets colours (unless NO_COLOR is set) and lines cut to its width; a pipe or a file gets neither. If standard
+output is closed, full or broken, the error message is one line, never a traceback.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Failure(Exception):
-    """What the user has to know, in one line; ends the command."""
+    """An error message of one line and an exit code; ends the command."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -26,12 +26,12 @@ class Failure(Exception):
 
 
 class Screen:
-    """What standard output is able to show."""
+    """What standard output can show."""
 
     def __init__(self) -> None:
         self.encoding = getattr(sys.stdout, "encoding", None) or "ascii"
         self.width = terminal_width()
-        """Columns of the terminal; None where there is no terminal, or it does not say."""
+        """Columns of the terminal; None if there is no terminal or its size is unknown."""
         self.colour = _is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
         self.ellipsis = "…" if self.can_show("…") else "..."
@@ -44,7 +44,7 @@ class Screen:
         return True
 
     def clean(self, text: str) -> str:
-        """Text of strangers in a form that neither breaks the line nor speaks to the terminal."""
+        """Text from outside, escaped so that it neither breaks the line nor controls the terminal."""
         return escape(text, self.encoding)
 
     def paint(self, text: str, style: str) -> str:
@@ -61,9 +61,9 @@ def terminal_width() -> int | None:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Write lines to standard output, all of them, or raise `Failure`; `BrokenPipeError` where nobody reads on.
+    """Write all lines to standard output, or raise `Failure`; `BrokenPipeError` if the reader has closed the pipe.
 
-    Here and in `write_error` everything that goes out passes `harmless`.
+    Here and in `write_error` every line passes `harmless`.
     """
     stream = sys.stdout
     if stream is None:
@@ -80,9 +80,9 @@ def write(lines: Iterable[str]) -> None:
 
 
 def write_json(document: Mapping[str, object], *, one_line: bool = False) -> None:
-    """One document in ASCII: no name in it can reach the terminal. Indented for eyes, one line for programs.
+    """One document in ASCII, so that no name in it can control the terminal. Indented on a terminal.
 
-    Where many documents follow each other, each is one line for everybody.
+    `one_line`: for a series of documents, one a line, on a terminal too.
     """
     import json
 
@@ -97,7 +97,7 @@ def complain(called: str, message: str, exit_code: int = 1) -> int:
 
 
 def write_error(text: str, *, as_it_is: bool = False) -> None:
-    """Lines to standard error. `as_it_is`: the user's own words, who may speak to the own terminal."""
+    """Lines to standard error. `as_it_is`: without `harmless`, for text that the user chose."""
     if sys.stderr is None:
         return
     if not as_it_is:
@@ -105,7 +105,7 @@ def write_error(text: str, *, as_it_is: bool = False) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:  # nobody is left to tell; the exit code still does
+    except OSError:  # no place is left to report it but the exit code
         _abandon(sys.stderr)
 
 
@@ -123,7 +123,7 @@ def _is_terminal() -> bool:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Give what is left in its buffer nowhere to fail: Python flushes once more at exit, and would report it."""
+    """Redirect it to /dev/null: Python flushes the rest of its buffer at exit, and would report the error again."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

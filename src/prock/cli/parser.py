@@ -1,4 +1,4 @@
-"""What every subcommand is made of: its parser, its argument types, its way of being called."""
+"""Parsers of the subcommands, and the options that several of them share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import os
 
 from prock.cli import output
-from prock.cli.argtypes import pid_argument, seconds_argument
+from prock.cli.argtypes import interval_argument, pid_argument
 from prock.report.layout import escape
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def run_subcommand(name: str, summary: str, arguments: Sequence[str]) -> int:
     module: Command = importlib.import_module(f"prock.cli.{name}")
     parser = new_parser(name, summary, module.EPILOG)
     module.configure(parser)
-    parser.add_argument("--json", action="store_true", help=f"one JSON document, of schema prock.{name}/1")
+    parser.add_argument("--json", action="store_true", help=f"print JSON (schema prock.{name}/1)")
     return module.run(parser.parse_args(arguments))
 
 
@@ -43,7 +43,7 @@ def new_parser(name: str, summary: str, epilog: str, usage: str | None = None) -
         description=summary[0].upper() + summary[1:] + ".",
         epilog=epilog,
         formatter_class=_formatter,
-        allow_abbrev=False,  # else an option that comes later could break a script
+        allow_abbrev=False,  # otherwise a later option could break a script
     )
 
 
@@ -52,10 +52,10 @@ def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]
     parser = Parser(
         prog="prock",
         usage="prock COMMAND [ARGUMENT ...]",
-        description="CPU, memory and I/O of process trees: true, cheap, simple.",
+        description="CPU, memory and I/O of process trees: accurate, cheap, simple.",
         epilog="commands:\n"
         + "".join(f"  {name:{width}}  {summary}\n" for name, summary in commands.items())
-        + "\nprock COMMAND --help tells about each, with an example.",
+        + "\nprock COMMAND --help describes each, with examples.",
         formatter_class=_formatter,
         allow_abbrev=False,
     )
@@ -68,9 +68,9 @@ def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]
         output.write([f"prock {__version__}"])
         return 0
     if chosen.command is not None:
-        raise output.Failure(f"{chosen.command!r} is not a command: choose one of {', '.join(commands)}", 2)
-    parser.parse_args(arguments)  # complains about an option that does not exist
-    output.write_error(parser.format_help())  # nothing was asked: no output that a script could take for an answer
+        raise output.Failure(f"unknown command {chosen.command!r}: use one of {', '.join(commands)}", 2)
+    parser.parse_args(arguments)  # raises for an unknown option
+    output.write_error(parser.format_help())  # on standard error: a script expects output on the other
     return 2
 
 
@@ -80,12 +80,12 @@ def add_pid(parser: argparse.ArgumentParser, *, of: str) -> None:
         nargs="?",
         type=pid_argument,
         metavar="PID",
-        help=f"{of} (default: the process that calls this command, in a terminal your shell)",
+        help=f"{of} (default: the process that calls prock, in a terminal your shell)",
     )
 
 
 def add_interval(parser: argparse.ArgumentParser, purpose: str) -> None:
-    parser.add_argument("-i", "--interval", type=seconds_argument, metavar="SECONDS", help=purpose)
+    parser.add_argument("-i", "--interval", type=interval_argument, metavar="DURATION", help=purpose)
 
 
 def keys(of: str, names: Iterable[str]) -> str:
@@ -95,17 +95,17 @@ def keys(of: str, names: Iterable[str]) -> str:
 
 
 def chosen_pid(arguments: argparse.Namespace) -> int:
-    """The pid that was given, or the caller's."""
+    """The given pid, or that of the calling process."""
     pid: int | None = arguments.pid
     if pid is None:
         pid = os.getppid()
         if pid == 0:
-            raise output.Failure("the process that calls this command is outside this PID namespace: give a PID", 2)
+            raise output.Failure("the process that calls prock is outside this PID namespace: give a PID", 2)
     return pid
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and writes its help through `output`, which knows about closed pipes."""
+    """Reports errors in one line, and writes its help through `output`, which handles closed pipes."""
 
     def error(self, message: str) -> NoReturn:
         raise output.Failure(f"{escape(message)} (see {self.prog} --help)", 2)
@@ -115,5 +115,5 @@ class Parser(argparse.ArgumentParser):
 
 
 def _formatter(prog: str, **options: Any) -> argparse.HelpFormatter:
-    """A width that is given spares argparse the import of shutil, which it would use for asking the terminal."""
+    """With an explicit width, argparse does not import shutil."""
     return argparse.RawDescriptionHelpFormatter(prog, width=min(HELP_WIDTH, output.terminal_width() or HELP_WIDTH))

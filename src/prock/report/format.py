@@ -1,10 +1,10 @@
-"""How numbers are written for people."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
 
 def format_bytes(value: int | None) -> str:
-    """Three figures and a binary unit: ``17.2M``; ``-`` for unknown.
+    """Three digits and a binary unit: ``17.2M``; ``-`` for unknown.
 
     >>> format_bytes(0), format_bytes(1023), format_bytes(17 * 2**20), format_bytes(None)
     ('0B', '1023B', '17.0M', '-')
@@ -22,7 +22,7 @@ def format_bytes(value: int | None) -> str:
 
 
 def format_cpu(nanoseconds: int | None) -> str:
-    """CPU time as people read it: milliseconds below a minute, then minutes, hours and days.
+    """CPU time: milliseconds below a minute, then minutes, hours and days.
 
     >>> format_cpu(1_234_567), format_cpu(61_500_000_000), format_cpu(90_061_000_000_000), format_cpu(None)
     ('0.001s', '1:01.5', '1d01:01:01', '-')
@@ -44,7 +44,7 @@ def format_cpu(nanoseconds: int | None) -> str:
 
 
 def format_span(nanoseconds: int | None) -> str:
-    """A time as short as it may be: three figures of what is below a second, then as `format_cpu`.
+    """A duration: three digits in milliseconds below a second, then as `format_cpu`.
 
     >>> format_span(1_234_567), format_span(83_000), format_span(12_345_000_000), format_span(61_500_000_000)
     ('1.23ms', '0.08ms', '12.345s', '1:01.5')

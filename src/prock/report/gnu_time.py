@@ -1,11 +1,10 @@
-"""``--format``: the fields of GNU time, for all of the tree, and every figure of the account by its name.
+"""``--format``: the fields of GNU time, for the whole tree, and every figure of the result by its name.
 
-The user's own words go out as they are; what replaces a field, the command's arguments too, is escaped.
+The template is written unchanged; the values of fields, the command's arguments included, are escaped.
 """
 
 from __future__ import annotations
 
-from prock.cli.output import Failure
 from prock.report.format import format_bytes
 from prock.report.layout import escape
 
@@ -19,11 +18,11 @@ UNKNOWN = "?"
 POSIX = "real %e\nuser %U\nsys %S"
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 _NEVER_COUNTED = "DKWXkprst"
-"""Linux has no figures for these; GNU time prints 0, and so does this."""
+"""Linux does not count these; as GNU time, prock prints 0."""
 
 
 def _seconds(nanoseconds: int | None) -> str:
-    """Cut off, not rounded, as GNU time does it."""
+    """Truncated, not rounded, as in GNU time."""
     return UNKNOWN if nanoseconds is None else f"{nanoseconds // 10**9}.{nanoseconds // 10**7 % 100:02d}"
 
 
@@ -86,11 +85,11 @@ OURS: dict[str, Callable[[RunResult], str]] = {
     "processes": lambda result: _number(result.processes_started),
     "command": lambda result: escape(" ".join(result.args)),
 }
-"""Short names for what is asked for most; the other names are the keys of the JSON document."""
+"""Short names of common figures; the other names are the keys of the JSON document."""
 
 
 def check(template: str) -> None:
-    """Raise `Failure` for a name that no account has: before the command has run for an hour."""
+    """Raise `ValueError` for an unknown name, so that it is reported before the command runs."""
     from prock.results import RunResult
 
     known = {*OURS, *RunResult._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}
@@ -99,12 +98,12 @@ def check(template: str) -> None:
         if template[position + 1 : position + 2] == "{":
             name = template[position + 2 :].partition("}")[0]
             if name.partition(".")[0] not in known:
-                raise Failure(f"no figure is called {name!r}: use a key of the JSON document, see docs/formats.md", 2)
+                raise ValueError(f"unknown figure {name!r}: use a key of the JSON document, see docs/formats.md")
         position += 2
 
 
 def fill(template: str, result: RunResult) -> str:
-    r"""The template with its fields and escapes replaced; what is none gets a ``?`` before it, as by GNU time."""
+    r"""The template with its fields and escapes replaced; an unknown one gets a ``?`` before it, as in GNU time."""
     done: list[str] = []
     position = 0
     while position < len(template):
@@ -148,7 +147,7 @@ def _by_name(name: str, result: RunResult) -> str:
 
 
 def ending(result: RunResult) -> str | None:
-    """What GNU time says first of a command that failed."""
+    """The first line of GNU time for a failed command."""
     if result.signal is not None:
         return f"Command terminated by signal {result.signal}"
     if result.exit_code:

@@ -1,4 +1,4 @@
-"""Text for a screen: names that strangers chose, columns, ages."""
+"""Text for a terminal: escaping, colours, columns, ages."""
 
 from __future__ import annotations
 
@@ -9,17 +9,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 COLOURS = {"end": "0", "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-"""By their names, as terminals are told of them: all that prock ever tells one."""
+"""ECMA-48 codes by name; prock writes no other escape sequence."""
+LABEL_WIDTH = 10
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 MOST_MARKS = 4
-"""Accents on one letter: more than any language has, and few enough to stay near the line."""
+"""Combining marks on one letter: more than any language needs, few enough to stay near the line."""
 _BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
-"""What Python calls printable, and nobody sees; variation selectors (`_is_blank`) are more of it."""
+"""Invisible characters that Python calls printable; `_is_blank` adds the variation selectors."""
 _FIRST_MARK = "\u0300"
 
 
+class Style:
+    """Colours and length of a report."""
+
+    def __init__(self, *, colour: bool = False, verbose: int = 0, verify: bool = False) -> None:
+        self.colour = colour
+        self.verbose = verbose
+        self.verify = verify
+
+    def paint(self, text: str, style: str) -> str:
+        return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if self.colour else text
+
+    def line(self, label: str, text: str) -> str:
+        return f"  {self.paint(label.ljust(LABEL_WIDTH), 'dim')}{text}"
+
+    def lines(self, label: str, texts: Sequence[str]) -> list[str]:
+        """The label stands before the first line."""
+        return [self.line("" if number else label, text) for number, text in enumerate(texts)]
+
+
 def decode_bytes(text: str) -> str:
-    r"""Text in which bytes that are not UTF-8 (surrogate escapes) are written ``\xff``: it can be encoded by everyone.
+    r"""Text in which bytes that are not UTF-8 (surrogate escapes) are written ``\xff``, so that it can be encoded.
 
     >>> decode_bytes("caf\udce9")
     'caf\\xe9'
@@ -28,16 +48,16 @@ def decode_bytes(text: str) -> str:
         return text
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that no byte becomes, from who calls us
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
         return text.encode("utf-8", "backslashreplace").decode()
 
 
 def escape(text: str, encoding: str = "utf-8") -> str:
-    r"""Text that can neither break a line nor speak to a terminal: what is not printable is written as an escape.
+    r"""Text that can neither break a line nor control a terminal: what is not printable is written as an escape.
 
-    Control characters, marks that turn the direction of writing, exotic spaces, characters that nobody sees, accents
-    without a letter or by the dozen, bytes that are not UTF-8, and what the encoding has no letter for. What comes out
-    stays the same when it is escaped once more.
+    That is: control characters, marks that change the direction of writing, unusual spaces, invisible characters,
+    combining marks without a letter or in large numbers, bytes that are not UTF-8, and what the encoding cannot
+    represent. Escaping the result again does not change it.
 
     >>> print(escape("a) b\n\x1b[31m\u202e\udcff"))
     a) b\n\x1b[31m\u202e\xff
@@ -48,9 +68,9 @@ def escape(text: str, encoding: str = "utf-8") -> str:
 
 
 def harmless(line: str) -> str:
-    r"""A line of prock's own, with its colours, of which nothing else speaks to a terminal: the last look at it.
+    r"""A line of prock's output, in which only prock's colours can control the terminal: the last check of each line.
 
-    Texts of strangers have been through `escape`; this is for those that somebody has forgotten.
+    Text from outside has been escaped already; this catches what was forgotten.
 
     >>> print(repr(harmless("\x1b[1mPID\x1b[0m \x1b[5m\u202e")))
     '\x1b[1mPID\x1b[0m \\x1b[5m\\u202e'
@@ -67,15 +87,14 @@ def harmless(line: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The last look at a text that has no colours."""
+    """As `harmless`, for text without colours."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else _written_out(letter) for letter in decode_bytes(text))
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """Character by character."""
-    marks = MOST_MARKS  # the first would stand on what is before the text
+    marks = MOST_MARKS  # a mark at the beginning would combine with what stands before the text
     for character in text:
         if not character.isprintable() or _is_blank(character):
             marks = MOST_MARKS
@@ -95,10 +114,10 @@ def _is_blank(character: str) -> bool:
 
 
 def _is_mark(character: str) -> bool:
-    """Whether it stands on the letter before it."""
+    """Whether it combines with the letter before it."""
     if character < _FIRST_MARK:
         return False
-    import unicodedata  # half a millisecond that plain names need not pay
+    import unicodedata  # imported only where needed: 0.5 ms
 
     return unicodedata.category(character) in ("Mn", "Me")
 
@@ -112,7 +131,7 @@ def _written_out(character: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that a terminal needs for it.
+    """Columns that it takes on a terminal.
 
     >>> width("bash"), width("\u6f22\u5b57"), width("e\u0301")
     (4, 4, 1)
@@ -131,25 +150,25 @@ def _character_width(character: str) -> int:
 
 
 def cut(text: str, columns: int, mark: str = "…") -> str:
-    """At most so many columns of it, with a mark where something is missing.
+    """The text cut to that many columns, with a mark if something is missing.
 
     >>> cut("gnome-terminal", 8), cut("bash", 8)
     ('gnome-t…', 'bash')
     """
     if width(text) <= columns:
         return text
-    room = columns - width(mark)
-    kept = ""
+    left = columns - width(mark)
+    start = ""
     for character in text:
-        room -= width(character)
-        if room < 0:
+        left -= width(character)
+        if left < 0:
             break
-        kept += character
-    return kept + mark if columns >= width(mark) else ""
+        start += character
+    return start + mark if columns >= width(mark) else ""
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with every column aligned to the right but the last, which is text of any length.
+    """Lines with all columns right-aligned except the last, which is text of any length.
 
     >>> table([("PID", "NAME"), ("1", "init"), ("4711", "sh")])
     [' PID  NAME', '   1  init', '4711  sh']
@@ -163,7 +182,7 @@ def _to_the_right(text: str, columns: int) -> str:
 
 
 def format_age(seconds: float) -> str:
-    """A span of time in its two largest units.
+    """A duration in its two largest units.
 
     >>> format_age(7.9), format_age(185), format_age(11_580), format_age(450_000)
     ('7s', '3m 5s', '3h 13m', '5d 5h')
@@ -186,7 +205,7 @@ def format_rate(bytes_per_second: float | None) -> str:
 
 
 def count(number: int, what: str, plural: str | None = None) -> str:
-    """A number and what it is of.
+    """A number with its noun.
 
     >>> count(1, "process", "processes"), count(1200, "thread")
     ('1 process', '1,200 threads')

@@ -1,4 +1,4 @@
-"""The long form of a run's account: tables per command and per process, and where every figure comes from."""
+"""The long form of a report: tables by command and by process, and the source of every figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prock.report.text import Style
+    from prock.report.layout import Style
     from prock.results import ProcessUsage, RunResult
 
 ROWS = 10
@@ -26,7 +26,7 @@ def tables(result: RunResult, style: Style) -> list[str]:
 
 
 def comparison(result: RunResult, style: Style) -> list[str]:
-    """The total by every source, and each as a ratio to the one that was taken."""
+    """The total by every source, and its ratio to the total that was taken."""
     if not result.cpu_by_source or (len(result.cpu_by_source) < 2 and not style.verify):
         return []
     rows = [("CPU", "RATIO", "BY")]
@@ -48,14 +48,14 @@ def _commands(result: RunResult, style: Style) -> list[str]:
 
 
 def _processes(result: RunResult, style: Style) -> list[str]:
-    """Those with the most CPU, in the order of their start."""
+    """Those with the most CPU, in order of start."""
     if not result.processes:
         return []
     shown: Sequence[ProcessUsage] = result.processes
     if style.verbose < 2:
         kept = sorted(range(len(shown)), key=lambda place: -shown[place].cpu_ns)[:ROWS]
         shown = [shown[place] for place in sorted(kept)]
-    rows: list[tuple[str, ...]] = [("PID", "PPID", "BEGAN", "ENDED", "CPU", "PEAK RSS", "COMMAND")]
+    rows: list[tuple[str, ...]] = [("PID", "PPID", "START", "END", "CPU", "PEAK RSS", "COMMAND")]
     for usage in shown:
         parent = "-" if usage.ppid is None else str(usage.ppid)
         times = map(format_span, (usage.started_ns, usage.ended_ns, usage.cpu_ns))
@@ -71,14 +71,14 @@ def _counters(result: RunResult) -> list[str]:
         ("voluntary switches", _number(result.voluntary_switches)),
         ("involuntary switches", _number(result.involuntary_switches)),
         ("threads started", _number(result.threads_started)),
-        ("sum of resident sets", format_bytes(result.peak_rss_bytes)),
-        ("sum of proportional shares", format_bytes(result.peak_pss_bytes)),
+        ("peak sum of RSS", format_bytes(result.peak_rss_bytes)),
+        ("peak sum of PSS", format_bytes(result.peak_pss_bytes)),
         ("peak of the cgroup, page cache included", format_bytes(result.cgroup_peak_bytes)),
-        ("CPU of the root alone", format_span(result.root_cpu_ns)),
+        ("CPU of the root process alone", format_span(result.root_cpu_ns)),
         ("read by calls", format_bytes(disk_io.read_chars) if disk_io else "-"),
         ("written by calls", format_bytes(disk_io.write_chars) if disk_io else "-"),
-        ("looks at the tree", f"{result.samples:,}"),
-        ("longest time between two", format_span(result.sampling_interval_ns)),
+        ("samples of the tree", f"{result.samples:,}"),
+        ("longest time between two samples", format_span(result.sampling_interval_ns)),
     ]
     return _block("figures", [(value, what) for what, value in figures if value != "-"])
 
@@ -89,7 +89,7 @@ def _sources(result: RunResult, style: Style) -> list[str]:
         return []
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return [
-        "  where the figures come from",
+        "  source and bias of each figure",
         *(f"    {figure:{widths[0]}}  {source:{widths[1]}}  {bias}" for figure, source, bias in rows),
     ]
 

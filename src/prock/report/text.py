@@ -1,13 +1,14 @@
-"""The account of a run, for people: what it cost in five lines, then how true that is.
+"""The report of a run: its figures in a few lines, then how accurate they are.
 
-Every text of strangers (arguments, names, labels) is escaped: it can neither forge a line nor speak to the terminal.
+Text that other programs chose (arguments, names, labels) is escaped, so that it cannot forge a line or control the
+terminal.
 """
 
 from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
 from prock.report.format import format_bytes, format_span
-from prock.report.layout import count, cut, escape
+from prock.report.layout import Style, count, cut, escape, harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,29 +16,16 @@ if TYPE_CHECKING:
 
     from prock.results import RunResult, Source, Survivor
 
-LABEL_WIDTH = 8
 COMMAND_WIDTH = 120
 SURVIVORS = 5
+ONE_LINE = 66
+"""Characters of two sources that fit in one line of 80 columns."""
 _PLAIN = "@%+=:,./-_"
 
 
-class Style:
-    """What the report may be dressed in."""
-
-    def __init__(self, *, colour: bool = False, verbose: int = 0, verify: bool = False) -> None:
-        self.colour = colour
-        self.verbose = verbose
-        self.verify = verify
-
-    def paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
-
-    def line(self, label: str, text: str) -> str:
-        return f"  {self.paint(label.ljust(LABEL_WIDTH), '2')}{text}"
-
-
-def page(result: RunResult, style: Style, title: str | None = None) -> list[str]:
-    """All lines. `title`: who it is about, where that was no command."""
+def run_report(result: RunResult, style: Style | None = None, title: str | None = None) -> str:
+    """All lines. `title` stands in the place of the command, for a tree that prock did not start."""
+    style = style or Style()
     lines = [
         headline(result, style, title),
         style.line("time", _time(result)),
@@ -45,39 +33,36 @@ def page(result: RunResult, style: Style, title: str | None = None) -> list[str]
         style.line("disk", _disk(result)),
         style.line("tree", _tree(result)),
         *_survivors(result.survivors, style),
-        *_labelled("truth", truth(result), style),
+        *style.lines("accuracy", accuracy(result)),
     ]
     if style.verbose or style.verify:
         from prock.report.tables import comparison, tables
 
         lines += tables(result, style) if style.verbose else comparison(result, style)
-    return lines
+    return "\n".join(map(harmless, lines))
 
 
 def headline(result: RunResult, style: Style, title: str | None = None) -> str:
     labels = "".join(f" [{escape(key)}={escape(value)}]" for key, value in result.labels)
-    who = cut(quote(result.args), COMMAND_WIDTH, "...") if title is None else title
-    how = style.paint(ending(result), "31") if result.returncode else ending(result)
-    return f"{style.paint(f'prock: {who}', '1')}: {how}{labels}"
+    subject = cut(quote(result.args), COMMAND_WIDTH, "...") if title is None else title
+    how = style.paint(ending(result), "red") if result.returncode else ending(result)
+    return f"{style.paint(f'prock: {subject}', 'bold')}: {how}{labels}"
 
 
 def ending(result: RunResult) -> str:
-    """How it ended, in a few words.
-
-    >>> import prock
-    """
+    """How the run ended, in a few words."""
     if result.signal is not None:
         how = f"killed by {signal_name(result.signal)}"
     elif result.returncode is not None:
         how = f"exit code {result.returncode}"
     else:
         root_runs = any(survivor.pid == result.pid for survivor in result.survivors)
-        how = "still running" if root_runs else "exit code unknown" if result.args else "has ended"
-    return f"its time was over, {how}" if result.timed_out else how
+        how = "still running" if root_runs else "exit code unknown" if result.args else "ended"
+    return f"timed out, {how}" if result.timed_out else how
 
 
 def quote(args: Iterable[str]) -> str:
-    """As one would type it; only for reading.
+    """The command as a shell takes it; for reading only.
 
     >>> quote(["sh", "-c", "echo hello; exit"]), quote(["a\\n", ""])
     ("sh -c 'echo hello; exit'", "a\\\\n ''")
@@ -108,13 +93,13 @@ def _time(result: RunResult) -> str:
 def _memory(result: RunResult) -> str:
     parts = []
     if result.peak_footprint_bytes is not None:
-        parts.append(f"{format_bytes(result.peak_footprint_bytes)} at the peak of the whole tree")
+        parts.append(f"{format_bytes(result.peak_footprint_bytes)} peak of the whole tree")
     elif result.peak_rss_bytes is not None:
-        parts.append(f"{format_bytes(result.peak_rss_bytes)} at the peak, shared pages counted in each process")
+        parts.append(f"{format_bytes(result.peak_rss_bytes)} peak, shared pages counted in each process")
     else:
         parts.append("peak unknown")
     if result.largest_process_bytes is not None:
-        parts.append(f"{format_bytes(result.largest_process_bytes)} the largest process")
+        parts.append(f"{format_bytes(result.largest_process_bytes)} largest process")
     return ", ".join(parts)
 
 
@@ -123,7 +108,7 @@ def _disk(result: RunResult) -> str:
     parts = ["unknown"]
     if disk_io is not None:
         parts = [f"{format_bytes(disk_io.read_bytes)} read", f"{format_bytes(disk_io.write_bytes)} written"]
-        if disk_io.read_bytes is None:  # Windows tells no more than that
+        if disk_io.read_bytes is None:  # Windows only counts bytes passed to calls
             read, written = format_bytes(disk_io.read_chars), format_bytes(disk_io.write_chars)
             parts = [f"{read} read and {written} written by calls"]
     if result.major_faults is not None:
@@ -145,31 +130,29 @@ def _tree(result: RunResult) -> str:
 
 
 def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
-    """The most CPU first."""
+    """Most CPU first."""
     if not survivors:
         return []
     used = sum(survivor.cpu_ns for survivor in survivors)
-    lines = [f"{count(len(survivors), 'process', 'processes')} still running, {format_span(used)} CPU so far"]
+    number = count(len(survivors), "process", "processes")
+    lines = []
     shown = sorted(survivors, key=lambda survivor: (-survivor.cpu_ns, survivor.pid))
     for survivor in shown if style.verbose > 1 else shown[:SURVIVORS]:
         rss = "" if survivor.rss_bytes is None else f", {format_bytes(survivor.rss_bytes)}"
-        lines.append(f"{survivor.pid} {escape(survivor.comm)}: {format_span(survivor.cpu_ns)}{rss}")
+        lines.append(style.line("", f"{survivor.pid} {escape(survivor.comm)}: {format_span(survivor.cpu_ns)}{rss}"))
     if style.verbose < 2 and len(survivors) > SURVIVORS:
-        lines.append(f"and {len(survivors) - SURVIVORS:,} more")
-    return _labelled("left", lines, style)
+        lines.append(style.line("", f"and {len(survivors) - SURVIVORS:,} more"))
+    return [f"  {style.paint('still running:', 'dim')} {number}, {format_span(used)} CPU so far", *lines]
 
 
-def truth(result: RunResult) -> list[str]:
-    """Where the two figures that matter most come from, what they may lack, and what prock cost."""
+def accuracy(result: RunResult) -> list[str]:
+    """Source and bias of the two main figures, what may be missing, and the CPU time that prock used."""
     chosen = [(what, result.source(figure)) for what, figure in (("CPU", "cpu"), ("memory", "memory"))]
     known = [_source(what, source) for what, source in chosen if source is not None]
-    lines = [f"{known[0]};", *known[1:]] if sum(map(len, known)) > 110 else ["; ".join(known)] if known else []
-    return [*lines, *map(escape, result.missing), f"prock itself used {format_span(result.cost_ns)} CPU"]
+    if sum(map(len, known)) <= ONE_LINE:
+        known = ["; ".join(known)] if known else []
+    return [*known, *map(escape, result.missing), f"prock itself used {format_span(result.cost_ns)} CPU"]
 
 
 def _source(what: str, source: Source) -> str:
-    return f"{what} {escape(source.bias)} ({escape(source.source)})"
-
-
-def _labelled(label: str, lines: Sequence[str], style: Style) -> list[str]:
-    return [style.line("" if number else label, line) for number, line in enumerate(lines)]
+    return f"{what}: {escape(source.bias)} ({escape(source.source)})"

@@ -28,8 +28,8 @@ import prock
 
 only_linux = set(sys.argv[1:])
 others = {"prock.__main__", "prock._core"}
-if sys.platform == "win32":  # two that take Windows to import them, the second as textual does, and one never there
-    others |= {"prock.accounting.wait_windows", "prock.cli.top.app", "prock.cli.run.replacing"}
+if sys.platform == "win32":  # two that take Windows to import them, the second as textual does
+    others |= {"prock.accounting.wait_windows", "prock.cli.top.app"}
 for module in pkgutil.walk_packages(prock.__path__, "prock."):
     if module.name not in only_linux | others:
         importlib.import_module(module.name)
@@ -319,7 +319,7 @@ threading.Timer(0.5, _thread.interrupt_main).start()
 answer = call("attach", "-i", "0.05", os.getpid())
 """
     code, _, errors = run_on(system, CALL + program)
-    assert code == 0 and "): still running\n" in errors and "CPU lower bound: lacks what ended unseen" in errors
+    assert code == 0 and "): still running\n" in errors and "CPU: lower bound: lacks what ended unseen" in errors
 
 
 def test_without_psutil_it_says_how_to_get_it() -> None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import textwrap
 
 import prock
+from prock import engine
 from prock.cli import output
-from prock.cli.doctor.checks import LIMITED, NO, OK, Check, all_checks
+from prock.cli.doctor.checks import LIMITED, NO, OK, Check
 from prock.report.layout import count, decode_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
 EPILOG = """\
 Changes nothing and writes nothing. "limited" is still measured, in a dearer
@@ -55,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    checks = all_checks()
+    checks = [check() for check in doctor_checks()]
     works = all(check.status != NO for check in checks if check.name == "engine")
     if arguments.json:
         output.write_json(
@@ -71,6 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
         lines = [line for check in checks for line in _lines(check, screen)]
         output.write([screen.paint(f"prock {prock.__version__}", "bold"), *lines, "", _summary(checks)])
     return 0 if works else 1
+
+
+def doctor_checks() -> Sequence[Callable[[], Check]]:
+    if engine.active.name == "portable":
+        from prock.cli.doctor import portable
+
+        return portable.CHECKS
+    from prock.cli.doctor import linux
+
+    return linux.CHECKS
 
 
 def _lines(check: Check, screen: output.Screen) -> list[str]:

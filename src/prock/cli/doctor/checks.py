@@ -33,16 +33,6 @@ class Check(NamedTuple):
     """What would enable the rest."""
 
 
-def all_checks() -> list[Check]:
-    if engine.active.name == "portable":
-        from prock.cli.doctor import portable as probes_elsewhere
-
-        return [probe() for probe in probes_elsewhere.PROBES]
-    from prock.cli.doctor import linux as probes
-
-    return [probe() for probe in probes.PROBES]
-
-
 def system_name() -> str:
     """As people call it."""
     return SYSTEMS.get(sys.platform) or SYSTEMS.get(sys.platform.rstrip("0123456789"), sys.platform)

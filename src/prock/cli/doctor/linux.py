@@ -143,7 +143,7 @@ def _first_line(path: str) -> str | None:
     return next(iter(lines(path)), None)
 
 
-PROBES = (
+CHECKS = (
     the_engine, launcher, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io, perf_task_clock,
     cgroup_v2, descriptors,
 )  # fmt: skip

@@ -124,7 +124,7 @@ def _of_many(name: str, question: Callable[[int], object]) -> Check:
     return Check(name, OK, f"readable of all of {tried} processes")
 
 
-PROBES = (
+CHECKS = (
     the_engine, the_library, the_python, the_kernel, cpu_times, waited_children, task_io, shares, run_accounting,
     signals, perf_task_clock, cgroup_v2, descriptors,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""``--max-cpu``, ``--max-memory``, ``--max-wall``: for jobs that are to fail when a command needs more."""
+"""``--max-cpu``, ``--max-memory``, ``--max-wall``: limits that are checked when the command has ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from prock.results import RunResult
 
 EXCEEDED = 123
-"""Exit code of a command that succeeded, but used more than it was to."""
+"""Exit code of a command that succeeded but exceeded its budget."""
 
 
 def exceeded(results: Iterable[RunResult], settings: Settings) -> list[str]:
-    """What is above its limit in any of the runs, in words. What is unknown is: nobody can say that it is not."""
-    said: list[str] = []
+    """What exceeded its limit in any of the runs. An unknown figure counts as exceeded."""
+    exceeded: list[str] = []
     for what, limit, write, name in (
         ("CPU time", _nanoseconds(settings.max_cpu), format_span, "cpu_ns"),
         ("peak memory", settings.max_memory, format_bytes, "peak_footprint_bytes"),
@@ -28,14 +28,14 @@ def exceeded(results: Iterable[RunResult], settings: Settings) -> list[str]:
         values = [_peak(result) if name == "peak_footprint_bytes" else getattr(result, name) for result in results]
         known = [value for value in values if value is not None]
         if len(known) < len(values):
-            said.append(f"{what} is unknown, {write(limit)} allowed")
+            exceeded.append(f"{what} is unknown, the limit is {write(limit)}")
         elif max(known) > limit:
-            said.append(f"{what} {write(max(known))} is above {write(limit)}")
-    return said
+            exceeded.append(f"{what} {write(max(known))}, the limit is {write(limit)}")
+    return exceeded
 
 
 def _peak(result: RunResult) -> int | None:
-    """Of one that ended before the first look at it what is known of its largest process, if only as an upper bound."""
+    """If the run ended before the first sample: its largest process, which may be an upper bound."""
     if result.peak_footprint_bytes is None and not result.samples:
         return result.largest_process_bytes
     return result.peak_footprint_bytes

@@ -1,8 +1,8 @@
-"""``prock run``: a command in front of commands, that tells what they and all that they started have cost.
+"""``prock run``: run a command and report the CPU time, memory and I/O of its whole process tree.
 
 JSON (``prock.run/1``, with ``--repeat`` ``prock.run-repeat/1``): see docs/formats.md.
 
-The command is started as early as possible: what only the report needs is imported while it runs, or after it.
+The command is started as early as possible: modules that only the report needs are imported while it runs or later.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import time
 from prock._compat.signals import numbers
 from prock.cli.output import Failure
 from prock.cli.run import options
-from prock.cli.run.files import TROUBLE, keep_low_descriptors_free
-from prock.cli.run.options import RUN, Settings
+from prock.cli.run.options import PROCK_FAILED, RUN, Settings
 from prock.cli.run.supervisor import Plan, Supervisor, open_signals
 from prock.errors import ProckError
 from prock.report.layout import escape
@@ -33,65 +32,76 @@ if TYPE_CHECKING:
 NAME = "run"
 USAGE = "prock run [OPTION ...] [--] COMMAND [ARGUMENT ...]"
 _CHANGED_BY_PYTHON = numbers("SIGPIPE SIGXFSZ")
-"""Python ignores these; the command gets their default back."""
+"""Python ignores these; the command gets their default action back."""
 EPILOG = """\
-The command gets prock's input, outputs, terminal and environment as they are.
-The report goes to standard error. CPU time is that of all processes, also of
-those that nobody waited for; the report says how true each figure is.
+The command gets prock's input, outputs, terminal and environment unchanged. The
+report goes to standard error. CPU time includes every process of the tree, also
+those that no parent waited for; the report states how accurate each figure is.
 
-exit code: the command's own; 128 + n if signal n ended it; 126 if it can't be
-  executed, 127 if there is none; 124 if its time was over; 123 if it succeeded
-  above its budget; 125 if it succeeded, but the account could not be written.
+exit code: the command's own; 128 + n if signal n ended it; 126 if it cannot be
+  executed; 127 if it was not found; 124 if it timed out; 123 if it succeeded but
+  exceeded its budget; 125 if it succeeded but the report could not be written.
 
-signals: SIGTERM, SIGINT, SIGHUP, SIGQUIT that a process sends go to the whole
-  tree; a second one kills it. Ctrl-C reaches the command anyway; twice within
+signals: SIGTERM, SIGINT, SIGHUP and SIGQUIT sent to prock are sent to the whole
+  tree; a second one kills it. Ctrl-C reaches the command directly; twice within
   2 s sends SIGTERM to the whole tree, three times kills it.
 
---repeat makes all runs, also after one that fails (Ctrl-C ends the series);
-  the exit code is that of the first that failed.
+--repeat makes all runs, even after a failed one (Ctrl-C ends the series); the
+  exit code is that of the first failed run.
 
-On macOS, Windows and BSD some sources are missing: prock doctor says which.
+On macOS, Windows and BSD some sources are missing: see prock doctor.
 
 --format: %e elapsed, %U user, %S system seconds; %P CPU; %M largest process in
   KiB; %x exit code; %C command; %F %R major, minor faults; %I %O blocks of 512
   read, written; %c %w involuntary, voluntary switches; %E h:m:s; %Z page size;
-  %D %K %W %X %k %p %r %s %t 0, as in GNU time; %% \\n \\t \\\\. A ? is unknown.
+  %D %K %W %X %k %p %r %s %t 0, as in GNU time; %% \\n \\t \\\\. ? means unknown.
   %{cpu} %{user} %{system} %{wall} seconds, %{cores}, %{peak}, %{processes}, and
   any key of the JSON document: %{peak_rss_bytes}, %{disk_io.read_bytes}.
 
 examples:
-  prock run make -j8                      what does the build cost?
-  prock run -q --json cost.json pytest    nothing but a file
-  prock run -f '%{cpu} s, %{peak}' cc x.c one line of your own
-  prock run -t 10m --max-memory 2G ./job  for CI
+  prock run make -j8                      report the cost of a build
+  prock run -q --json cost.json pytest    write only a JSON document
+  prock run -f '%{cpu} s, %{peak}' cc x.c print one line in your own format
+  prock run -t 10m --max-memory 2G ./job  limit and budget a CI job
 """
 
 
-def main(words: Sequence[str]) -> int:
-    from prock.cli import COMMANDS
+def keep_low_descriptors_free() -> None:
+    """Open /dev/null on each of 0, 1 and 2 that is closed, so that no file of prock's gets that number.
 
-    settings, command = options.parse(words, RUN, name=NAME, usage=USAGE, summary=COMMANDS[NAME], epilog=EPILOG)
+    Otherwise a report could be written into it. They are closed on exec, so the command finds them closed.
+    """
+    try:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+    except OSError:  # without /dev
+        return
+    os.close(descriptor)
+
+
+def main(words: Sequence[str], summary: str) -> int:
+    settings, command = options.parse(words, RUN, name=NAME, usage=USAGE, summary=summary, epilog=EPILOG)
     if not command:
-        raise Failure("no command: prock run COMMAND [ARGUMENT ...] (see prock run --help)", 2)
+        raise Failure("no command: give one, as in prock run COMMAND [ARGUMENT ...] (see prock run --help)", 2)
     if settings.repeat == 0:
-        raise Failure("--repeat 0 runs nothing", 2)
+        raise Failure("invalid --repeat 0: use 1 or more", 2)
     keep_low_descriptors_free()
-    publisher = _open_publisher(settings)
+    writer = _open_writer(settings)
     try:
         signals = open_signals()
     except ProckError as error:
-        raise Failure(str(error), TROUBLE) from None
+        raise Failure(str(error), PROCK_FAILED) from None
     try:
-        code, interrupted = _run_all(command, settings, signals, publisher)
+        code, interrupted = _run_all(command, settings, signals, writer)
     finally:
         signals.close()
     if interrupted:
-        raise KeyboardInterrupt  # the shell that waits for us is to see that it was
+        raise KeyboardInterrupt  # so that the calling shell sees that SIGINT ended prock
     return code
 
 
-def _open_publisher(settings: Settings) -> ReportWriter | None:
-    """What can be seen to fail has to fail before the command runs; None where nothing can."""
+def _open_writer(settings: Settings) -> ReportWriter | None:
+    """Fails before the command runs if writing cannot work; None if the report goes to standard error."""
     if settings.json is None and settings.output is None and settings.format is None:
         return None
     from prock.cli.run.writer import ReportWriter
@@ -100,54 +110,49 @@ def _open_publisher(settings: Settings) -> ReportWriter | None:
 
 
 def _run_all(
-    command: list[str], settings: Settings, signals: SignalSource, publisher: ReportWriter | None
+    command: list[str], settings: Settings, signals: SignalSource, writer: ReportWriter | None
 ) -> tuple[int, bool]:
-    """The exit code, and whether Ctrl-C has ended the command."""
+    """Returns the exit code, and whether Ctrl-C ended the command."""
     results: list[RunResult] = []
     wanted, interrupted = settings.repeat or 1, False
     failure: Failure | None = None
     spent_ns = 0
     while len(results) < wanted and not interrupted:
         try:
-            running = _launch(command, settings, signals)
+            session = _launch(command, settings, signals)
         except Failure as error:
             if not results:
                 raise
             failure = error
             break
-        supervisor = _follow(running, settings, signals)
+        supervisor = _follow(session, settings, signals)
         from prock.runner.build_result import finish
 
         whole_tree = settings.wait_all or supervisor.timed_out
-        result = finish(running, timed_out=supervisor.timed_out, whole_tree=whole_tree)
-        spent_ns, before_ns = time.process_time_ns(), spent_ns  # the interpreter's start is part of the price, too
+        result = finish(session, timed_out=supervisor.timed_out, whole_tree=whole_tree)
+        spent_ns, before_ns = time.process_time_ns(), spent_ns  # includes the start of the interpreter
         results.append(result._replace(cost_ns=spent_ns - before_ns))
-        supervisor.hear_the_rest()
+        supervisor.drain_signals()
         interrupted = supervisor.interrupted and results[-1].signal == 2
-        if supervisor.was_asked_to_end:
+        if supervisor.end_requested:
             break
-    if publisher is None:
+    if writer is None:
         from prock.cli.run.writer import ReportWriter
 
-        publisher = ReportWriter(settings)
-    trouble = publisher.write(results, wanted)
+        writer = ReportWriter(settings)
+    all_written = writer.write(results, wanted)
     if failure is not None:
         raise failure
-    return _exit_code(results, settings) or (TROUBLE if trouble else 0), interrupted
-
-
-def _get_ready(signals: SignalSource) -> None:
-    """Import what is needed when the command has ended, which may be soon, while its process is made."""
-    signals.hear_of_children()
+    return _exit_code(results, settings) or (0 if all_written else PROCK_FAILED), interrupted
 
 
 def _launch(command: list[str], settings: Settings, signals: SignalSource) -> RunSession:
-    if not command[0]:  # in each directory of PATH it would be that directory
+    if not command[0]:  # joined to a directory of PATH, an empty name is that directory
         raise Failure("'': command not found", 127)
     try:
         return _start(command, settings, signals)
     except ProckError as error:
-        raise Failure(str(error), TROUBLE) from None
+        raise Failure(str(error), PROCK_FAILED) from None
     except FileNotFoundError as error:
         raise Failure(_not_found(command[0], error), 127) from None
     except OSError as error:
@@ -161,16 +166,15 @@ def _start(command: list[str], settings: Settings, signals: SignalSource) -> Run
     if engine.active.name == "portable":
         from prock.runner.spawn_portable import start_command
 
-        return start_command(command, running_options(settings), None if sys.platform == "win32" else _environment())
+        return start_command(command, session_options(settings), None if sys.platform == "win32" else _environment())
     from prock.runner.session import RunSession
     from prock.runner.spawn_linux import SpawnOptions
 
-    setup = SpawnOptions(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
-    return RunSession.launch(command, setup, running_options(settings), meanwhile=lambda: _get_ready(signals))
+    spawn = SpawnOptions(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
+    return RunSession.launch(command, spawn, session_options(settings), meanwhile=signals.enable_child_signal)
 
 
-def running_options(settings: Settings) -> Options:
-    """As `RunSession` has them."""
+def session_options(settings: Settings) -> Options:
     from prock.runner.session import Options
 
     return Options(
@@ -192,7 +196,7 @@ def _not_found(word: str, error: OSError) -> str:
 
 
 def _environment() -> dict[bytes, bytes]:
-    """As prock was given it. Python adds LC_CTYPE to `os.environ` in the C locale; the command is not to see that."""
+    """The environment that prock was started with: in the C locale, Python adds LC_CTYPE to `os.environ`."""
     from prock import engine
 
     try:
@@ -205,19 +209,19 @@ def _environment() -> dict[bytes, bytes]:
     return {name: value for name, equals, value in entries if equals}
 
 
-def _follow(running: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:
+def _follow(session: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:
     plan = Plan(settings.timeout, settings.kill_after, settings.kill_tree, settings.wait_all)
-    supervisor = Supervisor(running, signals, plan, line_opener(settings))
+    supervisor = Supervisor(session, signals, plan, line_opener(settings))
     try:
         supervisor.run()
     except BaseException:
-        running.close()  # a cgroup would stay
+        session.close()  # otherwise its cgroup would stay
         raise
     return supervisor
 
 
 def line_opener(settings: Settings, *, alone: bool = False) -> Callable[[], Line | None] | None:
-    """What opens the status line that was asked for, or may be there unasked."""
+    """Returns the function that opens the status line; None if there is to be none."""
     if settings.progress is False or (settings.quiet and not settings.progress):
         return None
 
@@ -234,14 +238,14 @@ def _exit_code(results: Sequence[RunResult], settings: Settings) -> int:
         if result.timed_out:
             return 124
         if result.exit_code != 0:
-            return result.exit_code if result.exit_code is not None else TROUBLE
+            return result.exit_code if result.exit_code is not None else PROCK_FAILED
     if settings.max_cpu is settings.max_memory is settings.max_wall is None:
         return 0
     from prock.cli.run import budget
 
-    said = budget.exceeded(results, settings)
-    if said:
+    exceeded = budget.exceeded(results, settings)
+    if exceeded:
         from prock.cli.output import write_error
 
-        write_error(f"prock run: above the budget: {'; '.join(said)}\n")
-    return budget.EXCEEDED if said else 0
+        write_error(f"prock run: budget exceeded: {'; '.join(exceeded)}\n")
+    return budget.EXCEEDED if exceeded else 0

@@ -1,12 +1,18 @@
-"""The options of ``prock run`` and ``prock attach``: one table, and two readers of it.
+"""The options of ``prock run`` and ``prock attach``: one table, read in two ways.
 
-`parse` understands every plain form by itself. argparse, which costs 10 ms to import, is called for ``--help``, and for
-what `parse` does not understand: then it finds the words for what is wrong.
+`read` accepts the plain forms. argparse, whose import takes 10 ms, is used for ``--help`` and for what `read` does not
+accept: it writes the error message.
 """
 
 from __future__ import annotations
 
-from prock.cli.argtypes import count_argument, label_argument, seconds_argument, size_argument, span_argument
+from prock.cli.argtypes import (
+    count_argument,
+    duration_argument,
+    interval_argument,
+    label_argument,
+    size_argument,
+)
 from prock.cli.output import Failure
 
 TYPE_CHECKING = False
@@ -18,28 +24,27 @@ if TYPE_CHECKING:
     Option: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
     Group: TypeAlias = tuple[Option, ...]
 
+PROCK_FAILED = 125
+"""Exit code if prock itself fails: as of timeout(1), env(1) and GNU time."""
 ACCOUNTINGS = ("auto", "cgroup", "perf", "waited", "ledger")
 
 REPORT: Group = (
-    (("-q", "--quiet"), {"action": "store_true", "help": "no report"}),
+    (("-q", "--quiet"), {"action": "store_true", "help": "print no report"}),
     (
         ("-v", "--verbose"),
-        {"action": "count", "default": 0, "help": "tables per command and per process, all sources; -vv: every row"},
+        {"action": "count", "default": 0, "help": "tables by command and process, all sources; -vv: every row"},
     ),
-    (("-o", "--output"), {"metavar": "FILE", "help": "the report goes there, not to standard error"}),
-    (("-a", "--append"), {"action": "store_true", "help": "with -o: add to FILE"}),
+    (("-o", "--output"), {"metavar": "FILE", "help": "write the report to FILE instead of standard error"}),
+    (("-a", "--append"), {"action": "store_true", "help": "with -o: append to FILE"}),
     (
         ("--json",),
-        {"metavar": "FILE", "help": "also all figures as a JSON document (-: standard output); see docs/formats.md"},
+        {"metavar": "FILE", "help": "write all figures as a JSON document (-: standard output); see docs/formats.md"},
     ),
     (
         ("-f", "--format"),
-        {
-            "metavar": "FORMAT",
-            "help": "a report of your own form: fields of GNU time, and %%{NAME}; see below",
-        },
+        {"metavar": "FORMAT", "help": "report in a format of your own: fields of GNU time and %%{NAME}; see below"},
     ),
-    (("-p", "--portability"), {"action": "store_true", "help": "the report as POSIX has it: real, user, sys"}),
+    (("-p", "--portability"), {"action": "store_true", "help": "report in the format of POSIX: real, user, sys"}),
     (
         ("--label",),
         {
@@ -47,7 +52,7 @@ REPORT: Group = (
             "dest": "labels",
             "type": label_argument,
             "metavar": "KEY=VALUE",
-            "help": "a word of yours for the report and the document; repeatable",
+            "help": "add a label to the report and the document; repeatable",
         },
     ),
     (
@@ -56,7 +61,7 @@ REPORT: Group = (
             "action": "store_const",
             "const": True,
             "dest": "progress",
-            "help": "a status line, even on a terminal in use",
+            "help": "show a status line, even if the command writes to the terminal",
         },
     ),
     (
@@ -65,59 +70,71 @@ REPORT: Group = (
             "action": "store_const",
             "const": False,
             "dest": "progress",
-            "help": "none (default: where all output goes to files, on the terminal)",
+            "help": "show none (default: only if all output of the command goes to files)",
         },
     ),
 )
 MEASURING: Group = (
     (
         ("-i", "--interval"),
-        {"type": seconds_argument, "metavar": "SECONDS", "help": "look at the tree so often (default: as is cheap)"},
+        {"type": interval_argument, "metavar": "DURATION", "help": "sampling interval (default: automatic)"},
     ),
     (
         ("--accounting",),
-        {"choices": ACCOUNTINGS, "default": "auto", "help": "who counts the CPU time (default: the best there is)"},
+        {
+            "choices": ACCOUNTINGS,
+            "default": "auto",
+            "help": "CPU accounting source (default: the most accurate available)",
+        },
     ),
-    (("--verify",), {"action": "store_true", "help": "let all that can count do so, and compare them"}),
-    (("--pss",), {"action": "store_true", "help": "also proportional shares of memory (dear for large processes)"}),
-    (("--wait-all",), {"action": "store_true", "help": "stay until the last process of the tree is gone"}),
+    (("--verify",), {"action": "store_true", "help": "measure with every available source and compare them"}),
+    (("--pss",), {"action": "store_true", "help": "also measure PSS (slow for large processes)"}),
+    (("--wait-all",), {"action": "store_true", "help": "wait until the last process of the tree has ended"}),
 )
 ENDING: Group = (
     (
         ("-t", "--timeout"),
-        {"type": span_argument, "metavar": "SECONDS", "help": "then end the whole tree: SIGTERM, later SIGKILL"},
+        {
+            "type": duration_argument,
+            "metavar": "DURATION",
+            "help": "end the whole tree after this time: SIGTERM, later SIGKILL",
+        },
     ),
-    (("--kill-tree",), {"action": "store_true", "help": "when the command has ended, end what it left running"}),
+    (("--kill-tree",), {"action": "store_true", "help": "end processes that the command leaves running"}),
     (
         ("-k", "--kill-after"),
         {
-            "type": span_argument,
+            "type": duration_argument,
             "default": 2.0,
-            "metavar": "SECONDS",
-            "help": "from SIGTERM to SIGKILL (default: 2)",
+            "metavar": "DURATION",
+            "help": "time between SIGTERM and SIGKILL (default: 2s)",
         },
     ),
     (
         ("-r", "--repeat"),
-        {"type": count_argument, "metavar": "N", "help": "run it N times; mean, spread, least and most of each figure"},
+        {
+            "type": count_argument,
+            "metavar": "N",
+            "help": "run N times; report mean, deviation, minimum and maximum",
+        },
     ),
 )
 BUDGET: Group = (
-    (("--max-cpu",), {"type": span_argument, "metavar": "SECONDS", "help": "CPU time of the whole tree"}),
-    (("--max-memory",), {"type": size_argument, "metavar": "SIZE", "help": "peak footprint of the whole tree"}),
-    (("--max-wall",), {"type": span_argument, "metavar": "SECONDS", "help": "elapsed time"}),
+    (("--max-cpu",), {"type": duration_argument, "metavar": "DURATION", "help": "CPU time of the whole tree"}),
+    (("--max-memory",), {"type": size_argument, "metavar": "SIZE", "help": "peak memory of the whole tree"}),
+    (("--max-wall",), {"type": duration_argument, "metavar": "DURATION", "help": "elapsed time"}),
 )
 RUN: Mapping[str, Group] = {
-    "what is measured": MEASURING,
-    "what is said": REPORT,
-    "how it ends": ENDING,
-    "a budget: exit code 123 if the command succeeds, but used more": BUDGET,
+    "measuring": MEASURING,
+    "report": REPORT,
+    "ending": ENDING,
+    "budget (exit code 123 if the command succeeds but exceeds it)": BUDGET,
 }
-ATTACH: Mapping[str, Group] = {"what is measured": MEASURING, "what is said": REPORT}
+ATTACH: Mapping[str, Group] = {"measuring": MEASURING, "report": REPORT}
 
 
 class Settings:
-    """What was asked for."""
+    """The values of all options."""
 
     quiet: bool
     verbose: int
@@ -147,22 +164,22 @@ class Settings:
                 setattr(self, _destination(flags, keywords), _default(keywords))
 
 
-class Incomprehensible(Exception):
-    """What argparse has to look at."""
+class NotPlain(Exception):
+    """Left to argparse."""
 
 
 def parse(
     words: Sequence[str], groups: Mapping[str, Group], *, name: str, usage: str, summary: str, epilog: str
 ) -> tuple[Settings, list[str]]:
-    """Options, and the words that follow the last of them. Raises `Failure`, and `SystemExit` after ``--help``."""
+    """The options, and the words that follow them. Raises `Failure`, and `SystemExit` after ``--help``."""
     rest = iter(words)
     try:
         return read(rest, groups)
-    except Incomprehensible:
+    except NotPlain:
         understood = words[: len(words) - len(list(rest))]
-    # What follows belongs to the command, and is not argparse's to judge.
+    # The remaining words belong to the command: argparse must not interpret them.
     build_parser(groups, name=name, usage=usage, summary=summary, epilog=epilog).parse_args(understood)
-    raise Failure(f"a value that begins with - or = is given as --OPTION=VALUE (see prock {name} --help)", 2)
+    raise Failure(f"ambiguous value: write one that begins with - or = as --OPTION=VALUE (see prock {name} --help)", 2)
 
 
 def read(rest: Iterator[str], groups: Mapping[str, Group]) -> tuple[Settings, list[str]]:
@@ -176,7 +193,7 @@ def read(rest: Iterator[str], groups: Mapping[str, Group]) -> tuple[Settings, li
             return settings, [word, *rest]
         for flag, value in _split(word, table):
             if flag not in table:
-                raise Incomprehensible(flag)
+                raise NotPlain(flag)
             _apply(settings, *table[flag], value, rest)
     return settings, list(rest)
 
@@ -190,8 +207,8 @@ def _split(word: str, table: Mapping[str, Option]) -> list[tuple[str, str | None
     for position, letter in enumerate(word[1:], 2):
         flag, attached = f"-{letter}", word[position:]
         if flag in table and not _is_switch(table[flag][1]):
-            if attached.startswith("="):  # getopt takes it for a part of the value, argparse does not
-                raise Incomprehensible(word)
+            if attached.startswith("="):  # part of the value for getopt, not for argparse
+                raise NotPlain(word)
             return [*flags, (flag, attached or None)]
         flags.append((flag, None))
     return flags
@@ -203,18 +220,18 @@ def _apply(
     name, action = _destination(flags, keywords), keywords.get("action")
     if _is_switch(keywords):
         if value is not None:
-            raise Incomprehensible(flags[0])
+            raise NotPlain(flags[0])
         given = getattr(settings, name) + 1 if action == "count" else keywords.get("const", True)
         setattr(settings, name, given)
         return
     if value is None:
         value = next(rest, None)
-        if value is None or (value.startswith("-") and value != "-"):  # argparse may see an option in it, or a number
-            raise Incomprehensible(flags[0])
-    if value == "--":  # argparse drops it, wherever it stands
-        raise Incomprehensible(flags[0])
+        if value is None or (value.startswith("-") and value != "-"):  # perhaps an option or a negative number
+            raise NotPlain(flags[0])
+    if value == "--":  # argparse drops it everywhere
+        raise NotPlain(flags[0])
     if "choices" in keywords and value not in keywords["choices"]:
-        raise Incomprehensible(flags[0])
+        raise NotPlain(flags[0])
     given = keywords["type"](value) if "type" in keywords else value
     setattr(settings, name, [*(getattr(settings, name) or ()), given] if action == "append" else given)
 

@@ -1,21 +1,21 @@
-"""``--repeat``: the figures of several runs of one command, as mean, spread, least and most.
+"""``--repeat``: mean, standard deviation, minimum and maximum of each figure over several runs of one command.
 
-JSON (``prock.run-repeat/1``): `runs`, a list of documents ``prock.run/1``, and `summary`: for each figure `runs` (how
-many knew it), `mean`, `stdev` (of the sample; null for one run), `min` and `max`, in the unit of the figure's name.
+JSON (``prock.run-repeat/1``): `runs`, a list of documents ``prock.run/1``, and `summary`: for each figure `runs` (in
+how many it is known), `mean`, `stdev` (of the sample; null for one run), `min` and `max`, in the unit of its name.
 """
 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.report.format import format_bytes, format_span
-from prock.report.layout import count, cut, table
-from prock.report.text import COMMAND_WIDTH, quote, truth
+from prock.report.layout import count, cut, harmless, table
+from prock.report.text import COMMAND_WIDTH, accuracy, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from prock.report.text import Style
+    from prock.report.layout import Style
     from prock.results import RunResult
 
     Write = Callable[[int], str]
@@ -25,7 +25,7 @@ class Spread(NamedTuple):
     """One figure over several runs."""
 
     runs: int
-    """How many knew it."""
+    """In how many it is known."""
     mean: float
     stdev: float | None
     """Of a sample (n - 1); None for a single run."""
@@ -54,7 +54,7 @@ FIGURES: dict[str, tuple[str, Write]] = {
 
 
 def summarise(results: Sequence[RunResult]) -> dict[str, Spread]:
-    """Of each figure that a run at least knew."""
+    """Of each figure that is known in at least one run."""
     spreads = {}
     for name in FIGURES:
         known = [value for result in results if (value := _figure(result, name)) is not None]
@@ -82,22 +82,22 @@ def _figure(result: RunResult, name: str) -> int | None:
     return value
 
 
-def page(results: Sequence[RunResult], planned: int, style: Style) -> list[str]:
-    who = style.paint(f"prock: {cut(quote(results[0].args), COMMAND_WIDTH, '...')}", "1")
+def repeat_report(results: Sequence[RunResult], planned: int, style: Style) -> str:
+    subject = style.paint(f"prock: {cut(quote(results[0].args), COMMAND_WIDTH, '...')}", "bold")
     failed = [number for number, result in enumerate(results, 1) if result.returncode]
     how = count(len(results), "run") if len(results) == planned else f"{len(results)} of {planned} runs"
     if failed:
         first = results[failed[0] - 1].exit_code
-        how += style.paint(f", {len(failed)} failed (the first, number {failed[0]}, with exit code {first})", "31")
-    rows = [("MEAN", "SPREAD", "", "MIN", "MAX", "FIGURE")]
+        how += style.paint(f", {len(failed)} failed (the first, number {failed[0]}, with exit code {first})", "red")
+    rows = [("MEAN", "STDEV", "", "MIN", "MAX", "FIGURE")]
     for name, figure in summarise(results).items():
         what, write = FIGURES[name]
         part = f"{100 * figure.stdev / figure.mean:.1f}%" if figure.stdev is not None and figure.mean else ""
         numbers = (figure.mean, figure.stdev, figure.min, figure.max)
         mean, stdev, low, high = ("-" if number is None else write(round(number)) for number in numbers)
         rows.append((mean, stdev, part, low, high, what))
-    lines = [f"{who}: {how}", *(f"  {line}" for line in table(rows))]
-    return [*lines, *(style.line("" if number else "truth", line) for number, line in enumerate(truth(results[-1])))]
+    lines = [f"{subject}: {how}", *(f"  {line}" for line in table(rows))]
+    return "\n".join(map(harmless, [*lines, *style.lines("accuracy", accuracy(results[-1]))]))
 
 
 def as_document(results: Sequence[RunResult]) -> dict[str, object]:

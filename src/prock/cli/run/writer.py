@@ -1,4 +1,4 @@
-"""What is written when a run is over: the report, in the form and at the place that was asked for, and the document."""
+"""Writes the report, in the chosen form and place, and the JSON document when a run has ended."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 import sys
 
 from prock.cli import output
-from prock.cli.run.files import OutputFile
-from prock.cli.run.options import Settings
-from prock.report.layout import harmless
+from prock.cli.run.options import PROCK_FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prock.cli.run.options import Settings
+    from prock.files import OutputFile
     from prock.results import RunResult
 
 
 class ReportWriter:
-    """Raises `Failure` for what can be known to go wrong: make it before the command runs."""
+    """Construct it before the command runs: raises `Failure` for a bad template or path."""
 
     def __init__(self, settings: Settings, title: str | None = None, name: str = "run") -> None:
         self._settings = settings
@@ -27,55 +27,63 @@ class ReportWriter:
         if settings.format is not None:
             from prock.report.gnu_time import check
 
-            check(settings.format)
-        self._report = None if settings.output is None else OutputFile(settings.output, append=settings.append)
-        self._document = None if settings.json is None else OutputFile(settings.json, whole=True)
+            try:
+                check(settings.format)
+            except ValueError as error:
+                raise output.Failure(str(error), 2) from None
+        self._report = self._document = None
+        if settings.output is not None or settings.json is not None:
+            from prock.files import CannotWrite, OutputFile
+
+            try:
+                if settings.output is not None:
+                    self._report = OutputFile(settings.output, append=settings.append)
+                if settings.json is not None:
+                    self._document = OutputFile(settings.json, whole=True)
+            except CannotWrite as error:
+                raise output.Failure(str(error), PROCK_FAILED) from None
 
     def write(self, results: Sequence[RunResult], wanted: int = 1) -> bool:
-        """Everything that can be; answers whether something couldn't. That much is said, too."""
-        trouble = False
+        """Write all that can be written. Returns False if some could not; the reason is then on standard error."""
+        complete = True
         if not self._settings.quiet:
-            trouble = not self._write_report(self._text(results, wanted))
+            text = self._text(results, wanted)
+            if self._report is None:
+                # The text of --format is the user's own. Without standard error there is no place for the report.
+                output.write_error(text, as_it_is=True)
+            else:
+                complete = self._write(self._report, text)
         if self._document is not None:
-            text = self._in_json(self._as_document(results))
-            trouble = not self._write(self._document, f"{text}\n") or trouble
-        return trouble
-
-    def _in_json(self, document: dict[str, object]) -> str:
-        """Indented for eyes, one line for programs."""
-        if self._document is not None and self._document.is_terminal:
             import json
 
-            return json.dumps(document, allow_nan=False, indent=2)
-        from prock.cli.run.json_text import dumps
-
-        return dumps(document)
+            # Indented on a terminal, one line for programs.
+            indent = 2 if self._document.is_terminal else None
+            text = json.dumps(self._as_document(results), allow_nan=False, indent=indent)
+            complete = self._write(self._document, f"{text}\n") and complete
+        return complete
 
     def _text(self, results: Sequence[RunResult], wanted: int) -> str:
         settings = self._settings
-        template = settings.format
-        if settings.portability or template is not None:
-            from prock.report import gnu_time as time_format
+        if settings.portability or settings.format is not None:
+            from prock.report import gnu_time
 
+            template = gnu_time.POSIX if settings.format is None else settings.format
             lines: list[str] = []
             for result in results:
-                lines += filter(None, [time_format.ending(result)])
-                lines.append(time_format.fill(time_format.POSIX if template is None else template, result))
-        else:
-            lines = list(map(harmless, self._lines(results, wanted)))
-        return "".join(f"{line}\n" for line in lines)
+                lines += filter(None, [gnu_time.ending(result)])
+                lines.append(gnu_time.fill(template, result))
+            return "".join(f"{line}\n" for line in lines)
+        from prock.report.layout import Style
 
-    def _lines(self, results: Sequence[RunResult], wanted: int) -> list[str]:
-        from prock.report import text as report
-
-        settings = self._settings
         colour = self._report is None and _has_colours()
-        style = report.Style(colour=colour, verbose=settings.verbose, verify=settings.verify)
+        style = Style(colour=colour, verbose=settings.verbose, verify=settings.verify)
         if wanted == 1:
-            return report.page(results[0], style, self._title)
-        from prock.cli.run import repeat
+            from prock.report.text import run_report
 
-        return repeat.page(results, wanted, style)
+            return run_report(results[0], style, self._title) + "\n"
+        from prock.cli.run.repeat import repeat_report
+
+        return repeat_report(results, wanted, style) + "\n"
 
     def _as_document(self, results: Sequence[RunResult]) -> dict[str, object]:
         if self._settings.repeat is None:
@@ -84,21 +92,16 @@ class ReportWriter:
 
         return repeat.as_document(results)
 
-    def _write_report(self, text: str) -> bool:
-        if self._report is not None:
-            return self._write(self._report, text)
-        # The words of --format are the user's own. Where there is no standard error nobody can be told.
-        output.write_error(text, as_it_is=True)
-        return True
+    def _write(self, file: OutputFile, text: str) -> bool:
+        from prock.files import CannotWrite
 
-    def _write(self, place: OutputFile, text: str) -> bool:
         try:
-            place.write(text)
-        except output.Failure as failure:
-            output.complain(f"prock {self._name}", str(failure))
+            file.write(text)
+        except CannotWrite as error:
+            output.complain(f"prock {self._name}", str(error))
             return False
         finally:
-            place.close()
+            file.close()
         return True
 
 
