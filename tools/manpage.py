@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import prock
-from prock.cli import COMMANDS, OF_THEIR_OWN
+from prock.cli import COMMANDS, WITHOUT_ARGPARSE
 from prock.cli.parser import new_parser
 from prock.cli.run.options import ATTACH, RUN, build_parser
 
@@ -25,7 +25,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser behind ``prock NAME --help``."""
     modules = {"run": "run.command", "attach": "run.attach"}
     module = importlib.import_module(f"prock.cli.{modules.get(name, name)}")
-    if name in OF_THEIR_OWN:
+    if name in WITHOUT_ARGPARSE:
         groups = {"run": RUN, "attach": ATTACH}[name]
         return build_parser(groups, name=name, usage=module.USAGE, summary=COMMANDS[name], epilog=module.EPILOG)
     parser = new_parser(name, COMMANDS[name], module.EPILOG)

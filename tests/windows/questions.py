@@ -192,7 +192,7 @@ def the_command() -> None:
             assert document["schema"] == "prock.run/1" and document["returncode"] == 0
         assert os.listdir(directory) == ["account.json"]
     code, _, err = command("run", "--timeout", "0.5", "--", *PYTHON, BUSY)
-    assert code == 124 and "its time was over" in err
+    assert code == 124 and "timed out" in err
 
 
 failed = 0

@@ -40,7 +40,7 @@ def new_parser(name: str, summary: str, epilog: str, usage: str | None = None) -
     return Parser(
         prog=f"prock {name}",
         usage=usage,
-        description=summary[0].upper() + summary[1:] + ".",
+        description=summary[0].upper() + summary[1:],
         epilog=epilog,
         formatter_class=_formatter,
         allow_abbrev=False,  # otherwise a later option could break a script
