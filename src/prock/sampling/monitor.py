@@ -1,4 +1,4 @@
-"""Follow a tree from a thread of one's own program, around a block of it."""
+"""`Monitor`: measures a block of the program with samples that a thread takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 from prock._compat.namedtuple import NamedTuple
 from prock.model import CpuPercent, DiskIo
-from prock.sampling.sample import TreeTotals
+from prock.sampling.sample import TreeSample, TreeTotals
 from prock.sampling.sampler import TreeSampler
 from prock.sampling.schedule import Deadlines
 
@@ -22,57 +22,65 @@ if TYPE_CHECKING:
 
 
 class MonitorResult(NamedTuple):
-    """What a block cost. Peaks are those of samples: lower bounds."""
+    """CPU, memory and I/O of a block. Peaks are the largest sample: lower bounds."""
 
     wall_ns: int
-    """How long the block took, from the baseline to the last sample."""
+    """Elapsed time from the baseline to the last sample."""
     cpu_ns: int
-    """CPU time of the tree within the block; see `TreeTotals.cpu_ns`."""
+    """CPU time of the tree within the block, as `TreeTotals.cpu_ns`. Lower bound."""
     cpu_percent: CpuPercent | None
-    """The mean over the block."""
+    """Mean over the block; 100 is one core."""
     accounting: str
-    """Where `cpu_ns` comes from, as `TreeTotals.accounting`."""
+    """Source of `cpu_ns`: ``ledger`` or ``perf``, as `TreeTotals.accounting`."""
     ended_cpu_ns: int
-    """Of `cpu_ns`: what processes used that have ended, as last seen."""
+    """The part of `cpu_ns` used by processes that have ended, as last read."""
     unseen_cpu_ns: int
-    """Of `cpu_ns`: what no sample saw in a process."""
+    """The part of `cpu_ns` that no sample saw in a process."""
     disk_io: DiskIo | None
-    """What the tree has read and written within the block; None where it was not asked for. Lower bound."""
+    """I/O of the tree within the block; None unless ``io=True``. Lower bound."""
     peak_cpu_percent: CpuPercent | None
-    """The highest of one interval, the last, shorter one left out."""
+    """The highest of one interval, without the shorter last one."""
     peak_rss_bytes: int | None
-    """The largest sum of resident sets: shared pages count in each process."""
+    """The largest sum of resident sets; shared pages count once in each process."""
     peak_pss_bytes: int | None
-    """The largest sum of proportional shares; None where they were not asked for."""
+    """The largest sum of proportional set sizes; None unless ``pss=True``."""
     peak_process_count: int
     """The most at once."""
     peak_thread_count: int
-    """The most at once, the first of each process included."""
+    """The most at once, the first thread of each process included."""
     samples: int
-    """How many were taken, the one at the end included."""
+    """Number of samples, the one at the end included."""
     skipped: int
-    """Samples left out, as their time had passed."""
+    """Samples left out because their time had passed."""
     late_ns: int
-    """The most that a sample came late."""
+    """The longest delay of a sample after its deadline."""
     cost_ns: int
-    """CPU time that watching took, of the program's own."""
+    """CPU time of this program for all samples."""
     denied: int
-    """The most members of one sample that refused something."""
+    """The most members in one sample that this user may not read in full."""
     series: tuple[TreeTotals, ...]
-    """Every sample, where it was asked for."""
+    """The totals of every sample; empty unless ``series=True``."""
 
 
 class Monitor:
-    """A context manager: what does this block cost, with all that it starts?
+    """Measures a block of the program and all processes that it starts.
 
-    A thread takes a sample every `interval` seconds, and one is taken when the block ends. `result` is None until then.
-    `series` keeps every sample's totals. Root (the calling process by default), options and errors as of `TreeSampler`.
-    The thread asks for the interpreter once a sample: beside one that computes it comes up to a switch interval (5 ms)
-    late, which is in the result. A process that is forked inside the block has no monitor: there, leaving the block
-    does nothing.
+    A thread takes a sample every `interval` seconds, and leaving the block takes one more. `result`, a `MonitorResult`,
+    is None until then. While another thread computes, a sample comes up to a switch interval (5 ms) late;
+    `MonitorResult.late_ns` has the most. A process forked inside the block has no monitor: leaving the block does
+    nothing there.
 
-    >>> with Monitor(interval=0.01) as monitor:
-    ...     total = sum(i * i for i in range(1_000_000))
+    - `interval`: seconds between samples; default: 0.1.
+    - `root`: pid of the root; default: the calling process.
+    - `series`: keep the totals of every sample. Default: False.
+    - `memory`, `io`, `pss`, `accounting`, `engine`: as of `TreeSampler`.
+
+    The constructor raises `ValueError` for an invalid interval, entering the block what `TreeSampler` raises, and
+    leaving it what a sample in the thread has raised. Cost: as `Forest.sample`, each time.
+
+    >>> import zlib
+    >>> with Monitor(interval=0.01) as monitor:  # around one training epoch, one request, one test
+    ...     packed = zlib.compress(bytes(2**25))
     >>> monitor.result.cpu_ns > 0 and monitor.result.peak_rss_bytes > 2**20
     True
     """
@@ -89,7 +97,7 @@ class Monitor:
         accounting: str = "auto",
         engine: Engine | None = None,
     ) -> None:
-        Deadlines(interval, 0)  # says at once what is wrong with it
+        Deadlines(interval, 0)  # raises for an invalid interval
         self._interval = interval
         self._root = root
         self._keep_series = series
@@ -102,10 +110,11 @@ class Monitor:
         import threading
 
         if self._sampler is not None:
-            raise RuntimeError("this monitor is running: make one for each block")
+            raise RuntimeError("this monitor is running: create one for each block")
         self.result = None
         self._pid = os.getpid()
-        self._tally = _Tally(self._keep_series)
+        self._so_far: MonitorResult | None = None
+        self._series: list[TreeTotals] = []
         self._failure: BaseException | None = None
         self._sampler = TreeSampler(self._root, **self._options)  # type: ignore[arg-type]  # each has its own type
         self._deadlines = Deadlines(self._interval, time.monotonic_ns())
@@ -121,72 +130,67 @@ class Monitor:
         self._thread.join()
         try:
             if self._failure is None:
-                self._tally.add(self._sampler.sample().totals, is_last=True)
+                self._add(self._sampler.sample(), is_last=True)
         finally:
             self._sampler.close()
             self._sampler = self._thread = None
         if self._failure is not None:
             raise self._failure
-        self.result = self._tally.result()
+        assert self._so_far is not None
+        self.result = self._so_far._replace(series=tuple(self._series))
 
     def _run(self) -> None:
         assert self._sampler is not None
         try:
             while not self._done.wait(self._deadlines.remaining(time.monotonic_ns())):
                 due_ns, skipped = self._deadlines.take(time.monotonic_ns())
-                self._tally.add(self._sampler.sample(due_ns=due_ns, skipped=skipped).totals)
-        except BaseException as error:  # told where the block ends
+                self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped))
+        except BaseException as error:  # raised again where the block ends
             self._failure = error
 
+    def _add(self, sample: TreeSample, *, is_last: bool = False) -> None:
+        self._so_far = _combined(self._so_far, sample, is_last=is_last)
+        if self._keep_series:
+            self._series.append(sample.totals)
 
-class _Tally:
-    def __init__(self, keep_series: bool) -> None:
-        self._series: list[TreeTotals] | None = [] if keep_series else None
-        self._last: TreeTotals | None = None
-        self._peak_percent: CpuPercent | None = None
-        self._peak_rss: int | None = None
-        self._peak_pss: int | None = None
-        self._processes = self._threads = self._samples = self._skipped = self._late = self._cost = self._denied = 0
 
-    def add(self, totals: TreeTotals, *, is_last: bool = False) -> None:
-        if self._series is not None:
-            self._series.append(totals)
-        if not is_last or self._last is None:
-            self._peak_percent = _larger(self._peak_percent, totals.cpu_percent)
-        self._peak_rss = _larger(self._peak_rss, totals.rss_bytes)
-        self._peak_pss = _larger(self._peak_pss, totals.pss_bytes)
-        self._processes = max(self._processes, totals.process_count)
-        self._threads = max(self._threads, totals.thread_count)
-        self._samples += 1
-        self._skipped += totals.skipped
-        self._late = max(self._late, totals.late_ns)
-        self._cost += totals.cost_ns
-        self._denied = max(self._denied, totals.denied)
-        self._last = totals
-
-    def result(self) -> MonitorResult:
-        last = self._last
-        assert last is not None
-        return MonitorResult(
-            wall_ns=last.wall_ns,
-            cpu_ns=last.cpu_ns,
-            cpu_percent=100.0 * last.cpu_ns / last.wall_ns if last.wall_ns else None,
-            accounting=last.accounting,
-            ended_cpu_ns=last.ended_cpu_ns,
-            unseen_cpu_ns=last.unseen_cpu_ns,
-            disk_io=last.disk_io,
-            peak_cpu_percent=self._peak_percent,
-            peak_rss_bytes=self._peak_rss,
-            peak_pss_bytes=self._peak_pss,
-            peak_process_count=self._processes,
-            peak_thread_count=self._threads,
-            samples=self._samples,
-            skipped=self._skipped,
-            late_ns=self._late,
-            cost_ns=self._cost,
-            denied=self._denied,
-            series=tuple(self._series or ()),
-        )
+def _combined(before: MonitorResult | None, totals: TreeTotals, *, is_last: bool) -> MonitorResult:
+    """The result with one more sample."""
+    result = MonitorResult(
+        wall_ns=totals.wall_ns,
+        cpu_ns=totals.cpu_ns,
+        cpu_percent=100.0 * totals.cpu_ns / totals.wall_ns if totals.wall_ns else None,
+        accounting=totals.accounting,
+        ended_cpu_ns=totals.ended_cpu_ns,
+        unseen_cpu_ns=totals.unseen_cpu_ns,
+        disk_io=totals.disk_io,
+        peak_cpu_percent=totals.cpu_percent,
+        peak_rss_bytes=totals.rss_bytes,
+        peak_pss_bytes=totals.pss_bytes,
+        peak_process_count=totals.process_count,
+        peak_thread_count=totals.thread_count,
+        samples=1,
+        skipped=totals.skipped,
+        late_ns=totals.late_ns,
+        cost_ns=totals.cost_ns,
+        denied=totals.denied,
+        series=(),
+    )
+    if before is None:
+        return result
+    percent = None if is_last else totals.cpu_percent
+    return result._replace(
+        peak_cpu_percent=_larger(before.peak_cpu_percent, percent),
+        peak_rss_bytes=_larger(before.peak_rss_bytes, totals.rss_bytes),
+        peak_pss_bytes=_larger(before.peak_pss_bytes, totals.pss_bytes),
+        peak_process_count=max(before.peak_process_count, totals.process_count),
+        peak_thread_count=max(before.peak_thread_count, totals.thread_count),
+        samples=before.samples + 1,
+        skipped=before.skipped + totals.skipped,
+        late_ns=max(before.late_ns, totals.late_ns),
+        cost_ns=before.cost_ns + totals.cost_ns,
+        denied=max(before.denied, totals.denied),
+    )
 
 
 def _larger(a: Number | None, b: Number | None) -> Number | None:

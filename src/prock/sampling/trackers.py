@@ -1,10 +1,10 @@
-"""CPU over time: `DeltaTracker` from call to call, `CumulativeTracker` from a baseline on.
+"""CPU use over time: `DeltaTracker` from call to call, `CumulativeTracker` from a baseline on.
 
-Both know processes by identity, not by pid: a pid that was given away again starts anew. Neither ever answers a
-negative number, and the first answer about a process is None, as there is no interval yet. Trees are followed by a
-sampler: children that ended stay counted, whether their parent waited for them or not, and nothing is counted twice.
+Both identify processes by pid and start time, so that a reused pid starts anew. No result is negative. The first
+result for a process is None, as an interval has two ends. Trees are followed by a `TreeSampler` with the ledger:
+children that ended stay counted, whether their parent waited for them or not, and nothing is counted twice.
 
-A tracker belongs to one thread; any number of threads may have trackers of their own.
+A tracker belongs to one thread; each thread may have trackers of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from prock import engine as engines
+from prock._compat.namedtuple import NamedTuple
 from prock.errors import NoSuchProcess
 from prock.model import CpuPercent, Identity, TreeUsage
 from prock.sampling.sampler import TreeSampler
@@ -20,74 +21,76 @@ from prock.sampling.sampler import TreeSampler
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
+    from prock.sampling.sample import TreeTotals
 
 
-class _Mark:
-    """How much a process or a tree had used when."""
+class _Reading(NamedTuple):
+    """CPU time of one process at one instant."""
 
-    __slots__ = ("at_ns", "identity", "used_ns")
-
-    def __init__(self, identity: Identity, at_ns: int, used_ns: int) -> None:
-        self.identity = identity
-        self.at_ns = at_ns
-        self.used_ns = used_ns
-
-    def percent_until(self, at_ns: int, used_ns: int) -> CpuPercent | None:
-        elapsed = at_ns - self.at_ns
-        return 100.0 * max(0, used_ns - self.used_ns) / elapsed if elapsed > 0 else None
+    identity: Identity
+    at_ns: int
+    used_ns: int
 
 
 class _Tracker:
-    """What both trackers share: marks of processes, samplers of trees, and forgetting the dead."""
+    """What both trackers share.
+
+    - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
+    """
 
     def __init__(self, *, engine: Engine | None = None, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._engine = engines.active if engine is None else engine
         self._clock = clock
-        self._processes: dict[int, _Mark] = {}
-        self._trees: dict[int, tuple[_Mark, TreeSampler]] = {}
+        self._processes: dict[int, _Reading] = {}
+        self._trees: dict[int, tuple[TreeSampler, TreeTotals]] = {}
+        """The sampler of each root's tree, and its first sample."""
 
     def prune_dead(self) -> int:
-        """Forget processes and trees whose root has ended. Answers how many those were."""
-        dead_processes = [pid for pid, mark in self._processes.items() if self._is_gone(mark)]
-        dead_trees = [pid for pid, (mark, _) in self._trees.items() if self._is_gone(mark)]
+        """Forget processes, and trees with their root, that have ended. Returns how many pids those were.
+
+        Cost: one read of ``stat`` for each known process and tree.
+        """
+        dead_processes = [pid for pid, reading in self._processes.items() if self._has_ended(reading.identity)]
+        dead_trees = [pid for pid, (sampler, _) in self._trees.items() if self._has_ended(sampler.root)]
         for pid in dead_processes:
             del self._processes[pid]
         for pid in dead_trees:
             self._forget_tree(pid)
         return len({*dead_processes, *dead_trees})
 
-    def _is_gone(self, mark: _Mark) -> bool:
-        info = self._engine.info(mark.identity[0])
-        return info is None or info.identity != mark.identity
+    def _has_ended(self, identity: Identity) -> bool:
+        info = self._engine.info(identity[0])
+        return info is None or info.identity != identity
 
-    def _measure_process(self, pid: int | None) -> tuple[_Mark | None, _Mark] | None:
-        """The mark that is kept of a process, if any, and the one that it makes now."""
+    def _read_process(self, pid: int | None) -> tuple[_Reading | None, _Reading] | None:
+        """The stored reading of the process, if there is one, and a new one; None if the process has ended."""
         at_ns = self._clock()
         info = self._engine.info(pid)
         if info is None:
             if pid is not None:
                 self._processes.pop(pid, None)
             return None
-        now = _Mark(info.identity, at_ns, info.user_ns + info.system_ns)
-        kept = self._processes.get(info.pid)
-        return (kept if kept is not None and kept.identity == info.identity else None), now
+        stored = self._processes.get(info.pid)
+        if stored is not None and stored.identity != info.identity:
+            stored = None
+        return stored, _Reading(info.identity, at_ns, info.user_ns + info.system_ns)
 
-    def _measure_tree(self, root_pid: int | None) -> tuple[_Mark | None, _Mark, TreeUsage] | None:
-        """As `_measure_process`; the usage is without a percentage yet."""
+    def _sample_tree(self, root_pid: int | None) -> tuple[TreeTotals | None, TreeTotals] | None:
+        """The tree's first sample, if there was one before, and a new one; None if the root has ended."""
         pid = self._own_pid() if root_pid is None else root_pid
-        kept, sampler = self._trees.get(pid, (None, None))
-        sample = None if sampler is None else sampler.sample()
-        if sampler is None or sample is None or not sampler.root_lives:
-            self._forget_tree(pid)
-            kept = None
-            try:
-                sampler = TreeSampler(pid, accounting="ledger", engine=self._engine, clock=self._clock)
-            except NoSuchProcess:
-                return None
+        if pid in self._trees:
+            sampler, first = self._trees[pid]
             sample = sampler.sample()
-        now = _Mark(sampler.root, sample.taken_ns, sample.cpu_ns)
-        self._trees[pid] = (now if kept is None else kept, sampler)
-        return kept, now, TreeUsage(None, sample.rss_bytes, sample.process_count)
+            if sampler.root_lives:
+                return first, sample
+            self._forget_tree(pid)
+        try:
+            sampler = TreeSampler(pid, accounting="ledger", engine=self._engine, clock=self._clock)
+        except NoSuchProcess:
+            return None
+        sample = sampler.sample()
+        self._trees[pid] = sampler, sample.totals
+        return None, sample
 
     def _own_pid(self) -> int:
         info = self._engine.info(None)
@@ -95,59 +98,69 @@ class _Tracker:
         return info.pid
 
     def _forget_tree(self, pid: int) -> None:
-        _, sampler = self._trees.pop(pid, (None, None))
-        if sampler is not None:
-            sampler.close()
+        sampler, _ = self._trees.pop(pid)
+        sampler.close()
 
 
 class DeltaTracker(_Tracker):
-    """CPU use from each call to the next.
+    """CPU use from each call to the next, as a monitor shows it.
 
+    - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
+
+    >>> import zlib
     >>> tracker = DeltaTracker()
-    >>> tracker.get_cpu_percent() is None
+    >>> tracker.get_cpu_percent() is None  # the first call sets the baseline
     True
-    >>> sum(i * i for i in range(1_000_000)) > 0 and tracker.get_cpu_percent() > 0
+    >>> packed = zlib.compress(bytes(2**25))
+    >>> tracker.get_cpu_percent() > 0
     True
     """
 
     def get_cpu_percent(self, pid: int | None = None) -> CpuPercent | None:
-        """CPU of one process since the last call for it, in percent of one core. None the first time, or without it.
+        """CPU of one process since the last call for it, in percent of one core, without its children.
 
-        Exact but for a thread that runs at this instant: its clock lags by up to a scheduler tick. Cost: one read of
-        ``stat``, one `clock_gettime`. `AccessDenied` where the kernel refuses.
+        - `pid`: default: the calling process.
+
+        None the first time, and if the process does not exist. Exact, but the clock of a thread that is running lags by
+        up to a scheduler tick. Cost: one read of ``stat``, one `clock_gettime`. Raises `AccessDenied`.
         """
-        measured = self._measure_process(pid)
-        if measured is None:
+        read = self._read_process(pid)
+        if read is None:
             return None
-        kept, now = measured
+        before, now = read
         self._processes[now.identity[0]] = now
-        return None if kept is None else kept.percent_until(now.at_ns, now.used_ns)
+        return None if before is None else _percent(now.used_ns - before.used_ns, now.at_ns - before.at_ns)
 
     def get_tree_cpu_percent(self, root_pid: int | None = None) -> TreeUsage | None:
-        """CPU of a tree since the last call for it, its memory, and how many processes it is. None only without a root.
+        """CPU of a tree since the last call for it, its memory and number of processes. None only without a root.
 
-        The first time the percentage is None. A process that was born since counts with all it used, one that ended
-        since with what it used up to its last reading, and beyond that if its parent waited for it. A process that
-        existed before but is seen for the first time counts as 0 %. Cost: as `Forest.sample`, the first time as
-        `Forest.add`. Memory of a process that sleeps may be a second old.
+        - `root_pid`: default: the calling process.
+
+        The percentage is None the first time. Lower bound: a process that was born since counts with all it used, one
+        that ended with what it used up to its last reading, and beyond that if its parent waited for it. A process
+        that existed before the first call counts from when it is first seen. The memory of a sleeping process may be
+        a second old. Cost: as `Forest.sample`, the first time as `Forest.add`. Raises `AccessDenied`.
         """
-        measured = self._measure_tree(root_pid)
-        if measured is None:
+        sampled = self._sample_tree(root_pid)
+        if sampled is None:
             return None
-        kept, now, usage = measured
-        self._trees[now.identity[0]] = (now, self._trees[now.identity[0]][1])
-        return usage if kept is None else usage._replace(cpu_percent=kept.percent_until(now.at_ns, now.used_ns))
+        first, now = sampled
+        return TreeUsage(None if first is None else now.cpu_percent, now.rss_bytes, now.process_count)
 
 
 class CumulativeTracker(_Tracker):
-    """CPU use since a baseline: the first call for a process, or the last `reset`.
+    """CPU use since a baseline: the first call for a process or tree, or the last `reset`.
 
-    The longer it runs, the less a single short-lived child or a scheduler tick matters.
+    The longer the time, the less a single short-lived child or a scheduler tick matters.
 
+    - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
+
+    >>> import zlib
     >>> tracker = CumulativeTracker()
     >>> tracker.get_tree_cpu_ns()
     0
-    >>> sum(i * i for i in range(1_000_000)) > 0 and tracker.get_tree_cpu_ns() > 0
+    >>> packed = zlib.compress(bytes(2**25))
+    >>> tracker.get_tree_cpu_ns() > 0
     True
     """
 
@@ -156,34 +169,42 @@ class CumulativeTracker(_Tracker):
         self._began_ns = clock()
 
     def get_cpu_percent(self, pid: int | None = None) -> CpuPercent | None:
-        """CPU of one process since the first call for it. None the first time. Cost: as `DeltaTracker`."""
-        measured = self._measure_process(pid)
-        if measured is None:
+        """CPU of one process since the first call for it, in percent of one core, without its children.
+
+        Parameters, bias, cost and errors: as `DeltaTracker.get_cpu_percent`. None the first time.
+        """
+        read = self._read_process(pid)
+        if read is None:
             return None
-        kept, now = measured
-        if kept is None:
+        first, now = read
+        if first is None:
             self._processes[now.identity[0]] = now
             return None
-        return kept.percent_until(now.at_ns, now.used_ns)
+        return _percent(now.used_ns - first.used_ns, now.at_ns - first.at_ns)
 
     def get_tree_cpu_percent(self, root_pid: int | None = None) -> TreeUsage | None:
         """CPU of a tree since the first call for it, its memory and number of processes now. None only without a root.
 
-        The first time the percentage is None. Cost: as `DeltaTracker.get_tree_cpu_percent`.
+        Parameters, bias, cost and errors: as `DeltaTracker.get_tree_cpu_percent`.
         """
-        measured = self._measure_tree(root_pid)
-        if measured is None:
+        sampled = self._sample_tree(root_pid)
+        if sampled is None:
             return None
-        kept, now, usage = measured
-        return usage if kept is None else usage._replace(cpu_percent=kept.percent_until(now.at_ns, now.used_ns))
+        first, now = sampled
+        percent = None if first is None else _percent(now.cpu_ns - first.cpu_ns, now.taken_ns - first.taken_ns)
+        return TreeUsage(percent, now.rss_bytes, now.process_count)
 
     def get_tree_cpu_ns(self, root_pid: int | None = None) -> int | None:
-        """CPU time that a tree used since the first call for it, members that ended included. None without a root.
+        """CPU time in nanoseconds that a tree used since the first call for it, ended members included.
 
-        Lower bound, see `prock.sampling.cpu_ledger`; never goes down. Cost: as `DeltaTracker.get_tree_cpu_percent`.
+        None without a root; 0 the first time. Never falls. Lower bound, see `prock.sampling.cpu_ledger`. Parameters,
+        cost and errors: as `DeltaTracker.get_tree_cpu_percent`.
         """
-        measured = self._measure_tree(root_pid)
-        return None if measured is None else measured[1].used_ns - (measured[0] or measured[1]).used_ns
+        sampled = self._sample_tree(root_pid)
+        if sampled is None:
+            return None
+        first, now = sampled
+        return 0 if first is None else now.cpu_ns - first.cpu_ns
 
     def reset(self) -> None:
         """Forget all baselines: the next call for each process is its first."""
@@ -193,5 +214,9 @@ class CumulativeTracker(_Tracker):
         self._began_ns = self._clock()
 
     def elapsed(self) -> float:
-        """Seconds since tracking started, or since the last `reset`."""
+        """Seconds since the tracker was created, or since the last `reset`."""
         return (self._clock() - self._began_ns) / 1e9
+
+
+def _percent(used_ns: int, elapsed_ns: int) -> CpuPercent | None:
+    return 100.0 * max(0, used_ns) / elapsed_ns if elapsed_ns > 0 else None

@@ -38,10 +38,10 @@ def test_what_a_block_cost(puppet: Program, knows: Knows) -> None:
     with prock.Monitor(0.005, puppet.pid, series=True, io=True) as monitor:
         assert monitor.result is None
         puppet.does("many = [child(lambda: (burn(0.05), tells(1), stay())) for _ in range(3)]; told(3)")
-        while len(monitor._tally._series or ()) < 3:  # a sample that has seen them
+        while len(monitor._series) < 3:  # a sample that has seen them
             pass
-        seen = len(monitor._tally._series or ())
-        while len(monitor._tally._series or ()) < seen + 2:
+        seen = len(monitor._series)
+        while len(monitor._series) < seen + 2:
             pass
         puppet.does("for one in many: os.kill(one, 9); os.waitpid(one, 0)")
         puppet.does("os.waitpid(child(lambda: burn(0.1)), 0)")
