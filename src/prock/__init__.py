@@ -1,183 +1,128 @@
-"""CPU, memory and I/O of process trees: true, cheap, simple. ``help(prock.NAME)`` tells of each name what it costs."""
+"""CPU, memory and I/O of process trees: accurate, cheap, simple. ``help(prock.NAME)`` has the details of each name."""
 
 from __future__ import annotations
 
-from prock.errors import AccessDenied, MalformedProcFile, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
-from prock.model import (
-    AllStats,
-    CpuPercent,
-    CpuTime,
-    DiskIo,
-    LivenessInfo,
-    MemberSample,
-    ProcessInfo,
-    ProcessStats,
-    Scan,
-    TreeStats,
-    TreeUsage,
-)
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from prock.process import (
-        get_all_stats,
-        get_children,
-        get_cpu_time,
-        get_cpu_time_with_children,
-        get_disk_io,
-        get_liveness_info,
-        get_memory,
-        get_memory_virtual,
-        get_ppid,
-        get_process_comm,
-        get_process_environ,
-        get_process_path,
-        get_start_time,
-        get_tty,
-        list_all_pids,
-        snapshot_process,
-    )
-    from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
-    from prock.runner.popen import Popen, arun, run
-    from prock.sampling.forest import Forest
-    from prock.sampling.monitor import Monitor, MonitorResult
-    from prock.sampling.sample import TreeSample, TreeTotals
-    from prock.sampling.sampler import TreeSampler
-    from prock.sampling.trackers import CumulativeTracker, DeltaTracker
-    from prock.sampling.watch import awatch, watch
-    from prock.snapshot import (
-        build_children_map,
-        build_parent_map,
-        collect_tree_pids,
-        scan_all_processes,
-        snapshot_tree,
-        snapshot_tree_from_scan,
-    )
-    from prock.tree import collect_descendants_from_map, is_descendant_of
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "AccessDenied",
-    "AllStats",
-    "CommandUsage",
-    "CpuPercent",
-    "CpuTime",
-    "CumulativeTracker",
-    "DeltaTracker",
-    "DiskIo",
-    "Forest",
-    "LivenessInfo",
-    "MalformedProcFile",
-    "MemberSample",
-    "Monitor",
-    "MonitorResult",
-    "NoSuchProcess",
-    "NotSupported",
-    "OutOfDescriptors",
-    "Popen",
-    "ProcessInfo",
-    "ProcessStats",
-    "ProcessUsage",
-    "ProckError",
-    "RunResult",
-    "Scan",
-    "Source",
-    "Survivor",
-    "TreeSample",
-    "TreeSampler",
-    "TreeStats",
-    "TreeTotals",
-    "TreeUsage",
-    "arun",
-    "awatch",
-    "build_children_map",
-    "build_parent_map",
-    "collect_descendants_from_map",
-    "collect_tree_pids",
-    "get_all_stats",
-    "get_children",
-    "get_cpu_time",
-    "get_cpu_time_with_children",
-    "get_disk_io",
-    "get_liveness_info",
-    "get_memory",
-    "get_memory_virtual",
-    "get_ppid",
-    "get_process_comm",
-    "get_process_environ",
-    "get_process_path",
-    "get_start_time",
-    "get_tty",
-    "is_descendant_of",
-    "list_all_pids",
-    "run",
-    "scan_all_processes",
-    "snapshot_process",
-    "snapshot_tree",
-    "snapshot_tree_from_scan",
-    "watch",
-]
+TYPE_CHECKING = False
+# isort: off
+if TYPE_CHECKING:
+    from prock.errors import (
+        AccessDenied as AccessDenied,
+        MalformedProcFile as MalformedProcFile,
+        NoSuchProcess as NoSuchProcess,
+        NotSupported as NotSupported,
+        OutOfDescriptors as OutOfDescriptors,
+        ProckError as ProckError,
+    )
+    from prock.model import (
+        AllStats as AllStats,
+        CpuPercent as CpuPercent,
+        CpuTime as CpuTime,
+        DiskIo as DiskIo,
+        LivenessInfo as LivenessInfo,
+        MemberSample as MemberSample,
+        ProcessInfo as ProcessInfo,
+        ProcessStats as ProcessStats,
+        Scan as Scan,
+        TreeStats as TreeStats,
+        TreeTotals as TreeTotals,
+        TreeUsage as TreeUsage,
+    )
+    from prock.process import (
+        get_all_stats as get_all_stats,
+        get_children as get_children,
+        get_cpu_time as get_cpu_time,
+        get_cpu_time_with_children as get_cpu_time_with_children,
+        get_disk_io as get_disk_io,
+        get_liveness_info as get_liveness_info,
+        get_memory as get_memory,
+        get_memory_virtual as get_memory_virtual,
+        get_ppid as get_ppid,
+        get_process_comm as get_process_comm,
+        get_process_environ as get_process_environ,
+        get_process_path as get_process_path,
+        get_start_time as get_start_time,
+        get_tty as get_tty,
+        list_all_pids as list_all_pids,
+        snapshot_process as snapshot_process,
+    )
+    from prock.results import (
+        CommandUsage as CommandUsage,
+        ProcessUsage as ProcessUsage,
+        Source as Source,
+        Survivor as Survivor,
+    )
+    from prock.runner.popen import (
+        Popen as Popen,
+        arun as arun,
+        run as run,
+    )
+    from prock.runner.result import RunResult as RunResult
+    from prock.sampling.forest import Forest as Forest
+    from prock.sampling.monitor import (
+        Monitor as Monitor,
+        MonitorResult as MonitorResult,
+    )
+    from prock.sampling.sample import TreeSample as TreeSample
+    from prock.sampling.sampler import TreeSampler as TreeSampler
+    from prock.sampling.trackers import (
+        CumulativeTracker as CumulativeTracker,
+        DeltaTracker as DeltaTracker,
+    )
+    from prock.sampling.watch import (
+        awatch as awatch,
+        watch as watch,
+    )
+    from prock.snapshot import (
+        build_children_map as build_children_map,
+        build_parent_map as build_parent_map,
+        collect_tree_pids as collect_tree_pids,
+        scan_all_processes as scan_all_processes,
+        snapshot_tree as snapshot_tree,
+        snapshot_tree_from_scan as snapshot_tree_from_scan,
+    )
+    from prock.tree import (
+        collect_descendants_from_map as collect_descendants_from_map,
+        is_descendant_of as is_descendant_of,
+    )
+else:
+    # isort: on
+    _NAMES = {
+        "errors": "AccessDenied MalformedProcFile NoSuchProcess NotSupported OutOfDescriptors ProckError",
+        "model": (
+            "AllStats CpuPercent CpuTime DiskIo LivenessInfo MemberSample ProcessInfo ProcessStats Scan TreeStats "
+            "TreeTotals TreeUsage"
+        ),
+        "process": (
+            "get_all_stats get_children get_cpu_time get_cpu_time_with_children get_disk_io get_liveness_info "
+            "get_memory get_memory_virtual get_ppid get_process_comm get_process_environ get_process_path "
+            "get_start_time get_tty list_all_pids snapshot_process"
+        ),
+        "results": "CommandUsage ProcessUsage Source Survivor",
+        "runner.popen": "Popen arun run",
+        "runner.result": "RunResult",
+        "sampling.forest": "Forest",
+        "sampling.monitor": "Monitor MonitorResult",
+        "sampling.sample": "TreeSample",
+        "sampling.sampler": "TreeSampler",
+        "sampling.trackers": "CumulativeTracker DeltaTracker",
+        "sampling.watch": "awatch watch",
+        "snapshot": (
+            "build_children_map build_parent_map collect_tree_pids scan_all_processes snapshot_tree "
+            "snapshot_tree_from_scan"
+        ),
+        "tree": "collect_descendants_from_map is_descendant_of",
+    }
+    """Public names by the module that defines them. It is imported on first use: most programs need few of them."""
+    _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+    __all__ = sorted(_MODULES)
 
-_MODULES = {
-    "CommandUsage": "results",
-    "CumulativeTracker": "sampling.trackers",
-    "DeltaTracker": "sampling.trackers",
-    "Forest": "sampling.forest",
-    "Monitor": "sampling.monitor",
-    "MonitorResult": "sampling.monitor",
-    "Popen": "runner.popen",
-    "ProcessUsage": "results",
-    "RunResult": "results",
-    "Source": "results",
-    "Survivor": "results",
-    "TreeSample": "sampling.sample",
-    "TreeSampler": "sampling.sampler",
-    "TreeTotals": "sampling.sample",
-    "arun": "runner.popen",
-    "awatch": "sampling.watch",
-    "build_children_map": "snapshot",
-    "build_parent_map": "snapshot",
-    "collect_descendants_from_map": "tree",
-    "collect_tree_pids": "snapshot",
-    "get_all_stats": "process",
-    "get_children": "process",
-    "get_cpu_time": "process",
-    "get_cpu_time_with_children": "process",
-    "get_disk_io": "process",
-    "get_liveness_info": "process",
-    "get_memory": "process",
-    "get_memory_virtual": "process",
-    "get_ppid": "process",
-    "get_process_comm": "process",
-    "get_process_environ": "process",
-    "get_process_path": "process",
-    "get_start_time": "process",
-    "get_tty": "process",
-    "is_descendant_of": "tree",
-    "list_all_pids": "process",
-    "run": "runner.popen",
-    "scan_all_processes": "snapshot",
-    "snapshot_process": "process",
-    "snapshot_tree": "snapshot",
-    "snapshot_tree_from_scan": "snapshot",
-    "watch": "sampling.watch",
-}
-"""In which module each name is that is imported when it is first asked for: most programs ask for few of them."""
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(__import__(f"prock.{_MODULES[name]}", fromlist=[name]), name)
+        return value
 
-_ROOMS = ("engine", "process", "snapshot", "tree")
-"""Modules that are there without being imported, as they have always been."""
-
-
-def __getattr__(name: str) -> object:
-    """Those names, imported when one is first asked for."""
-    if name in _ROOMS:
-        return __import__(f"prock.{name}", fromlist=["__name__"])
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(__import__(f"prock.{_MODULES[name]}", fromlist=[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__():
+        return sorted({*globals(), *__all__})

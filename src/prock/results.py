@@ -1,9 +1,9 @@
-"""What a command, or a tree that was attached to, has cost: the answer of `prock.run` and of the commands around it."""
+"""Figures of finished measurements: plain data, which `prock.report` turns into text."""
 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.model import CpuPercent, CpuTime, DiskIo
+from prock.model import CpuPercent, CpuTime, DiskIo, TreeTotals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """Where a figure of a `RunResult` comes from, and how far it can be trusted."""
+    """Where a figure of a `prock.RunResult` comes from, and how far it can be trusted."""
 
     figure: str
     """``cpu``, ``user_system``, ``root_cpu``, ``memory``, ``largest_process``, ``io``, ``faults``, ``processes`` ..."""
@@ -61,8 +61,8 @@ class Survivor(NamedTuple):
     """Its resident set; None where it was refused, or it ended after all."""
 
 
-class RunResult(NamedTuple):
-    """What a command and all that it started has cost.
+class RunFigures(NamedTuple):
+    """What a command and its whole process tree used.
 
     Every total has an entry in `sources` that tells where it comes from and how it is biased; what may be missing
     is said in `missing`, in sentences. Unknown is None. Times are nanoseconds, sizes bytes.
@@ -169,15 +169,6 @@ class RunResult(NamedTuple):
         """Where that figure comes from."""
         return next((source for source in self.sources if source.figure == figure), None)
 
-    def check_returncode(self) -> None:
-        """Raise `subprocess.CalledProcessError` where the command failed, with this as its ``result``."""
-        if self.returncode:
-            from subprocess import CalledProcessError
-
-            error = CalledProcessError(self.returncode, list(self.args), self.stdout, self.stderr)
-            error.result = self  # type: ignore[attr-defined]  # ours
-            raise error
-
     def as_document(self) -> dict[str, object]:
         """For JSON: schema ``prock.run/1``, numbers and texts as the fields above have them; see docs/formats.md."""
         document: dict[str, object] = {"schema": "prock.run/1"}
@@ -191,6 +182,47 @@ class RunResult(NamedTuple):
         document["exit_code"] = self.exit_code
         document["signal"] = self.signal
         return document
+
+
+class MonitorFigures(NamedTuple):
+    """CPU, memory and I/O of a block. Peaks are the largest sample: lower bounds."""
+
+    wall_ns: int
+    """Elapsed time from the baseline to the last sample."""
+    cpu_ns: int
+    """CPU time of the tree within the block, as `TreeTotals.cpu_ns`. Lower bound."""
+    cpu_percent: CpuPercent | None
+    """Mean over the block; 100 is one core."""
+    accounting: str
+    """Source of `cpu_ns`: ``ledger`` or ``perf``, as `TreeTotals.accounting`."""
+    ended_cpu_ns: int
+    """The part of `cpu_ns` used by processes that have ended, as last read."""
+    unseen_cpu_ns: int
+    """The part of `cpu_ns` that no sample saw in a process."""
+    disk_io: DiskIo | None
+    """I/O of the tree within the block; None unless ``io=True``. Lower bound."""
+    peak_cpu_percent: CpuPercent | None
+    """The highest of one interval, without the shorter last one."""
+    peak_rss_bytes: int | None
+    """The largest sum of resident sets; shared pages count once in each process."""
+    peak_pss_bytes: int | None
+    """The largest sum of proportional set sizes; None unless ``pss=True``."""
+    peak_process_count: int
+    """The most at once."""
+    peak_thread_count: int
+    """The most at once, the first thread of each process included."""
+    samples: int
+    """Number of samples, the one at the end included."""
+    skipped: int
+    """Samples left out because their time had passed."""
+    late_ns: int
+    """The longest delay of a sample after its deadline."""
+    cost_ns: int
+    """CPU time of this program for all samples."""
+    denied: int
+    """The most members in one sample that this user may not read in full."""
+    series: tuple[TreeTotals, ...]
+    """The totals of every sample; empty unless ``series=True``."""
 
 
 def _plain(value: Any) -> Any:

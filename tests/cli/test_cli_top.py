@@ -22,8 +22,7 @@ from support.subjects import Family
 
 from prock.cli.top import trees as sources
 from prock.cli.top.trees import command_line, outermost
-from prock.model import MemberSample
-from prock.sampling.sample import TreeTotals
+from prock.model import MemberSample, TreeTotals
 
 pytestmark = on_both
 

@@ -17,7 +17,7 @@ from support.run_engines import on_both
 from support.runs import has_ended
 
 from prock.cli.run.repeat import as_document
-from prock.results import RunResult
+from prock.runner.result import RunResult
 
 pytestmark = on_both
 

@@ -11,7 +11,8 @@ from prock.cli.run import budget, repeat
 from prock.cli.run.options import RUN, Settings
 from prock.report.layout import Style
 from prock.report.text import accuracy, ending, headline, quote, run_report
-from prock.results import ProcessUsage, RunResult, Source
+from prock.results import ProcessUsage, Source
+from prock.runner.result import RunResult
 
 PLAIN = Style()
 HOSTILE = "a\n\x1b[31mb\u202e\udcff"

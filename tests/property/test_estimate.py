@@ -10,7 +10,8 @@ from support.made_up_runs import result
 
 from prock.accounting.estimate import AGREE, CGROUP, LEDGER, PERF, WAITED, CpuReadings, estimate_cpu
 from prock.model import CpuTime
-from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
+from prock.results import CommandUsage, ProcessUsage, Source, Survivor
+from prock.runner.result import RunResult
 
 times = st.integers(0, 2**62)
 spans = st.builds(CpuTime, times, times)

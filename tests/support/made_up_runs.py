@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from prock.model import DiskIo
-from prock.results import CommandUsage, ProcessUsage, RunResult, Source, Survivor
+from prock.results import CommandUsage, ProcessUsage, Source, Survivor
+from prock.runner.result import RunResult
 
 MIB = 2**20
 MS = 1_000_000

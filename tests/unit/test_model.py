@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import operator
@@ -9,6 +10,7 @@ import pickle
 import typing
 
 import pytest
+from support.made_up_runs import result
 
 import prock
 from prock import CpuTime, DiskIo, Scan
@@ -138,3 +140,28 @@ def test_records_are_the_like_of_named_tuples() -> None:
             _Ours(*wrong)
         with pytest.raises(TypeError):
             _Ours._make(wrong)
+
+
+def test_long_results_have_a_short_repr() -> None:
+    rows = tuple(prock.ProcessUsage(pid, 1, "x" * 15, 10**12, 10**10, 10**12, None) for pid in range(1000))
+    run = result(processes=rows, args=("x" * 5000,), stdout="y" * 5000)
+    assert len(repr(run)) <= 300 and repr(run).startswith("RunResult(args=") and "cpu_ns=" in repr(run)
+    assert repr(result().disk_io).endswith("write_count=20000)")
+    stats = prock.ProcessStats(10**15, 4_000_000, 4_000_000, CpuTime(10**15, 10**15), info(), DiskIo(*[2**60] * 7), ())
+    tree = prock.TreeStats(1, CpuTime(1, 2), None, None, None, None, None, (stats,) * 1000, 0, 0)
+    for row in (stats, tree, info(rss_bytes=2**60)):
+        assert len(repr(row)) <= 300
+    assert "members=<1000 rows>" in repr(tree) and "info=ProcessInfo(...)" in repr(stats)
+
+
+def test_a_result_prints_as_its_report() -> None:
+    assert str(result()).startswith("prock: make -j2: exit code 0\n")
+    with prock.Monitor(0.01) as monitor:
+        pass
+    assert monitor.result is not None and str(monitor.result).lstrip().startswith("time ")
+
+
+def test_type_checkers_see_the_names_that_there_are() -> None:
+    (block,) = (node for node in ast.parse(inspect.getsource(prock)).body if isinstance(node, ast.If))
+    imports = {node.module: " ".join(name.name for name in node.names) for node in block.body}  # type: ignore[attr-defined]
+    assert imports == {f"prock.{module}": names for module, names in prock._NAMES.items()}  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from io import StringIO
 from typing import TypeVar
 
 import prock
+import prock.engine
 from prock.cli import main
 
 PYTHON = [sys.executable, "-c"]

@@ -21,6 +21,19 @@ else:
         def _field(index, doc):
             return property(lambda self: tuple.__getitem__(self, index), doc=doc)
 
+    LONGEST_REPR = 300
+
+    def _abbreviated(value, longest):
+        """`repr`, but a long tuple by its length, and any other long value by its beginning."""
+        if type(value) is tuple and len(value) > 4:
+            return f"<{len(value)} rows>"
+        text = repr(value[:longest] if isinstance(value, (str, bytes)) else value)
+        if len(text) <= longest:
+            return text
+        if type(value) is tuple:
+            return f"<{len(value)} rows>"
+        return f"{type(value).__name__}(...)" if isinstance(value, tuple) else f"{text[: longest - 3]}..."
+
     class _Record(tuple):
         __slots__ = ()
         _fields = ()
@@ -48,8 +61,15 @@ else:
             return dict(zip(self._fields, self, strict=True))
 
         def __repr__(self):
-            fields = ", ".join(f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
-            return f"{type(self).__name__}({fields})"
+            """As of `typing.NamedTuple`, but at most `LONGEST_REPR` characters, with long values abbreviated."""
+            for longest in (LONGEST_REPR, 60):
+                values = [
+                    f"{name}={_abbreviated(value, longest)}" for name, value in zip(self._fields, self, strict=True)
+                ]
+                text = f"{type(self).__name__}({', '.join(values)})"
+                if len(text) <= LONGEST_REPR:
+                    return text
+            return text[: text.rindex(", ", 0, LONGEST_REPR - 4)] + ", ...)"
 
         def __getnewargs__(self):
             """For copies and pickles."""

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prock.results import RunResult
+    from prock.results import RunFigures
 
 UNKNOWN = "?"
 POSIX = "real %e\nuser %U\nsys %S"
@@ -46,7 +46,7 @@ def _blocks(size: int | None) -> int | None:
     return None if size is None else size // 512
 
 
-def _percent(result: RunResult) -> str:
+def _percent(result: RunFigures) -> str:
     return f"{UNKNOWN if result.cpu_percent is None else int(result.cpu_percent)}%"
 
 
@@ -56,7 +56,7 @@ def _page_size() -> str:
     return str(mmap.PAGESIZE)
 
 
-GNU: dict[str, Callable[[RunResult], str]] = {
+GNU: dict[str, Callable[[RunFigures], str]] = {
     "C": lambda result: escape(" ".join(result.args)),
     "E": lambda result: _elapsed(result.wall_ns),
     "F": lambda result: _number(result.major_faults),
@@ -73,7 +73,7 @@ GNU: dict[str, Callable[[RunResult], str]] = {
     "w": lambda result: _number(result.voluntary_switches),
     "x": lambda result: _number(result.exit_code),
 }
-OURS: dict[str, Callable[[RunResult], str]] = {
+OURS: dict[str, Callable[[RunFigures], str]] = {
     "cpu": lambda result: _milliseconds(result.cpu_ns),
     "user": lambda result: _milliseconds(result.user_ns),
     "system": lambda result: _milliseconds(result.system_ns),
@@ -90,9 +90,9 @@ OURS: dict[str, Callable[[RunResult], str]] = {
 
 def check(template: str) -> None:
     """Raise `ValueError` for an unknown name, so that it is reported before the command runs."""
-    from prock.results import RunResult
+    from prock.results import RunFigures
 
-    known = {*OURS, *RunResult._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}
+    known = {*OURS, *RunFigures._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}
     position = 0
     while (position := template.find("%", position)) >= 0:
         if template[position + 1 : position + 2] == "{":
@@ -102,7 +102,7 @@ def check(template: str) -> None:
         position += 2
 
 
-def fill(template: str, result: RunResult) -> str:
+def fill(template: str, result: RunFigures) -> str:
     r"""The template with its fields and escapes replaced; an unknown one gets a ``?`` before it, as in GNU time."""
     done: list[str] = []
     position = 0
@@ -123,7 +123,7 @@ def fill(template: str, result: RunResult) -> str:
     return "".join(done)
 
 
-def _field(letter: str, result: RunResult) -> str:
+def _field(letter: str, result: RunFigures) -> str:
     if letter == "%":
         return "%"
     if letter in GNU:
@@ -131,7 +131,7 @@ def _field(letter: str, result: RunResult) -> str:
     return "0" if letter and letter in _NEVER_COUNTED else f"?{letter}"
 
 
-def _by_name(name: str, result: RunResult) -> str:
+def _by_name(name: str, result: RunFigures) -> str:
     if name in OURS:
         return OURS[name](result)
     value: object = result.as_document()
@@ -146,7 +146,7 @@ def _by_name(name: str, result: RunResult) -> str:
     return escape(value) if isinstance(value, str) else str(value)
 
 
-def ending(result: RunResult) -> str | None:
+def ending(result: RunFigures) -> str | None:
     """The first line of GNU time for a failed command."""
     if result.signal is not None:
         return f"Command terminated by signal {result.signal}"

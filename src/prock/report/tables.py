@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prock.report.layout import Style
-    from prock.results import ProcessUsage, RunResult
+    from prock.results import ProcessUsage, RunFigures
 
 ROWS = 10
 
 
-def tables(result: RunResult, style: Style) -> list[str]:
+def tables(result: RunFigures, style: Style) -> list[str]:
     return [
         *_commands(result, style),
         *_processes(result, style),
@@ -25,7 +25,7 @@ def tables(result: RunResult, style: Style) -> list[str]:
     ]
 
 
-def comparison(result: RunResult, style: Style) -> list[str]:
+def comparison(result: RunFigures, style: Style) -> list[str]:
     """The total by every source, and its ratio to the total that was taken."""
     if not result.cpu_by_source or (len(result.cpu_by_source) < 2 and not style.verify):
         return []
@@ -36,7 +36,7 @@ def comparison(result: RunResult, style: Style) -> list[str]:
     return _block("CPU by source", rows)
 
 
-def _commands(result: RunResult, style: Style) -> list[str]:
+def _commands(result: RunFigures, style: Style) -> list[str]:
     if not result.commands:
         return []
     shown = result.commands if style.verbose > 1 else result.commands[:ROWS]
@@ -47,7 +47,7 @@ def _commands(result: RunResult, style: Style) -> list[str]:
     return _block("by command", rows, len(result.commands) - len(shown))
 
 
-def _processes(result: RunResult, style: Style) -> list[str]:
+def _processes(result: RunFigures, style: Style) -> list[str]:
     """Those with the most CPU, in order of start."""
     if not result.processes:
         return []
@@ -63,7 +63,7 @@ def _processes(result: RunResult, style: Style) -> list[str]:
     return _block("by process", rows, len(result.processes) - len(shown))
 
 
-def _counters(result: RunResult) -> list[str]:
+def _counters(result: RunFigures) -> list[str]:
     disk_io = result.disk_io
     figures = [
         ("minor faults", _number(result.minor_faults)),
@@ -83,7 +83,7 @@ def _counters(result: RunResult) -> list[str]:
     return _block("figures", [(value, what) for what, value in figures if value != "-"])
 
 
-def _sources(result: RunResult, style: Style) -> list[str]:
+def _sources(result: RunFigures, style: Style) -> list[str]:
     rows = [(escape(source.figure), escape(source.source), escape(source.bias)) for source in result.sources]
     if not rows:
         return []

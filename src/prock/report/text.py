@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
 from prock.report.format import format_bytes, format_span
-from prock.report.layout import Style, count, cut, escape, harmless
+from prock.report.layout import Style, count, cut, escape, format_percent, harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from prock.results import RunResult, Source, Survivor
+    from prock.results import MonitorFigures, RunFigures, Source, Survivor
 
 COMMAND_WIDTH = 120
 SURVIVORS = 5
@@ -23,7 +23,7 @@ ONE_LINE = 66
 _PLAIN = "@%+=:,./-_"
 
 
-def run_report(result: RunResult, style: Style | None = None, title: str | None = None) -> str:
+def run_report(result: RunFigures, style: Style | None = None, title: str | None = None) -> str:
     """All lines. `title` stands in the place of the command, for a tree that prock did not start."""
     style = style or Style()
     lines = [
@@ -42,14 +42,35 @@ def run_report(result: RunResult, style: Style | None = None, title: str | None 
     return "\n".join(map(harmless, lines))
 
 
-def headline(result: RunResult, style: Style, title: str | None = None) -> str:
+def monitor_report(result: MonitorFigures, style: Style | None = None) -> str:
+    """All lines about a monitored block."""
+    style = style or Style()
+    cpu = f"CPU {format_span(result.cpu_ns)}, {format_percent(result.cpu_percent)}% of one core"
+    memory = f"{format_bytes(result.peak_rss_bytes)} peak, shared pages counted in each process"
+    if result.peak_pss_bytes is not None:
+        memory = f"{format_bytes(result.peak_pss_bytes)} peak, shared pages counted once"
+    processes = count(result.peak_process_count, "process", "processes")
+    lines = [
+        style.line("time", f"wall {format_span(result.wall_ns)}, {cpu}"),
+        style.line("memory", memory),
+        style.line("tree", f"at most {processes}, {count(result.peak_thread_count, 'thread')}"),
+        style.line("prock", f"{count(result.samples, 'sample')}, {format_span(result.cost_ns)} CPU"),
+    ]
+    if result.disk_io is not None:
+        io = result.disk_io
+        disk = f"read {format_bytes(io.read_bytes)}, written {format_bytes(io.write_bytes)}"
+        lines.insert(2, style.line("disk", disk))
+    return "\n".join(lines)
+
+
+def headline(result: RunFigures, style: Style, title: str | None = None) -> str:
     labels = "".join(f" [{escape(key)}={escape(value)}]" for key, value in result.labels)
     subject = cut(quote(result.args), COMMAND_WIDTH, "...") if title is None else title
     how = style.paint(ending(result), "red") if result.returncode else ending(result)
     return f"{style.paint(f'prock: {subject}', 'bold')}: {how}{labels}"
 
 
-def ending(result: RunResult) -> str:
+def ending(result: RunFigures) -> str:
     """How the run ended, in a few words."""
     if result.signal is not None:
         how = f"killed by {signal_name(result.signal)}"
@@ -77,7 +98,7 @@ def _quote(argument: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _time(result: RunResult) -> str:
+def _time(result: RunFigures) -> str:
     parts = [f"{format_span(result.wall_ns)} elapsed"]
     if result.cpu_ns is None:
         return f"{parts[0]}, CPU unknown"
@@ -90,7 +111,7 @@ def _time(result: RunResult) -> str:
     return ", ".join(parts)
 
 
-def _memory(result: RunResult) -> str:
+def _memory(result: RunFigures) -> str:
     parts = []
     if result.peak_footprint_bytes is not None:
         parts.append(f"{format_bytes(result.peak_footprint_bytes)} peak of the whole tree")
@@ -103,7 +124,7 @@ def _memory(result: RunResult) -> str:
     return ", ".join(parts)
 
 
-def _disk(result: RunResult) -> str:
+def _disk(result: RunFigures) -> str:
     disk_io = result.disk_io
     parts = ["unknown"]
     if disk_io is not None:
@@ -116,7 +137,7 @@ def _disk(result: RunResult) -> str:
     return ", ".join(parts)
 
 
-def _tree(result: RunResult) -> str:
+def _tree(result: RunFigures) -> str:
     seen = sum(usage.process_count for usage in result.commands)
     if result.processes_started is not None:
         parts = [count(result.processes_started, "process", "processes")]
@@ -145,7 +166,7 @@ def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
     return [f"  {style.paint('still running:', 'dim')} {number}, {format_span(used)} CPU so far", *lines]
 
 
-def accuracy(result: RunResult) -> list[str]:
+def accuracy(result: RunFigures) -> list[str]:
     """Source and bias of the two main figures, what may be missing, and the CPU time that prock used."""
     chosen = [(what, result.source(figure)) for what, figure in (("CPU", "cpu"), ("memory", "memory"))]
     known = [_source(what, source) for what, source in chosen if source is not None]

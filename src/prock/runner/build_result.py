@@ -8,7 +8,8 @@ import time
 from prock.accounting.estimate import PERF, WAITED, CpuReadings, estimate_cpu
 from prock.errors import NotSupported, ProckError
 from prock.model import CpuTime
-from prock.results import RunResult, Source, Survivor
+from prock.results import Source, Survivor
+from prock.runner.result import RunResult
 from prock.runner.tables import usage_by_command, with_records
 
 TYPE_CHECKING = False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from prock.results import RunResult
+    from prock.runner.result import RunResult
     from prock.runner.spawn_linux import SpawnOptions
 
 KILL_AFTER_S = 2.0

@@ -15,7 +15,7 @@ from prock.runner.terminate import end_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.results import RunResult
+    from prock.runner.result import RunResult
     from prock.runner.session import RunSession
 
 LOOK_AGAIN_S = 0.02

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from prock._compat.namedtuple import NamedTuple
-from prock.model import CpuPercent, DiskIo
-from prock.sampling.sample import TreeSample, TreeTotals
+from prock.model import TreeTotals
+from prock.results import MonitorFigures
+from prock.sampling.sample import TreeSample
 from prock.sampling.sampler import TreeSampler
 from prock.sampling.schedule import Deadlines
 
@@ -21,45 +21,15 @@ if TYPE_CHECKING:
     Number = TypeVar("Number", int, float)
 
 
-class MonitorResult(NamedTuple):
-    """CPU, memory and I/O of a block. Peaks are the largest sample: lower bounds."""
+class MonitorResult(MonitorFigures):
+    """CPU, memory and I/O of a block; `print` writes them as a short report."""
 
-    wall_ns: int
-    """Elapsed time from the baseline to the last sample."""
-    cpu_ns: int
-    """CPU time of the tree within the block, as `TreeTotals.cpu_ns`. Lower bound."""
-    cpu_percent: CpuPercent | None
-    """Mean over the block; 100 is one core."""
-    accounting: str
-    """Source of `cpu_ns`: ``ledger`` or ``perf``, as `TreeTotals.accounting`."""
-    ended_cpu_ns: int
-    """The part of `cpu_ns` used by processes that have ended, as last read."""
-    unseen_cpu_ns: int
-    """The part of `cpu_ns` that no sample saw in a process."""
-    disk_io: DiskIo | None
-    """I/O of the tree within the block; None unless ``io=True``. Lower bound."""
-    peak_cpu_percent: CpuPercent | None
-    """The highest of one interval, without the shorter last one."""
-    peak_rss_bytes: int | None
-    """The largest sum of resident sets; shared pages count once in each process."""
-    peak_pss_bytes: int | None
-    """The largest sum of proportional set sizes; None unless ``pss=True``."""
-    peak_process_count: int
-    """The most at once."""
-    peak_thread_count: int
-    """The most at once, the first thread of each process included."""
-    samples: int
-    """Number of samples, the one at the end included."""
-    skipped: int
-    """Samples left out because their time had passed."""
-    late_ns: int
-    """The longest delay of a sample after its deadline."""
-    cost_ns: int
-    """CPU time of this program for all samples."""
-    denied: int
-    """The most members in one sample that this user may not read in full."""
-    series: tuple[TreeTotals, ...]
-    """The totals of every sample; empty unless ``series=True``."""
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        from prock.report.text import monitor_report
+
+        return monitor_report(self)
 
 
 class Monitor:

@@ -1,79 +1,13 @@
-"""The result types of a sample: `TreeTotals`, and `TreeSample`, which also has the members."""
+"""A sample of a followed tree: its totals, and its members, whose rows are made on first use."""
 
 from __future__ import annotations
 
-from prock._compat.namedtuple import NamedTuple
-from prock.model import CpuPercent, DiskIo, Identity, MemberSample
+from prock.model import Identity, MemberSample, TreeTotals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
-
-
-class TreeTotals(NamedTuple):
-    """The totals of a tree in one sample. Usage counts from the baseline, taken when sampling of the tree began."""
-
-    root_pid: int
-    taken_ns: int
-    """Start of the sample, in nanoseconds of the monotonic clock."""
-    interval_ns: int
-    """Time since the previous sample, or since the baseline."""
-    wall_ns: int
-    """Time since the baseline."""
-    process_count: int
-    """Members alive, zombies included."""
-    thread_count: int
-    """Their threads."""
-    cpu_ns: int
-    """CPU time of the tree, ended members included. Never falls. Lower bound, see `cpu_bias`."""
-    cpu_percent: CpuPercent | None
-    """CPU over the interval, 100 is one core. None: no time has passed."""
-    accounting: str
-    """Source of `cpu_ns`: ``ledger`` (`prock.sampling.cpu_ledger`) or ``perf`` (`prock.accounting`)."""
-    ended_cpu_ns: int
-    """The part of `cpu_ns` used by members that have ended, as last read."""
-    unseen_cpu_ns: int
-    """The part of `cpu_ns` that no sample saw in a process: children that lived between two samples, and the last
-    moments of members. With perf it falls when a later reading attributes it to a member."""
-    rss_bytes: int | None
-    """Sum of the resident sets. Upper bound: shared pages count once in each process."""
-    vsize_bytes: int | None
-    """Sum of the address spaces."""
-    pss_bytes: int | None
-    """Sum of the proportional set sizes as last read. Lower bound until each member was read once."""
-    pss_age_ns: int | None
-    """Age of the oldest reading in `pss_bytes`."""
-    disk_io: DiskIo | None
-    """I/O of the tree, ended members included. Never falls. Lower bound."""
-    appeared: int
-    """Members first seen in this sample."""
-    ended: int
-    """Members that ended since the previous sample."""
-    vanished: int
-    """Processes that were found and ended before they could be read."""
-    denied: int
-    """Members that this user may not read in full: see `MemberSample.refused`."""
-    cost_ns: int
-    """CPU time of the calling thread for this sample; in a `Forest` for all trees together."""
-    late_ns: int
-    """How long after its deadline the sample was taken; 0 without a deadline."""
-    skipped: int
-    """Samples left out before this one because their time had passed."""
-    suspended_ns: int | None
-    """How long the machine was suspended since the previous sample; not part of `interval_ns`. None: not on Linux."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all members have ended."""
-        return self.process_count == 0
-
-    @property
-    def cpu_bias(self) -> str:
-        """Bias of `cpu_ns`, in one line."""
-        if self.accounting == "perf":
-            return "lower bound, plus what a VM's host steals"
-        return "lower bound: lacks the unseen and unreaped"
 
 
 class TreeSample(TreeTotals):

@@ -238,7 +238,7 @@ def test_the_core_leaves_an_interpreter_without_the_gil() -> None:
 def test_an_interpreter_of_its_own() -> None:
     """With a GIL of its own where Pythons have that, from 3.12 on."""
     code = """
-import prock
+import prock, prock.engine
 assert prock.engine.active.name == "native"
 assert prock.snapshot_tree(io=True).process_count >= 1
 with prock.TreeSampler(accounting="ledger") as sampler:

@@ -14,7 +14,7 @@ from support.processes import Program
 from support.sampling import MS, SLACK_NS, TICK_NS, open_descriptors
 
 import prock
-from prock.sampling.sample import TreeTotals
+from prock.model import TreeTotals
 
 if TYPE_CHECKING:
     from support.engines import Knows

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import prock
-from prock.model import MemberSample, ProcessInfo, ProcessStats, Scan, TreeStats
+from prock.model import MemberSample, ProcessInfo, ProcessStats, Scan, TreeStats, TreeTotals
 from prock.sampling.monitor import MonitorResult
-from prock.sampling.sample import TreeSample, TreeTotals
+from prock.sampling.sample import TreeSample
 
 SIGNED = ("tty_nr", "returncode", "signal")
 UNKNOWN_GROUP = ("pgrp", "session")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prock.cli.run.options import Settings
-    from prock.results import RunResult
+    from prock.runner.result import RunResult
 
 EXCEEDED = 123
 """Exit code of a command that succeeded but exceeded its budget."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from prock.cli.run.supervisor import Line, SignalSource
     from prock.cli.run.writer import ReportWriter
-    from prock.results import RunResult
+    from prock.runner.result import RunResult
     from prock.runner.session import Options, RunSession
 
 NAME = "run"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prock.report.layout import Style
-    from prock.results import RunResult
+    from prock.runner.result import RunResult
 
     Write = Callable[[int], str]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prock.cli.run.options import Settings
     from prock.files import OutputFile
-    from prock.results import RunResult
+    from prock.runner.result import RunResult
 
 
 class ReportWriter:
