@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "binding.h"
+#include "perf/perf.h"
 
 #define EVENT "perf events"
 #define HOLD_GIL_FDS 1024 /* reading more of them, a microsecond each, may take a good part of a switch interval */
@@ -100,9 +101,9 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
     int error = 0;
     if (taken) {
         if (n <= HOLD_GIL_FDS) {
-            error = prock_perf_read(fds, (size_t)n, &total_ns);
+            error = prock_perf_read(fds, (size_t)n, &total_ns, NULL);
         } else {
-            Py_BEGIN_ALLOW_THREADS error = prock_perf_read(fds, (size_t)n, &total_ns);
+            Py_BEGIN_ALLOW_THREADS error = prock_perf_read(fds, (size_t)n, &total_ns, NULL);
             Py_END_ALLOW_THREADS
         }
     }

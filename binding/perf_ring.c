@@ -111,7 +111,7 @@ static PyObject *totals(PerfRings *self)
     uint64_t total_ns, lost;
     if (!usable(self))
         return NULL;
-    int error = prock_rings_totals(self->fds, self->records.cpus, &total_ns, &lost);
+    int error = prock_perf_read(self->fds, self->records.cpus, &total_ns, &lost);
     if (error)
         return prock_py_perf_error(self->proc, error, 0);
     PyObject *const items[] = {prock_py_u64(total_ns), prock_py_u64(lost)};
@@ -129,7 +129,7 @@ static PyObject *stop_switches(PerfRings *self)
 {
     if (!usable(self))
         return NULL;
-    int error = prock_rings_stop(self->fds + self->records.cpus, self->n - self->records.cpus);
+    int error = prock_perf_stop(self->fds + self->records.cpus, self->n - self->records.cpus);
     if (error)
         return prock_py_perf_error(self->proc, error, 0);
     Py_RETURN_NONE;

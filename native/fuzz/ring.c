@@ -11,27 +11,27 @@ static uint64_t position(const struct prock_ring *ring, size_t at)
     return value;
 }
 
-static void make(struct prock_rings *records, size_t cpus, bool switches, size_t bytes)
+static void make(struct prock_rings *rings, size_t cpus, bool switches, size_t bytes)
 {
-    records->cpus = cpus;
-    records->n = switches ? 2 * cpus : cpus;
-    records->rings = calloc(records->n, sizeof *records->rings);
-    records->running = calloc(cpus, sizeof *records->running);
-    HOLDS(records->rings && records->running);
-    for (size_t i = 0; i < records->n; i++) {
+    rings->cpus = cpus;
+    rings->n = switches ? 2 * cpus : cpus;
+    rings->rings = calloc(rings->n, sizeof *rings->rings);
+    rings->running = calloc(cpus, sizeof *rings->running);
+    HOLDS(rings->rings && rings->running);
+    for (size_t i = 0; i < rings->n; i++) {
         unsigned char *base = calloc(1, PAGE + bytes);
         HOLDS(base);
-        records->rings[i] = (struct prock_ring){.base = base, .page = PAGE, .bytes = bytes};
+        rings->rings[i] = (struct prock_ring){.base = base, .page = PAGE, .bytes = bytes};
     }
 }
 
-static void unmake(struct prock_rings *records)
+static void unmake(struct prock_rings *rings)
 {
-    for (size_t i = 0; i < records->n; i++)
-        free(records->rings[i].base);
-    free(records->rings);
-    free(records->running);
-    free(records->run_times);
+    for (size_t i = 0; i < rings->n; i++)
+        free(rings->rings[i].base);
+    free(rings->rings);
+    free(rings->running);
+    free(rings->run_times);
 }
 
 /* The other side writes some bytes, and says how far it is now: mostly the truth. */
@@ -48,13 +48,13 @@ static void write_some(struct prock_ring *ring, const uint8_t **data, size_t *si
     memcpy(ring->base + HEAD, &head, sizeof head);
 }
 
-static void drain(struct prock_rings *records, uint64_t until_ns)
+static void drain(struct prock_rings *rings, uint64_t until_ns)
 {
     struct prock_record_list list = {0};
     size_t most = 0;
-    for (size_t i = 0; i < records->n; i++)
-        most += records->rings[i].bytes / 24 + 1;
-    HOLDS(prock_rings_drain(records, until_ns, &list) == 0);
+    for (size_t i = 0; i < rings->n; i++)
+        most += rings->rings[i].bytes / 24 + 1;
+    HOLDS(prock_rings_drain(rings, until_ns, &list) == 0);
     HOLDS(list.n <= most && list.n <= list.cap);
     for (size_t i = 0; i < list.n; i++) {
         enum prock_record_kind kind = list.v[i].kind;
@@ -63,29 +63,29 @@ static void drain(struct prock_rings *records, uint64_t until_ns)
         HOLDS(kind == PROCK_RECORD_EXIT || kind == PROCK_RECORD_EXEC || list.v[i].cpu_ns == 0);
     }
     free(list.v);
-    for (size_t i = 0; i < records->n; i++) {
-        const struct prock_ring *ring = &records->rings[i];
-        HOLDS(position(ring, TAIL) == ring->at && ring->head == position(ring, HEAD));
-        HOLDS(until_ns != UINT64_MAX || (ring->at == ring->head && !ring->has_front));
+    for (size_t i = 0; i < rings->n; i++) {
+        const struct prock_ring *ring = &rings->rings[i];
+        HOLDS(position(ring, TAIL) == ring->tail && ring->head == position(ring, HEAD));
+        HOLDS(until_ns != UINT64_MAX || (ring->tail == ring->head && !ring->has_front));
     }
     size_t known = 0;
-    for (size_t i = 0; i < records->run_times_size; i++)
-        known += records->run_times[i].pid != 0;
-    HOLDS(known == records->run_times_n && 2 * known <= records->run_times_size + 2);
+    for (size_t i = 0; i < rings->run_times_size; i++)
+        known += rings->run_times[i].pid != 0;
+    HOLDS(known == rings->run_times_n && 2 * known <= rings->run_times_size + 2);
 }
 
 FUZZ(ring)
 {
-    struct prock_rings records = {0};
+    struct prock_rings rings = {0};
     uint64_t shape = take_bytes(&data, &size, 1);
-    make(&records, 1 + shape % 2, shape & 2, (size_t)128 << (shape >> 2) % 4);
+    make(&rings, 1 + shape % 2, shape & 2, (size_t)128 << (shape >> 2) % 4);
     while (size > 0) {
-        for (size_t i = 0; i < records.n; i++)
-            write_some(&records.rings[i], &data, &size);
+        for (size_t i = 0; i < rings.n; i++)
+            write_some(&rings.rings[i], &data, &size);
         uint64_t until = take_bytes(&data, &size, 1);
-        drain(&records, until & 1 ? UINT64_MAX : until);
+        drain(&rings, until & 1 ? UINT64_MAX : until);
     }
-    drain(&records, UINT64_MAX);
-    unmake(&records);
+    drain(&rings, UINT64_MAX);
+    unmake(&rings);
     return 0;
 }

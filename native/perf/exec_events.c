@@ -1,11 +1,11 @@
-/* Events that a process opens on itself before it executes something. Needs nothing else of ours, so that a small
- * program can have it.
+/* Events that a process opens on itself before it calls exec. Uses nothing else of native/, as the launcher must stay
+ * small.
  *
- * One event a CPU, as the kernel maps no buffer of an inherited event that may be on any. Forks, exits and names are
- * written by the CPU's own event, so no two CPUs write to one buffer. That is why inherit_stat is left out, which has
- * each ending task write its counts: it writes to the buffers of all CPUs from the one where it ends, and nothing in
- * them is atomic between CPUs. Of the forks of 6000 processes on two CPUs a quarter to a third vanished, without a word
- * of the loss, and once a buffer held what is no record (Linux 6.18); without it, not one of 9000. */
+ * One event per CPU, as the kernel maps no buffer of an inherited event that is not bound to a CPU. Forks, exits and
+ * names are written by the CPU's own event, so no two CPUs write to one buffer. Without inherit_stat: with it each
+ * exiting task writes its counts to the buffers of all CPUs from the CPU on which it exits, and nothing in them is
+ * atomic between CPUs. Of the forks of 6000 processes on two CPUs a quarter to a third were lost without a record of
+ * the loss, and once a buffer held an invalid record (Linux 6.18); without it none of 9000. */
 #define _GNU_SOURCE
 #include "perf/perf.h"
 
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FORMAT_LOST (1U << 4) /* PERF_FORMAT_LOST, of Linux 6.0 */
+#define FORMAT_LOST (1U << 4) /* PERF_FORMAT_LOST of Linux 6.0 */
 
 static int open_event(struct perf_event_attr *attributes, int cpu)
 {
@@ -32,14 +32,14 @@ int prock_exec_event_open(int cpu)
         .disabled = 1,
         .enable_on_exec = 1,
         .inherit = 1,
-        .exclude_kernel = 1, /* else it takes more privilege; task-clock counts time in the kernel even so */
+        .exclude_kernel = 1, /* needs less privilege; task-clock includes kernel time anyway */
     };
     if (cpu < 0)
         return open_event(&attributes, -1);
     attributes.task = attributes.comm = attributes.comm_exec = 1;
     attributes.sample_id_all = 1;
     attributes.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
-    attributes.use_clockid = 1; /* one for all CPUs, so that their records can be put in order */
+    attributes.use_clockid = 1; /* one clock for all CPUs, so that records can be sorted */
     attributes.clockid = CLOCK_MONOTONIC;
     attributes.read_format = FORMAT_LOST;
     int fd = open_event(&attributes, cpu);

@@ -1,4 +1,5 @@
-/* Records of perf events: parsed, put in order of time, and what each process ran summed up. */
+/* Ring buffers of perf events: parses their records, merges them in order of time, and sums the run time of processes.
+ */
 #define _GNU_SOURCE
 #include "perf/perf.h"
 
@@ -6,11 +7,14 @@
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { HEADER = 8, IDS = 16 /* pid, tid, time: at the end of every record */, SCRATCH = 128 };
+enum {
+    HEADER = 8,
+    IDS = 16,      /* pid, tid and time, at the end of every record */
+    SCRATCH = 128, /* longer than any record of our events */
+};
 
 static uint32_t u32(const unsigned char *at)
 {
@@ -33,7 +37,7 @@ static void parse_name(const unsigned char *name, size_t len, struct prock_recor
     memcpy(out->comm, name, out->comm_len);
 }
 
-/* Which record, and how long its body is at least. */
+/* *body: minimum length. */
 static enum prock_record_kind kind_of(uint32_t type, uint16_t misc, size_t *body)
 {
     switch (type) {
@@ -89,23 +93,23 @@ int prock_parse_record(const unsigned char *buf, size_t len, struct prock_record
     return 0;
 }
 
-/* ---- one buffer ---- */
+/* ---- one ring buffer ---- */
 
 static void load_head(struct prock_ring *ring)
 {
     const uint64_t *head = (const uint64_t *)(ring->base + offsetof(struct perf_event_mmap_page, data_head));
-    ring->head = __atomic_load_n(head, __ATOMIC_ACQUIRE); /* pairs with the kernel's write barrier before it */
+    ring->head = __atomic_load_n(head, __ATOMIC_ACQUIRE); /* pairs with the kernel's write barrier */
 }
 
 static void store_tail(struct prock_ring *ring)
 {
     uint64_t *tail = (uint64_t *)(ring->base + offsetof(struct perf_event_mmap_page, data_tail));
-    __atomic_store_n(tail, ring->at, __ATOMIC_RELEASE); /* only when all was read may the kernel write over it */
+    __atomic_store_n(tail, ring->tail, __ATOMIC_RELEASE); /* from here on the kernel may overwrite what was read */
 }
 
 static void copy_out(const struct prock_ring *ring, unsigned char *to, size_t len)
 {
-    size_t from = (size_t)(ring->at & (ring->bytes - 1)), straight = ring->bytes - from;
+    size_t from = (size_t)(ring->tail & (ring->bytes - 1)), straight = ring->bytes - from;
     const unsigned char *data = ring->base + ring->page;
     if (straight > len)
         straight = len;
@@ -113,13 +117,13 @@ static void copy_out(const struct prock_ring *ring, unsigned char *to, size_t le
     memcpy(to + straight, data, len - straight);
 }
 
-/* Have the next record at hand, if there is one. What can't be one is counted as lost, with all behind it where its
- * length makes no sense. */
+/* Parses the next record into front; false if there is none. An invalid record counts as lost, together with all that
+ * follow if its length is invalid. */
 static bool advance(struct prock_ring *ring)
 {
-    while (!ring->has_front && ring->at != ring->head) {
+    while (!ring->has_front && ring->tail != ring->head) {
         unsigned char scratch[SCRATCH];
-        uint64_t left = ring->head - ring->at;
+        uint64_t left = ring->head - ring->tail;
         size_t record_size = 0;
         if (left >= HEADER && left <= ring->bytes) {
             uint16_t len;
@@ -129,94 +133,99 @@ static bool advance(struct prock_ring *ring)
         }
         if (record_size < HEADER || record_size > left) {
             ring->lost++;
-            ring->at = ring->head;
-        } else if (record_size > SCRATCH) { /* longer than any that we asked for */
-            ring->at += record_size;
+            ring->tail = ring->head;
+        } else if (record_size > SCRATCH) { /* not a record of our events */
+            ring->tail += record_size;
         } else {
             copy_out(ring, scratch, record_size);
             ring->has_front = prock_parse_record(scratch, record_size, &ring->front, &ring->front_size) == 0;
             ring->lost += !ring->has_front;
-            ring->at += ring->has_front ? 0 : record_size;
+            ring->tail += ring->has_front ? 0 : record_size;
         }
     }
     return ring->has_front;
 }
 
-/* ---- what processes ran ---- */
+/* ---- run time of processes ---- */
 
-static struct prock_run_time *find_run_time(const struct prock_rings *records, int32_t pid)
+static size_t home_slot(const struct prock_rings *rings, int32_t pid)
 {
-    size_t mask = records->run_times_size - 1, at = (size_t)((uint32_t)pid * 2654435769U) & mask;
-    while (records->run_times[at].pid && records->run_times[at].pid != pid)
-        at = (at + 1) & mask;
-    return &records->run_times[at];
+    return (size_t)((uint32_t)pid * 2654435769U) & (rings->run_times_size - 1);
 }
 
-static int grow(struct prock_rings *records)
+static struct prock_run_time *find_run_time(const struct prock_rings *rings, int32_t pid)
 {
-    struct prock_run_time *old = records->run_times;
-    size_t old_size = records->run_times_size;
+    size_t mask = rings->run_times_size - 1, at = home_slot(rings, pid);
+    while (rings->run_times[at].pid && rings->run_times[at].pid != pid)
+        at = (at + 1) & mask;
+    return &rings->run_times[at];
+}
+
+static int grow(struct prock_rings *rings)
+{
+    struct prock_run_time *old = rings->run_times;
+    size_t old_size = rings->run_times_size;
     struct prock_run_time *larger = calloc(old_size ? 2 * old_size : 64, sizeof *larger);
     if (!larger)
         return -ENOMEM;
-    records->run_times = larger;
-    records->run_times_size = old_size ? 2 * old_size : 64;
+    rings->run_times = larger;
+    rings->run_times_size = old_size ? 2 * old_size : 64;
     for (size_t i = 0; i < old_size; i++)
         if (old[i].pid)
-            *find_run_time(records, old[i].pid) = old[i];
+            *find_run_time(rings, old[i].pid) = old[i];
     free(old);
     return 0;
 }
 
-static int add_run_time(struct prock_rings *records, struct prock_running *running, uint64_t until_ns)
+static int add_run_time(struct prock_rings *rings, struct prock_running *running, uint64_t until_ns)
 {
     if (!running->pid || until_ns <= running->since_ns)
         return 0;
-    if (2 * records->run_times_n >= records->run_times_size && grow(records) < 0)
+    if (2 * rings->run_times_n >= rings->run_times_size && grow(rings) < 0)
         return -ENOMEM;
-    struct prock_run_time *slot = find_run_time(records, running->pid);
-    records->run_times_n += !slot->pid;
+    struct prock_run_time *slot = find_run_time(rings, running->pid);
+    rings->run_times_n += !slot->pid;
     slot->pid = running->pid;
     slot->ns += until_ns - running->since_ns;
     return 0;
 }
 
-static uint64_t take_run_time(struct prock_rings *records, int32_t pid)
+static uint64_t take_run_time(struct prock_rings *rings, int32_t pid)
 {
-    struct prock_run_time *slot = records->run_times_size ? find_run_time(records, pid) : NULL;
+    struct prock_run_time *slot = rings->run_times_size ? find_run_time(rings, pid) : NULL;
     if (!pid || !slot || !slot->pid)
         return 0;
     uint64_t ns = slot->ns;
-    size_t mask = records->run_times_size - 1, free_at = (size_t)(slot - records->run_times);
-    for (size_t at = (free_at + 1) & mask; records->run_times[at].pid; at = (at + 1) & mask) {
-        size_t home = (size_t)((uint32_t)records->run_times[at].pid * 2654435769U) & mask;
-        if (((at - home) & mask) >= ((at - free_at) & mask)) { /* else it would no longer be found */
-            records->run_times[free_at] = records->run_times[at];
+    size_t mask = rings->run_times_size - 1, free_at = (size_t)(slot - rings->run_times);
+    for (size_t at = (free_at + 1) & mask; rings->run_times[at].pid; at = (at + 1) & mask) {
+        size_t home = home_slot(rings, rings->run_times[at].pid);
+        if (((at - home) & mask) >= ((at - free_at) & mask)) { /* else a search from its home slot would miss it */
+            rings->run_times[free_at] = rings->run_times[at];
             free_at = at;
         }
     }
-    records->run_times[free_at] = (struct prock_run_time){0};
-    records->run_times_n--;
+    rings->run_times[free_at] = (struct prock_run_time){0};
+    rings->run_times_n--;
     return ns;
 }
 
-/* Of one CPU: who runs there now, and for how long the one before did. By CPU, as a thread may change its tid: one
- * that executes gets its leader's. */
-static int track_cpu(struct prock_rings *records, struct prock_running *running, struct prock_record *record)
+/* Updates which process runs on one CPU, and adds the run time of the previous one. Per CPU, not per thread, as a
+ * thread that calls exec gets the tid of its leader. */
+static int track_cpu(struct prock_rings *rings, struct prock_running *running, struct prock_record *record)
 {
-    if (records->n == records->cpus)
+    if (rings->n == rings->cpus)
         return 0;
     int error = 0;
-    bool goes_on = record->kind == PROCK_RECORD_IN || record->kind == PROCK_RECORD_EXEC;
+    bool runs = record->kind == PROCK_RECORD_IN || record->kind == PROCK_RECORD_EXEC;
     if (record->kind != PROCK_RECORD_IN)
-        error = add_run_time(records, running, record->time_ns);
-    *running = goes_on ? (struct prock_running){record->pid, record->time_ns} : (struct prock_running){0};
+        error = add_run_time(rings, running, record->time_ns);
+    *running = runs ? (struct prock_running){record->pid, record->time_ns} : (struct prock_running){0};
     if (!error && (record->kind == PROCK_RECORD_EXIT || record->kind == PROCK_RECORD_EXEC))
-        record->cpu_ns = take_run_time(records, record->pid);
+        record->cpu_ns = take_run_time(rings, record->pid);
     return error;
 }
 
-/* ---- all buffers ---- */
+/* ---- all ring buffers ---- */
 
 static int append(struct prock_record_list *list, const struct prock_record *record)
 {
@@ -232,11 +241,11 @@ static int append(struct prock_record_list *list, const struct prock_record *rec
     return 0;
 }
 
-static int handle_record(struct prock_rings *records, size_t index, struct prock_record_list *append_to)
+static int handle_record(struct prock_rings *rings, size_t index, struct prock_record_list *append_to)
 {
-    struct prock_ring *ring = &records->rings[index];
+    struct prock_ring *ring = &rings->rings[index];
     struct prock_record *record = &ring->front;
-    struct prock_running *running = &records->running[index < records->cpus ? index : index - records->cpus];
+    struct prock_running *running = &rings->running[index < rings->cpus ? index : index - rings->cpus];
     bool is_switch = false;
     int error = 0;
     switch (record->kind) {
@@ -248,7 +257,7 @@ static int handle_record(struct prock_rings *records, size_t index, struct prock
     case PROCK_RECORD_IN:
     case PROCK_RECORD_OUT:
         is_switch = true;
-        records->switches++;
+        rings->switches++;
         break;
     case PROCK_RECORD_FORK:
     case PROCK_RECORD_RENAME:
@@ -256,58 +265,58 @@ static int handle_record(struct prock_rings *records, size_t index, struct prock
         break;
     case PROCK_RECORD_EXIT:
     case PROCK_RECORD_EXEC:
-        error = track_cpu(records, running, record);
+        error = track_cpu(rings, running, record);
         if (!error)
             error = append(append_to, record);
     }
-    return is_switch ? track_cpu(records, running, record) : error;
+    return is_switch ? track_cpu(rings, running, record) : error;
 }
 
-int prock_rings_drain(struct prock_rings *records, uint64_t until_ns, struct prock_record_list *append_to)
+int prock_rings_drain(struct prock_rings *rings, uint64_t until_ns, struct prock_record_list *append_to)
 {
     int error = 0;
-    for (size_t i = 0; i < records->n; i++) {
-        struct prock_ring *ring = &records->rings[i];
+    for (size_t i = 0; i < rings->n; i++) {
+        struct prock_ring *ring = &rings->rings[i];
         load_head(ring);
-        /* Switches are so many that they may not all fit; that some did not is told late or never, so suspect it. */
-        if (i >= records->cpus && ring->head - ring->at > ring->bytes - SCRATCH)
+        /* The kernel reports lost switches late or never, so a full buffer counts as a loss. */
+        if (i >= rings->cpus && ring->head - ring->tail > ring->bytes - SCRATCH)
             ring->lost++;
     }
     for (;;) {
-        size_t first = records->n;
-        for (size_t i = 0; i < records->n; i++)
-            if (advance(&records->rings[i]) &&
-                (first == records->n || records->rings[i].front.time_ns < records->rings[first].front.time_ns))
+        size_t first = rings->n;
+        for (size_t i = 0; i < rings->n; i++)
+            if (advance(&rings->rings[i]) &&
+                (first == rings->n || rings->rings[i].front.time_ns < rings->rings[first].front.time_ns))
                 first = i;
-        if (first == records->n || records->rings[first].front.time_ns > until_ns)
+        if (first == rings->n || rings->rings[first].front.time_ns > until_ns)
             break;
-        error = handle_record(records, first, append_to);
+        error = handle_record(rings, first, append_to);
         if (error)
             break;
-        records->rings[first].has_front = false;
-        records->rings[first].at += records->rings[first].front_size;
+        rings->rings[first].has_front = false;
+        rings->rings[first].tail += rings->rings[first].front_size;
     }
-    for (size_t i = 0; i < records->n; i++)
-        store_tail(&records->rings[i]);
+    for (size_t i = 0; i < rings->n; i++)
+        store_tail(&rings->rings[i]);
     return error;
 }
 
-static uint64_t lost(const struct prock_rings *records, size_t from, size_t to)
+static uint64_t lost(const struct prock_rings *rings, size_t from, size_t to)
 {
     uint64_t sum = 0;
     for (size_t i = from; i < to; i++)
-        sum += records->rings[i].lost;
+        sum += rings->rings[i].lost;
     return sum;
 }
 
-uint64_t prock_rings_lost(const struct prock_rings *records)
+uint64_t prock_rings_lost(const struct prock_rings *rings)
 {
-    return lost(records, 0, records->cpus);
+    return lost(rings, 0, rings->cpus);
 }
 
-uint64_t prock_rings_switches_lost(const struct prock_rings *records)
+uint64_t prock_rings_switches_lost(const struct prock_rings *rings)
 {
-    return lost(records, records->cpus, records->n);
+    return lost(rings, rings->cpus, rings->n);
 }
 
 int prock_rings_map(struct prock_rings *out, const int *fds, const int *switches, size_t cpus, size_t bytes)
@@ -335,34 +344,12 @@ int prock_rings_map(struct prock_rings *out, const int *fds, const int *switches
     return error;
 }
 
-void prock_rings_unmap(struct prock_rings *records)
+void prock_rings_unmap(struct prock_rings *rings)
 {
-    for (size_t i = 0; i < records->n; i++)
-        munmap(records->rings[i].base, records->rings[i].page + records->rings[i].bytes);
-    free(records->rings);
-    free(records->running);
-    free(records->run_times);
-    *records = (struct prock_rings){0};
-}
-
-int prock_rings_totals(const int *fds, size_t n, uint64_t *total_ns, uint64_t *lost_records)
-{
-    *total_ns = *lost_records = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t values[4] = {0};
-        ssize_t got = read(fds[i], values, sizeof values);
-        if (got < (ssize_t)sizeof *values)
-            return got < 0 ? -errno : -EIO;
-        *total_ns += values[0];
-        *lost_records += got > (ssize_t)sizeof *values ? values[1] : 0;
-    }
-    return 0;
-}
-
-int prock_rings_stop(const int *fds, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ioctl(fds[i], PERF_EVENT_IOC_DISABLE, 0) < 0)
-            return -errno;
-    return 0;
+    for (size_t i = 0; i < rings->n; i++)
+        munmap(rings->rings[i].base, rings->rings[i].page + rings->rings[i].bytes);
+    free(rings->rings);
+    free(rings->running);
+    free(rings->run_times);
+    *rings = (struct prock_rings){0};
 }

@@ -1,21 +1,17 @@
-/* Children of a process. The kernel lists them by the thread that started them, so every thread has to be asked. */
+/* Children of a process. The kernel lists them per thread that started them, so every thread's list is read. */
 #define _GNU_SOURCE
+#include "errors.h"
 #include "procfs/procfs.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define ENTRY_MAX 12 /* a pid and a space */
-#define NAME_CAP (4000 + 96)
 
-/* Reads to the end, parsing what is complete after each call: a list of thousands comes a page at a time. */
+/* The kernel returns a list of thousands page by page: complete entries are parsed after each read. */
 int prock_read_children_list(int fd, struct prock_pids *append_to)
 {
     char buf[4096 + ENTRY_MAX];
@@ -41,10 +37,10 @@ int prock_read_children_list(int fd, struct prock_pids *append_to)
     }
 }
 
-/* -ESRCH: the thread is gone. */
+/* Returns -ESRCH if the thread is gone. */
 static int read_thread(const struct prock_root *root, int32_t pid, int32_t tid, struct prock_pids *append_to)
 {
-    char path[NAME_CAP];
+    char path[PROCK_PATH_CAP];
     int len = snprintf(path, sizeof path, "%s/%d/task/%d/children", root->path, pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
@@ -55,26 +51,6 @@ static int read_thread(const struct prock_root *root, int32_t pid, int32_t tid, 
         return prock_errno(errno);
     int error = prock_read_children_list(fd, append_to);
     close(fd);
-    return error;
-}
-
-int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids)
-{
-    char task[NAME_CAP];
-    struct dirent *entry;
-    int error = 0;
-    snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
-    DIR *dir = opendir(task);
-    if (!dir)
-        return prock_errno(errno);
-    while (!error && (errno = 0, entry = readdir(dir))) {
-        int32_t tid;
-        if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
-            error = prock_pids_add(tids, tid);
-    }
-    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it has ended, and those are its last threads */
-        error = prock_errno(errno);
-    closedir(dir);
     return error;
 }
 
@@ -101,12 +77,12 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thre
     size_t before = append_to->n;
     int error;
     if (thread_count == 0) {
-        char task[NAME_CAP];
+        char task[PROCK_PATH_CAP];
         struct stat st;
         snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
         if (prock_stat(AT_FDCWD, task, &st) != 0)
             return errno == ENOENT ? prock_classify_enoent(root, pid, "task") : prock_errno(errno);
-        thread_count = (int32_t)st.st_nlink - 2; /* a directory for each thread; some file systems don't count */
+        thread_count = (int32_t)st.st_nlink - 2; /* a directory per thread; 0 on file systems that don't count links */
     }
     if (thread_count == 1) {
         error = read_thread(root, pid, pid, append_to);

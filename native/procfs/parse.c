@@ -1,6 +1,5 @@
-/* Parsers of proc(5) files. They touch nothing but the buffer, and read exactly what src/prock/engine/pure/parse.py
- * reads.
- */
+/* Parsers of proc(5) files: they read nothing but the buffer, and accept exactly what src/prock/engine/pure/parse.py
+ * accepts. */
 #define _GNU_SOURCE
 #include "procfs/procfs.h"
 
@@ -17,7 +16,7 @@ static bool at_digit(const struct cursor *c)
     return c->at < c->end && *c->at >= '0' && *c->at <= '9';
 }
 
-/* A run of at most 20 digits that fits into 64 bits. Nineteen always do: only the twentieth needs a look. */
+/* At most 20 digits that fit into 64 bits. 19 always fit, so only the 20th is checked for overflow. */
 static bool read_u64(struct cursor *c, uint64_t *out)
 {
     uint64_t value = 0;
@@ -33,7 +32,7 @@ static bool read_u64(struct cursor *c, uint64_t *out)
     return digits > 0 && !at_digit(c);
 }
 
-/* A number that may be negative: those count as 0, for counters can only have gone wrong that way. */
+/* A negative counter can only be an overflow in the kernel, and becomes 0. */
 static bool read_counter(struct cursor *c, uint64_t *out)
 {
     bool negative = c->at < c->end && *c->at == '-';
@@ -76,7 +75,7 @@ bool prock_parse_pid(const char *digits, size_t len, int32_t *pid)
     return true;
 }
 
-/* Start of the last ") ", or NULL: the name before it may hold brackets itself. */
+/* The last ") ", or NULL: the name may contain brackets itself. */
 static const char *end_of_name(const char *buf, size_t len)
 {
     for (const char *end = buf + len; (end = memrchr(buf, ')', (size_t)(end - buf)));)
@@ -129,7 +128,7 @@ int prock_parse_stat(const char *buf, size_t len, struct prock_stat *out)
     out->state = *c.at++;
     if (parse_fields(&c, out) != 0)
         return -EBADMSG;
-    /* Without something behind it the last number may be cut off. */
+    /* Without a byte after it the last number may be truncated. */
     bool complete = take(&c, '\n') ? c.at == c.end || *c.at == ' ' : take(&c, ' ');
     return complete ? 0 : -EBADMSG;
 }
@@ -208,7 +207,7 @@ int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
     return -EBADMSG;
 }
 
-/* comm: the name and a newline, of which there may be others in it. The length of what was taken. */
+/* comm: the name, which may contain newlines, and a newline. Returns the length of the name. */
 size_t prock_parse_comm(const char *buf, size_t len, char comm[PROCK_COMM_MAX])
 {
     if (len && buf[len - 1] == '\n')
@@ -219,7 +218,7 @@ size_t prock_parse_comm(const char *buf, size_t len, char comm[PROCK_COMM_MAX])
     return len;
 }
 
-/* ns_last_pid and loadavg: the last word. */
+/* The last word of ns_last_pid or loadavg. */
 int prock_parse_last_pid(const char *buf, size_t len, int32_t *pid)
 {
     if (len && buf[len - 1] == '\n')
@@ -230,7 +229,7 @@ int prock_parse_last_pid(const char *buf, size_t len, int32_t *pid)
     return prock_parse_pid(buf + word, len - word, pid) ? 0 : -EBADMSG;
 }
 
-/* loadavg: "0.20 0.18 0.12 1/80 11206", of which 80. */
+/* loadavg: 80 in "0.20 0.18 0.12 1/80 11206". */
 int prock_parse_thread_count(const char *buf, size_t len, uint64_t *threads)
 {
     struct cursor c = {buf, buf + len};
@@ -244,9 +243,7 @@ int prock_parse_thread_count(const char *buf, size_t len, uint64_t *threads)
     return ok ? 0 : -EBADMSG;
 }
 
-/* What getdents64 gave: appends the names that are pids. `ascending` stays true while each is larger than the one
- * before.
- */
+/* A buffer of getdents64(2): appends the names that are pids. Clears *ascending if they are not in order. */
 int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_to, bool *ascending)
 {
     const size_t names = offsetof(struct dirent64, d_name), size = offsetof(struct dirent64, d_reclen);

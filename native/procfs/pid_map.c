@@ -1,4 +1,4 @@
-/* Lists and sets of pids. */
+/* Lists of pids, and a hash map from pid to number. */
 #include "procfs/procfs.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ void prock_pids_free(struct prock_pids *pids)
     *pids = (struct prock_pids){0};
 }
 
-/* Open addressing, at most half full; the size is a power of two. */
+/* Open addressing; the size is a power of two, and at most half of the slots are used. */
 static size_t slot_of(const struct prock_pidmap *map, int32_t pid)
 {
     size_t slot = (size_t)((uint32_t)pid * UINT32_C(2654435769)) & (map->size - 1);

@@ -1,7 +1,7 @@
-/* prctl(2): who inherits the orphans of its descendants, in place of init. */
+/* PR_SET_CHILD_SUBREAPER of prctl(2). */
+#include "errors.h"
 #include "procfs/procfs.h"
 
-#include <errno.h>
 #include <sys/prctl.h>
 
 int prock_subreaper(int wanted, bool *was)

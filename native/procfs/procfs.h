@@ -1,39 +1,33 @@
-/* What prock asks the Linux kernel. Plain C11: no Python, no globals, no locks.
+/* Reading /proc and the kernel's CPU clocks. Plain C11: no Python, no globals, no locks. See errors.h for return
+ * values.
  *
- * Functions return 0 or a negative errno; prock_errno() reduces what the kernel says to a few kinds:
- *   -ESRCH    there is no such process (any more)
- *   -EACCES   there is, but the kernel refuses (also: proc is mounted with hidepid and pretends there is not)
- *   -ENOTSUP  there is, but this kernel has no such file
- *   -EBADMSG  the file is not in the form that proc(5) describes
- * and everything else (EMFILE, ENOMEM ...) as it came.
+ * A pid of 0 is the calling process everywhere.
  *
- * Files are opened by path; only a scan opens the directory first, for its own length, and saves 2 %. A descriptor that
- * is kept longer could be closed behind our back by a program that turns itself into a daemon.
- */
+ * Files are opened by path. Only a scan opens the directory first (2 % faster), and closes it at its end: a descriptor
+ * that stays open between calls may be closed and reused by a program that turns itself into a daemon. */
 #ifndef PROCK_PROCFS_H
 #define PROCK_PROCFS_H
+
+#include "procfs/arithmetic.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where proc is, and what its numbers mean. */
+#define PROCK_ROOT_CAP 4000
+#define PROCK_PATH_CAP (PROCK_ROOT_CAP + 96)
+
+/* Where /proc is mounted, and the units of its files. */
 struct prock_root {
-    char path[4000]; /* without a trailing slash */
+    char path[PROCK_ROOT_CAP]; /* without a trailing slash */
     size_t path_len;
-    int dir;            /* a descriptor of path for the length of a pass, or -1 */
-    bool clocks_usable; /* proc's pids are those of our own system calls, and CPU clocks answer: use them */
+    int dir;            /* descriptor of path during a scan, else -1 */
+    bool clocks_usable; /* pids in this /proc are those of our own PID namespace, so CPU clocks can be read */
     uint64_t tick_ns;
     uint64_t page_bytes;
 };
 
-/* A pid of 0 is the calling process everywhere. */
-
-struct prock_cpu {
-    uint64_t user_ns, system_ns;
-};
-
-#define PROCK_COMM_MAX 64 /* kernel threads carry the longest names; a user's process has 15 bytes */
+#define PROCK_COMM_MAX 64 /* longest name of a kernel thread; user processes have at most 15 bytes */
 
 struct prock_stat {
     int32_t pid, ppid, pgrp, session, tty_nr, thread_count;
@@ -45,8 +39,14 @@ struct prock_stat {
     uint64_t starttime;                    /* ticks since boot */
     uint64_t vsize;                        /* bytes */
     uint64_t rss;                          /* pages */
-    struct prock_cpu cpu;                  /* filled by prock_read_stat: exact where the root is live */
+    struct prock_cpu cpu;                  /* set by prock_read_stat; exact if CPU clocks are usable */
 };
+
+/* A zombie leader with other threads still runs. */
+static inline bool prock_is_running(const struct prock_stat *stat)
+{
+    return (stat->state != 'Z' && stat->state != 'X' && stat->state != 'x') || stat->thread_count > 1;
+}
 
 struct prock_statm {
     uint64_t size, resident; /* pages */
@@ -56,13 +56,13 @@ struct prock_io {
     uint64_t read_bytes, write_bytes, cancelled_write_bytes, rchar, wchar, syscr, syscw;
 };
 
-/* A growing list of pids. Starts as {0}; prock_pids_free() gives its memory back. */
+/* A growing list of pids. Starts as {0}. */
 struct prock_pids {
     int32_t *v;
     size_t n, cap;
 };
 
-/* parse.c: (buffer, length) to struct; -EBADMSG for anything else. */
+/* parse.c: (buffer, length) to struct. Return 0, -EBADMSG, or -ENOMEM if they append. */
 int prock_parse_stat(const char *buf, size_t len, struct prock_stat *out);
 int prock_parse_statm(const char *buf, size_t len, struct prock_statm *out);
 int prock_parse_io(const char *buf, size_t len, struct prock_io *out);
@@ -78,7 +78,7 @@ int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_t
 int prock_pids_add(struct prock_pids *pids, int32_t pid);
 void prock_pids_free(struct prock_pids *pids);
 
-/* A set of pids with a number for each. Starts as {0}. */
+/* Hash map from pid to a number. Starts as {0}. */
 struct prock_pidmap {
     struct {
         int32_t pid; /* 0: free */
@@ -86,9 +86,9 @@ struct prock_pidmap {
     } *slots;
     size_t n, size;
 };
-/* 1 when it is new, 0 when it was there already (and keeps its value), -ENOMEM. */
+/* Returns 1 if the pid is new, 0 if it was there (and keeps its value), or -ENOMEM. */
 int prock_pidmap_add(struct prock_pidmap *map, int32_t pid, uint32_t value);
-/* The same, but a value that is there is replaced. */
+/* Adds or replaces. */
 int prock_pidmap_put(struct prock_pidmap *map, int32_t pid, uint32_t value);
 bool prock_pidmap_get(const struct prock_pidmap *map, int32_t pid, uint32_t *value);
 void prock_pidmap_free(struct prock_pidmap *map);
@@ -97,75 +97,72 @@ void prock_pidmap_free(struct prock_pidmap *map);
 uint64_t prock_monotonic_ns(void);
 int prock_cpu_total(int32_t pid, uint64_t *total_ns);
 int prock_cpu_time(int32_t pid, struct prock_cpu *out);
-struct prock_cpu prock_split_cpu(uint64_t total_ns, uint64_t user, uint64_t system);
-uint64_t prock_multiply(uint64_t a, uint64_t b); /* saturates */
 
 /* read.c */
-int prock_errno(int error);
-/* A file was not there: -ESRCH, -EACCES or -ENOTSUP? */
-int prock_classify_enoent(const struct prock_root *root, int32_t pid, const char *what);
-/* stat(2) of a path below a directory, or of a descriptor itself with "" for the path: 0, or -1 and errno. */
+/* Why /proc/PID/FILE does not exist: -ESRCH, -EACCES or -ENOTSUP. */
+int prock_classify_enoent(const struct prock_root *root, int32_t pid, const char *file);
+/* stat(2) of a path below a directory, or of a descriptor if path is "". Returns 0, or -1 and errno. */
 struct stat;
 int prock_stat(int at, const char *path, struct stat *out);
-/* A descriptor, or why there is none. */
-int prock_open(const struct prock_root *root, int32_t pid, const char *what);
-int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len);
+/* Returns a descriptor or an error. */
+int prock_open(const struct prock_root *root, int32_t pid, const char *file);
+int prock_read(const struct prock_root *root, int32_t pid, const char *file, char *buf, size_t cap, size_t *len);
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out);
-/* Resident and virtual bytes, also of a process whose main thread has ended while others go on: any of them tells. */
+/* Like prock_read_statm; if the main thread has exited and others run, the values come from one of those. */
 int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_exited, struct prock_statm *out);
 int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
-/* By the CPU clocks where the root is live, else by ticks. */
+/* By CPU clocks if usable, else by ticks. */
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
 int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out);
 int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len);
-/* Is it a process, not merely a thread's id? Always 0 where the root is not live. */
+/* Returns 0 for a process, -ESRCH for the id of a mere thread. Always 0 if CPU clocks are not usable. */
 int prock_is_process(const struct prock_root *root, int32_t pid);
-/* The letter of ps for one thread of a process. */
+/* State letter of ps(1) for one thread. */
 int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state);
 int prock_own_pid(const struct prock_root *root, int32_t *pid);
+/* Number of threads on the machine. */
 int prock_thread_count(const struct prock_root *root, uint64_t *threads);
-/* The number that was given away last to a process or thread, in the caller's PID namespace. */
+/* The pid or tid allocated most recently in the caller's PID namespace. */
 int prock_last_pid(const struct prock_root *root, int32_t *pid);
-int prock_open_last_pid(const struct prock_root *root); /* a descriptor of the file that tells */
+int prock_open_last_pid(const struct prock_root *root); /* returns a descriptor for prock_read_last_pid */
 int prock_read_last_pid(int fd, int32_t *pid);
-int prock_open_root(const struct prock_root *root);   /* a descriptor */
+int prock_open_root(const struct prock_root *root);   /* returns a descriptor for prock_list_open */
 int prock_list_open(int dir, struct prock_pids *out); /* ascending */
 int prock_list(const struct prock_root *root, struct prock_pids *out);
-
-/* children.c: appends the children that any thread of the process started. thread_count 0: not known.
- * -ENOTSUP where the kernel was built without CONFIG_PROC_CHILDREN. */
-int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thread_count, struct prock_pids *append_to);
-/* The same of one thread, whose file is open, from where it stands. */
-int prock_read_children_list(int fd, struct prock_pids *append_to);
 int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids);
-/* The same by thread: appends for each the thread, how many children it started, and those. */
+
+/* children.c: children started by any thread of the process, appended. thread_count 0: unknown.
+ * -ENOTSUP if the kernel was built without CONFIG_PROC_CHILDREN. */
+int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thread_count, struct prock_pids *append_to);
+/* Reads an open task/TID/children file from its current position. */
+int prock_read_children_list(int fd, struct prock_pids *append_to);
+/* Appends for each thread: its tid, the number of its children, and those. */
 int prock_read_children_by_thread(const struct prock_root *root, int32_t pid, struct prock_pids *append_to);
 
-/* prctl.c: whether the calling process inherits its descendants' orphans (was), and from now on (1, 0; -1: as it
- * is). -ENOTSUP before Linux 3.4. */
+/* prctl.c: *was: the calling process is a child subreaper (inherits its descendants' orphans). wanted: 1, 0, or -1 to
+ * leave it unchanged. -ENOTSUP before Linux 3.4. */
 int prock_subreaper(int wanted, bool *was);
 
-/* task_clock.c: the event task-clock, which what the thread starts inherits. */
-int prock_task_clock_open(
-    int32_t tid); /* a descriptor; -ENOTSUP where the kernel has no such event. tid 0: this thread */
-int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns); /* the sum */
-
-/* Passes over many processes. They run in slices: _run returns 1 when the deadline (on the monotonic clock) passed and
- * there is more to do, so that a caller can hold a lock for the first slice and let go of it for the rest. */
+/* Passes over many processes run in slices: _run returns 1 if the deadline (monotonic clock) passed and work is left,
+ * so that a caller can hold the GIL for the first slice and release it for the rest. */
 
 #define PROCK_NO_DEADLINE UINT64_MAX
-
-/* scan.c: every process of the machine. */
-/* How many processes are read between two looks at the clock: some 100 microseconds. */
+/* Processes read between two checks of the deadline: about 100 us. */
 #define PROCK_STRIDE 16
 
+static inline bool prock_deadline_passed(size_t done, uint64_t deadline_ns)
+{
+    return deadline_ns != PROCK_NO_DEADLINE && done % PROCK_STRIDE == 0 && prock_monotonic_ns() > deadline_ns;
+}
+
+/* scan.c: all processes of the machine. */
 struct prock_scan {
-    struct prock_root root; /* with the directory open, once it has begun */
-    struct prock_pids pids; /* to be read; listed at the beginning, unless `listed` says that they are there */
-    size_t next;            /* in pids */
-    bool listed, begun;
-    struct prock_stat *rows; /* a caller may have put some there before the beginning */
+    struct prock_root root; /* with an open directory once started */
+    struct prock_pids pids; /* to be read; filled by the caller if `listed`, else on start */
+    size_t next;            /* index in pids */
+    bool listed, started;
+    struct prock_stat *rows; /* may hold rows of the caller before the start */
     size_t n;
     size_t vanished, denied;
 };
@@ -178,8 +175,8 @@ enum { PROCK_WANT_CPU = 1, PROCK_WANT_STAT = 2, PROCK_WANT_IO = 4 };
 enum { PROCK_UNREADABLE_STAT = 1, PROCK_UNREADABLE_IO = 2, PROCK_UNREADABLE_CHILDREN = 4 };
 
 struct prock_tree_member {
-    int32_t pid, parent; /* parent 0: the root's */
-    bool gone;           /* found, but ended before its turn: not a member */
+    int32_t pid, parent; /* parent 0: this is the root */
+    bool gone;           /* exited after it was listed and before it was read: not a member */
     bool has_cpu, has_stat, has_io;
     unsigned unreadable;
     struct prock_cpu cpu;
@@ -193,19 +190,19 @@ struct prock_tree_walk {
     int want;
     enum { PROCK_WALKING, PROCK_SCANNING, PROCK_ASSEMBLING, PROCK_DONE } phase;
     bool scan_forced, scan_denied;
-    size_t consider_scan;              /* members waiting, from which on it is asked whether a scan would be cheaper */
-    struct prock_tree_member *members; /* breadth first; those from `next` on are waiting */
+    size_t consider_scan_at;           /* number of queued members at which to check whether a scan is cheaper */
+    struct prock_tree_member *members; /* breadth first; queued from `next` on */
     size_t n, cap, next;
     struct prock_pidmap known;
     struct prock_pids found; /* scratch */
     struct prock_scan scan;
-    struct prock_pidmap row_of_pid;       /* of each scanned pid in the scan's rows */
-    uint32_t *first_child, *next_sibling; /* of each row: row + 1, or 0 */
+    struct prock_pidmap row_of_pid;       /* index in scan.rows */
+    uint32_t *first_child, *next_sibling; /* per row of the scan: row + 1, or 0 */
     size_t vanished;
 };
-/* root_pid is not 0 here. */
+/* root_pid must not be 0. */
 void prock_tree_walk_start(struct prock_tree_walk *walk, const struct prock_root *root, int32_t root_pid, int want);
-/* Also -ESRCH or -EACCES for the root. */
+/* Also returns -ESRCH or -EACCES of the root. */
 int prock_tree_walk_run(struct prock_tree_walk *walk, uint64_t deadline_ns);
 void prock_tree_walk_free(struct prock_tree_walk *walk);
 

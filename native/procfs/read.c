@@ -1,9 +1,10 @@
-/* One file of one process: open, read, close, parse. The one place that tells gone from refused from not there. */
+/* Reads one file of one process: open, read, close, parse. prock_classify_enoent is the only place that distinguishes
+ * gone, hidden and unsupported. */
 #define _GNU_SOURCE
+#include "errors.h"
 #include "procfs/procfs.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PATH_CAP (4000 + 64)
-
-int prock_errno(int error)
-{
-    switch (error) {
-    case ENOENT:
-    case ESRCH:
-        return -ESRCH;
-    case EACCES:
-    case EPERM:
-        return -EACCES;
-    default:
-        return -error;
-    }
-}
-
-/* By its number where the kernel's structure is the C library's. In glibc 2.33 its functions became symbols of that
- * version: they alone would keep a module that is built there from every older system, back to 2.17. */
+/* By system call number if the C library uses the kernel's struct stat: the symbols of glibc 2.33 and later would keep
+ * a module that is built there from loading on older systems, down to glibc 2.17. */
 int prock_stat(int at, const char *path, struct stat *out)
 {
 #if defined __LP64__ && (defined __x86_64__ || defined __aarch64__)
@@ -39,46 +24,38 @@ int prock_stat(int at, const char *path, struct stat *out)
 #endif
 }
 
-static char *put(char *at, const char *text, size_t len)
+/* Returns the end of the text. */
+static char *append(char *at, const char *text, size_t len)
 {
     memcpy(at, text, len);
     return at + len;
 }
 
-/* ROOT/PID/what, or ROOT/self/what for pid 0, less the root where its directory is open; by hand, as snprintf costs as
- * much as a system call. */
-static void make_path(const struct prock_root *root, int32_t pid, const char *what, char path[PATH_CAP])
+/* ROOT/PID/FILE, or ROOT/self/FILE for pid 0; without ROOT if its directory is open. */
+static void make_path(const struct prock_root *root, int32_t pid, const char *file, char path[PROCK_PATH_CAP])
 {
     char *at = path;
     if (root->dir < 0) {
-        at = put(at, root->path, root->path_len);
+        at = append(at, root->path, root->path_len);
         *at++ = '/';
     }
-    if (pid == 0) {
-        at = put(at, "self", 4);
-    } else {
-        char digits[10];
-        size_t first = sizeof digits;
-        for (uint32_t rest = (uint32_t)pid; rest; rest /= 10)
-            digits[--first] = (char)('0' + rest % 10);
-        at = put(at, digits + first, sizeof digits - first);
-    }
+    at = pid == 0 ? append(at, "self", 4) : prock_append_pid(at, pid);
     *at++ = '/';
-    put(at, what, strlen(what) + 1);
+    append(at, file, strlen(file) + 1);
 }
 
-static int exists(const struct prock_root *root, int32_t pid, const char *what)
+static int exists(const struct prock_root *root, int32_t pid, const char *file)
 {
-    char path[PATH_CAP];
-    make_path(root, pid, what, path);
+    char path[PROCK_PATH_CAP];
+    make_path(root, pid, file, path);
     return (root->dir < 0 ? access(path, F_OK) : faccessat(root->dir, path, F_OK, 0)) == 0;
 }
 
-int prock_classify_enoent(const struct prock_root *root, int32_t pid, const char *what)
+int prock_classify_enoent(const struct prock_root *root, int32_t pid, const char *file)
 {
     uint64_t total;
-    if (exists(root, pid, "")) /* with the file now: of another process, that has got the pid meanwhile */
-        return exists(root, pid, what) ? -ESRCH : -ENOTSUP;
+    if (exists(root, pid, "")) /* if the file exists now, the pid was reused meanwhile */
+        return exists(root, pid, file) ? -ESRCH : -ENOTSUP;
     if (root->clocks_usable && prock_cpu_total(pid, &total) == 0)
         return exists(root, pid, "") ? -ESRCH : -EACCES; /* hidepid=2 */
     return -ESRCH;
@@ -90,17 +67,17 @@ int prock_is_process(const struct prock_root *root, int32_t pid)
     return root->clocks_usable && pid != 0 ? prock_cpu_total(pid, &total) : 0;
 }
 
-int prock_open(const struct prock_root *root, int32_t pid, const char *what)
+int prock_open(const struct prock_root *root, int32_t pid, const char *file)
 {
-    char path[PATH_CAP];
-    make_path(root, pid, what, path);
+    char path[PROCK_PATH_CAP];
+    make_path(root, pid, file, path);
     int fd = root->dir < 0 ? open(path, O_RDONLY | O_CLOEXEC) : openat(root->dir, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? prock_classify_enoent(root, pid, what) : prock_errno(errno);
+        return errno == ENOENT ? prock_classify_enoent(root, pid, file) : prock_errno(errno);
     return fd;
 }
 
-/* To its end; closes the descriptor. */
+/* Reads to the end and closes the descriptor. */
 static int read_and_close(int fd, char *buf, size_t cap, size_t *len)
 {
     size_t n = 0;
@@ -115,7 +92,7 @@ static int read_and_close(int fd, char *buf, size_t cap, size_t *len)
             close(fd);
             return error;
         }
-        /* proc hands out these files whole: what ends in a newline is complete, and costs no second call. */
+        /* The kernel writes these files in one piece: one that ends in a newline is complete, without a second read. */
         if (got == 0 || (n == 0 && buf[got - 1] == '\n' && (size_t)got < cap)) {
             n += (size_t)got;
             break;
@@ -126,22 +103,22 @@ static int read_and_close(int fd, char *buf, size_t cap, size_t *len)
     return 0;
 }
 
-int prock_read(const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+int prock_read(const struct prock_root *root, int32_t pid, const char *file, char *buf, size_t cap, size_t *len)
 {
-    int fd = prock_open(root, pid, what);
+    int fd = prock_open(root, pid, file);
     return fd < 0 ? fd : read_and_close(fd, buf, cap, len);
 }
 
-/* The CPU clock comes first where it is to tell processes from mere threads; reading it costs a twentieth of a file. */
+/* Rejects the ids of mere threads, which have a directory in /proc as well. */
 static int read_of_process(
-    const struct prock_root *root, int32_t pid, const char *what, char *buf, size_t cap, size_t *len)
+    const struct prock_root *root, int32_t pid, const char *file, char *buf, size_t cap, size_t *len)
 {
     int error = prock_is_process(root, pid);
-    return error ? error : prock_read(root, pid, what, buf, cap, len);
+    return error ? error : prock_read(root, pid, file, buf, cap, len);
 }
 
-/* The clock is asked while the file is open and before it is read: reading it fails once the process was waited for, so
- * when that succeeds the pid was nobody else's meanwhile, and both are of one process. */
+/* The clock is read after the file is opened and before it is read: reading the file fails once the process is reaped,
+ * so if it succeeds the pid was not reused in between, and both values are of the same process. */
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out)
 {
     char buf[2048];
@@ -151,7 +128,7 @@ int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_sta
     if (fd < 0)
         return fd;
     int error = root->clocks_usable ? prock_cpu_total(pid, &total) : 0;
-    if (error) { /* waited for since, or a thread's id */
+    if (error) { /* reaped since, or the id of a thread */
         close(fd);
         return error;
     }
@@ -179,6 +156,26 @@ int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu 
     return error;
 }
 
+int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids)
+{
+    char task[PROCK_PATH_CAP];
+    struct dirent *entry;
+    int error = 0;
+    snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
+    DIR *dir = opendir(task);
+    if (!dir)
+        return prock_errno(errno);
+    while (!error && (errno = 0, entry = readdir(dir))) {
+        int32_t tid;
+        if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
+            error = prock_pids_add(tids, tid);
+    }
+    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it exited: these are its last threads */
+        error = prock_errno(errno);
+    closedir(dir);
+    return error;
+}
+
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out)
 {
     char buf[512];
@@ -189,7 +186,7 @@ int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_st
 
 int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_exited, struct prock_statm *out)
 {
-    char what[40], buf[512];
+    char file[40], buf[512];
     size_t len;
     struct prock_pids tids = {0};
     if (!leader_exited)
@@ -201,8 +198,8 @@ int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_ex
     if (!error && other == tids.n)
         error = -ESRCH;
     if (!error) {
-        snprintf(what, sizeof what, "task/%d/statm", tids.v[other]);
-        error = prock_read(root, pid, what, buf, sizeof buf, &len);
+        snprintf(file, sizeof file, "task/%d/statm", tids.v[other]);
+        error = prock_read(root, pid, file, buf, sizeof buf, &len);
     }
     prock_pids_free(&tids);
     return error ? error : prock_parse_statm(buf, len, out);
@@ -236,21 +233,29 @@ int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_
 
 int prock_thread_state(const struct prock_root *root, int32_t pid, int32_t tid, char *state)
 {
-    char what[32], buf[2048];
+    char file[32], buf[2048];
     size_t len = 0;
     struct prock_stat stat;
-    snprintf(what, sizeof what, "task/%d/stat", tid);
-    int error = prock_read(root, pid, what, buf, sizeof buf, &len);
-    if (error == -ENOTSUP) /* the process is there, the thread is not */
+    snprintf(file, sizeof file, "task/%d/stat", tid);
+    int error = prock_read(root, pid, file, buf, sizeof buf, &len);
+    if (error == -ENOTSUP) /* the process exists, the thread does not */
         error = -ESRCH;
     if (!error && !(error = prock_parse_stat(buf, len, &stat)))
         *state = stat.state;
     return error;
 }
 
+/* A file of the machine, not of a process. Returns a descriptor or -1 and errno. */
+static int open_in_root(const struct prock_root *root, const char *file)
+{
+    char path[PROCK_PATH_CAP];
+    snprintf(path, sizeof path, "%s/%s", root->path, file);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 int prock_own_pid(const struct prock_root *root, int32_t *pid)
 {
-    char path[PATH_CAP], target[16];
+    char path[PROCK_PATH_CAP], target[16];
     snprintf(path, sizeof path, "%s/self", root->path);
     ssize_t len = readlink(path, target, sizeof target);
     if (len < 0)
@@ -258,12 +263,11 @@ int prock_own_pid(const struct prock_root *root, int32_t *pid)
     return prock_parse_pid(target, (size_t)len, pid) ? 0 : -EBADMSG;
 }
 
-/* Threads of the machine: an upper bound for its processes that costs one small read. */
+/* An upper bound for the number of processes that costs one small read. */
 int prock_thread_count(const struct prock_root *root, uint64_t *threads)
 {
-    char path[PATH_CAP], buf[128];
-    snprintf(path, sizeof path, "%s/loadavg", root->path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char buf[128];
+    int fd = open_in_root(root, "loadavg");
     if (fd < 0)
         return prock_errno(errno);
     ssize_t len = read(fd, buf, sizeof buf);
@@ -272,21 +276,19 @@ int prock_thread_count(const struct prock_root *root, uint64_t *threads)
     return error ? error : prock_parse_thread_count(buf, (size_t)len, threads);
 }
 
-/* A file whose last word is the last pid that was given away. The first needs CONFIG_CHECKPOINT_RESTORE; the second may
- * be a made-up one that lxcfs mounted over it: then it is on another device than proc. */
+/* The pid allocated last is the last word of two files. ns_last_pid needs CONFIG_CHECKPOINT_RESTORE. loadavg may be a
+ * substitute that lxcfs mounted over it, which is on another device than /proc. */
 int prock_open_last_pid(const struct prock_root *root)
 {
-    char path[PATH_CAP];
-    struct stat file, proc;
-    snprintf(path, sizeof path, "%s/sys/kernel/ns_last_pid", root->path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat loadavg, proc;
+    int fd = open_in_root(root, "sys/kernel/ns_last_pid");
     if (fd >= 0)
         return fd;
-    snprintf(path, sizeof path, "%s/loadavg", root->path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = open_in_root(root, "loadavg");
     if (fd < 0)
         return errno == ENOENT ? -ENOTSUP : prock_errno(errno);
-    if (prock_stat(fd, "", &file) == 0 && prock_stat(AT_FDCWD, root->path, &proc) == 0 && file.st_dev == proc.st_dev)
+    if (prock_stat(fd, "", &loadavg) == 0 && prock_stat(AT_FDCWD, root->path, &proc) == 0 &&
+        loadavg.st_dev == proc.st_dev)
         return fd;
     close(fd);
     return -ENOTSUP;
@@ -334,8 +336,8 @@ int prock_list_open(int dir, struct prock_pids *out)
 
 int prock_open_root(const struct prock_root *root)
 {
-    char path[PATH_CAP];
-    snprintf(path, sizeof path, "%s/", root->path); /* the root of the file system is the empty path here */
+    char path[PROCK_PATH_CAP];
+    snprintf(path, sizeof path, "%s/", root->path); /* path is empty if / itself is the root */
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return dir < 0 ? -errno : dir;
 }

@@ -1,7 +1,7 @@
-/* Every process of the machine, one read of stat each. */
+/* Reads stat of every process of the machine. */
+#include "errors.h"
 #include "procfs/procfs.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,13 +12,13 @@ void prock_scan_start(struct prock_scan *scan, const struct prock_root *root)
     scan->root = *root;
 }
 
-static int begin(struct prock_scan *scan)
+static int start(struct prock_scan *scan)
 {
     int dir = prock_open_root(&scan->root);
     if (dir < 0)
         return dir;
     scan->root.dir = dir;
-    scan->begun = true;
+    scan->started = true;
     int error = scan->listed ? 0 : prock_list_open(dir, &scan->pids);
     if (error)
         return error;
@@ -32,30 +32,23 @@ static int begin(struct prock_scan *scan)
 static int read_next(struct prock_scan *scan)
 {
     int error = prock_read_stat(&scan->root, scan->pids.v[scan->next++], &scan->rows[scan->n]);
-    switch (error) {
-    case 0:
+    if (!error)
         scan->n++;
-        return 0;
-    case -ESRCH:
+    else if (error == -ESRCH)
         scan->vanished++;
-        return 0;
-    case -EACCES:
-    case -ENOTSUP:
-    case -EBADMSG:
+    else if (prock_is_unreadable(error))
         scan->denied++;
-        return 0;
-    default:
+    else
         return error;
-    }
+    return 0;
 }
 
 int prock_scan_run(struct prock_scan *scan, uint64_t deadline_ns)
 {
-    int error = scan->begun ? 0 : begin(scan);
+    int error = scan->started ? 0 : start(scan);
     while (!error && scan->next < scan->pids.n) {
         error = read_next(scan);
-        bool check_deadline = deadline_ns != PROCK_NO_DEADLINE && scan->next % PROCK_STRIDE == 0;
-        if (!error && check_deadline && scan->next < scan->pids.n && prock_monotonic_ns() > deadline_ns)
+        if (!error && scan->next < scan->pids.n && prock_deadline_passed(scan->next, deadline_ns))
             return 1;
     }
     return error;
@@ -63,7 +56,7 @@ int prock_scan_run(struct prock_scan *scan, uint64_t deadline_ns)
 
 void prock_scan_free(struct prock_scan *scan)
 {
-    if (scan->begun)
+    if (scan->started)
         close(scan->root.dir);
     prock_pids_free(&scan->pids);
     free(scan->rows);

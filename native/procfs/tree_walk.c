@@ -1,17 +1,17 @@
-/* One pass over a tree: walk down from the root by the lists of children, or scan the machine where that is cheaper.
+/* One pass over a tree: walks down from the root by the lists of children, or scans the machine if that is cheaper.
  *
- * Parents are read before their children: in the other order a child that is reaped in between would count twice, once
- * by itself and once in its parent's cutime. */
+ * Parents are read before their children: otherwise a child reaped in between would count twice, itself and in its
+ * parent's cutime. */
+#include "errors.h"
 #include "procfs/procfs.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
-/* A scan is thought of once so many members wait to be visited ... */
+/* A scan is considered once so many members are queued ... */
 #define FIRST_SCAN_CHECK 64
-/* ... and a fifth of all threads: then listing the processes adds at most an eighth to the walk. */
+/* ... and a fifth of all threads: listing the processes then adds at most an eighth to the cost of the walk. */
 #define LISTING_SHARE 5
-/* What a member costs to be walked to (stat and children) and to be scanned (stat alone): 11.6 to 8 microseconds. */
+/* Cost per member of the walk (stat and children) and of the scan (stat): 11.6 and 8 us. */
 #define WALK_COST 3
 #define SCAN_COST 2
 
@@ -19,8 +19,8 @@ void prock_tree_walk_start(struct prock_tree_walk *walk, const struct prock_root
 {
     if ((want & PROCK_WANT_CPU) && !root->clocks_usable)
         want |= PROCK_WANT_STAT;
-    *walk =
-        (struct prock_tree_walk){.root = root, .root_pid = root_pid, .want = want, .consider_scan = FIRST_SCAN_CHECK};
+    *walk = (struct prock_tree_walk){
+        .root = root, .root_pid = root_pid, .want = want, .consider_scan_at = FIRST_SCAN_CHECK};
     prock_scan_start(&walk->scan, root);
 }
 
@@ -53,44 +53,36 @@ static int begin_with_root(struct prock_tree_walk *walk)
     return error ? error : append(walk, walk->root_pid, 0);
 }
 
-static bool is_unreadable(int error)
-{
-    return error == -EACCES || error == -ENOTSUP || error == -EBADMSG;
-}
-
 static bool is_root(const struct prock_tree_walk *walk, const struct prock_tree_member *member)
 {
     return member->pid == walk->root_pid;
 }
 
-/* A file of a member: gone ends the member, a refusal is noted. */
+/* Records in the member that a file is gone or unreadable; returns other errors. */
 static int note_error(struct prock_tree_member *member, int error, unsigned unreadable)
 {
     if (error == -ESRCH) {
         member->gone = true;
         return 0;
     }
-    if (!is_unreadable(error))
+    if (!prock_is_unreadable(error))
         return error;
     member->unreadable |= unreadable;
     return 0;
 }
 
-/* Whether its pid was given away again since it was found: who is not its parent's child, though that one lives. A
- * parent that has ended, though nobody has waited for it yet, has handed its children on. */
+/* The pid was reused since it was listed if the process is not a child of the parent that listed it. If that parent has
+ * exited, reaped or not, its children were reparented. */
 static bool pid_was_reused(const struct prock_tree_walk *walk, const struct prock_tree_member *member)
 {
     int32_t ppid = member->stat.ppid;
     struct prock_stat parent;
     if (!member->parent || ppid == member->parent || ppid == 0 || !walk->root->clocks_usable)
         return false;
-    if (prock_read_stat(walk->root, member->parent, &parent) != 0)
-        return false;
-    return (parent.state != 'Z' && parent.state != 'X' && parent.state != 'x') || parent.thread_count > 1;
+    return prock_read_stat(walk->root, member->parent, &parent) == 0 && prock_is_running(&parent);
 }
 
-/* All that is wanted of one member. `row`: its stat where that was read already. A root that refuses refuses the tree.
- */
+/* Reads what is wanted of one member. row: its stat if that was read already. An unreadable root is an error. */
 static int read_member(struct prock_tree_walk *walk, struct prock_tree_member *member, const struct prock_stat *row)
 {
     int error = 0;
@@ -100,7 +92,7 @@ static int read_member(struct prock_tree_walk *walk, struct prock_tree_member *m
     } else if (walk->want & PROCK_WANT_STAT) {
         error = prock_read_stat(walk->root, member->pid, &member->stat);
         member->has_stat = error == 0;
-        if (error && is_unreadable(error) && is_root(walk, member))
+        if (error && prock_is_unreadable(error) && is_root(walk, member))
             return error;
         if (error && ((error = note_error(member, error, PROCK_UNREADABLE_STAT)) || member->gone))
             return error;
@@ -131,7 +123,7 @@ static int read_member(struct prock_tree_walk *walk, struct prock_tree_member *m
     return 0;
 }
 
-/* Leave to the scan all processes of the machine but those that were visited already. */
+/* The scan reads all processes of the machine except those that were visited already. */
 static int switch_to_scan(struct prock_tree_walk *walk, const struct prock_pids *all)
 {
     struct prock_scan *scan = &walk->scan;
@@ -153,15 +145,15 @@ static int switch_to_scan(struct prock_tree_walk *walk, const struct prock_pids 
     return error;
 }
 
-/* Change to a scan where what is known to be left of the walk would cost more. */
+/* Switches to a scan if the rest of the walk would cost more. */
 static int consider_scan(struct prock_tree_walk *walk)
 {
     size_t waiting = walk->n - walk->next;
     uint64_t threads;
-    if (!(walk->want & PROCK_WANT_STAT) || walk->scan_denied || waiting < walk->consider_scan)
+    if (!(walk->want & PROCK_WANT_STAT) || walk->scan_denied || waiting < walk->consider_scan_at)
         return 0;
     if (prock_thread_count(walk->root, &threads) == 0 && waiting * LISTING_SHARE < threads) {
-        walk->consider_scan = threads / LISTING_SHARE + 1;
+        walk->consider_scan_at = threads / LISTING_SHARE + 1;
         return 0;
     }
     struct prock_pids all = {0};
@@ -170,12 +162,12 @@ static int consider_scan(struct prock_tree_walk *walk)
     if (!error && waiting * WALK_COST > unread * SCAN_COST)
         error = switch_to_scan(walk, &all);
     else
-        walk->consider_scan = unread * SCAN_COST / WALK_COST + 1;
+        walk->consider_scan_at = unread * SCAN_COST / WALK_COST + 1;
     prock_pids_free(&all);
     return error;
 }
 
-/* Read the next member and queue its children. */
+/* Reads the next member and queues its children. */
 static int visit(struct prock_tree_walk *walk)
 {
     struct prock_tree_member *member = &walk->members[walk->next++];
@@ -190,10 +182,10 @@ static int visit(struct prock_tree_walk *walk)
             member->unreadable |= PROCK_UNREADABLE_CHILDREN;
             error = 0;
         } else if (error == -ESRCH) {
-            member->gone = walk->want == 0; /* nothing else has shown that it exists */
+            member->gone = walk->want == 0; /* nothing else was read of it */
             error = 0;
         }
-        int32_t pid = member->pid; /* the array moves when it grows */
+        int32_t pid = member->pid; /* append() may move the array */
         for (size_t i = 0; i < walk->found.n && !error; i++)
             error = append(walk, walk->found.v[i], pid);
         member = &walk->members[walk->next - 1];
@@ -212,8 +204,7 @@ static int walk_down(struct prock_tree_walk *walk, uint64_t deadline_ns)
             return error;
         if (!error)
             error = visit(walk);
-        bool check_deadline = deadline_ns != PROCK_NO_DEADLINE && walk->next % PROCK_STRIDE == 0;
-        if (!error && check_deadline && prock_monotonic_ns() > deadline_ns)
+        if (!error && prock_deadline_passed(walk->next, deadline_ns))
             return 1;
     }
     if (error == -ENOTSUP && !walk->scan_forced) {
@@ -232,7 +223,7 @@ static int scan(struct prock_tree_walk *walk, uint64_t deadline_ns)
     if (status != 0)
         return status;
     if (walk->scan.denied && !walk->scan_forced) {
-        /* Some of those may be members, and only the walk would name them. */
+        /* Some of these may be members, which only the walk finds. */
         walk->scan_denied = true;
         walk->phase = PROCK_WALKING;
         return begin_with_root(walk);
@@ -241,7 +232,7 @@ static int scan(struct prock_tree_walk *walk, uint64_t deadline_ns)
     return 0;
 }
 
-/* Lists of children by row, in the order of the scan. */
+/* Links the children of each row, in the order of the scan. */
 static int link_rows(struct prock_tree_walk *walk)
 {
     size_t n = walk->scan.n;

@@ -1,6 +1,7 @@
 /* The parsers and lists on their own, at their edges; run under the sanitizers by tools/test-native.sh. */
 #define _GNU_SOURCE
 #include "checks.h"
+#include "perf/perf.h"
 #include "tracker/tracker.h"
 
 #include <errno.h>
@@ -126,8 +127,8 @@ static void test_perf(void)
     uint64_t total = 1;
     int error = prock_task_clock_open(INT32_MAX); /* above every pid_max */
     CHECK(error == -ESRCH || error == -EACCES || error == -ENOTSUP);
-    CHECK(prock_perf_read(NULL, 0, &total) == 0 && total == 0);
-    CHECK(prock_perf_read((const int[]){-1}, 1, &total) == -EBADF);
+    CHECK(prock_perf_read(NULL, 0, &total, NULL) == 0 && total == 0);
+    CHECK(prock_perf_read((const int[]){-1}, 1, &total, NULL) == -EBADF);
 }
 
 static void test_last_pid(void)

@@ -41,13 +41,13 @@ static void test_records_of_any_bytes_end(void)
 
 static void test_records_that_cannot_be_mapped(void)
 {
-    struct prock_rings records = {0};
+    struct prock_rings rings = {0};
     uint64_t total, lost;
-    CHECK(prock_rings_map(&records, (const int[]){-1}, NULL, 1, 65536) == -EBADF && !records.rings);
-    CHECK(prock_rings_map(&records, (const int[]){-1}, NULL, 1, 65537) == -EINVAL);
-    CHECK(prock_rings_map(&records, NULL, NULL, 0, 65536) == -EINVAL);
-    CHECK(prock_rings_totals((const int[]){-1}, 1, &total, &lost) == -EBADF);
-    int error = prock_rings_stop((const int[]){-1}, 1);
+    CHECK(prock_rings_map(&rings, (const int[]){-1}, NULL, 1, 65536) == -EBADF && !rings.rings);
+    CHECK(prock_rings_map(&rings, (const int[]){-1}, NULL, 1, 65537) == -EINVAL);
+    CHECK(prock_rings_map(&rings, NULL, NULL, 0, 65536) == -EINVAL);
+    CHECK(prock_perf_read((const int[]){-1}, 1, &total, &lost) == -EBADF);
+    int error = prock_perf_stop((const int[]){-1}, 1);
     CHECK(error == -EBADF || error == -ENOSYS); /* of an emulator that does not know the call */
     CHECK(prock_exec_event_open(1 << 20) < 0 && prock_exec_switch_event_open(1 << 20) < 0);
 }
@@ -83,9 +83,9 @@ static void test_buffers_of_any_bytes(void)
 {
     int fds[2];
     unsigned char *bases[] = {buffer(&fds[0]), buffer(&fds[1])};
-    struct prock_rings records = {0};
+    struct prock_rings rings = {0};
     uint64_t head = 0;
-    CHECK(prock_rings_map(&records, fds, fds + 1, 1, BUFFER) == 0);
+    CHECK(prock_rings_map(&rings, fds, fds + 1, 1, BUFFER) == 0);
     srand(3);
     for (int round = 0; round < 300; round++) {
         struct prock_record_list list = {0};
@@ -95,12 +95,12 @@ static void test_buffers_of_any_bytes(void)
                 bases[which][PAGE + i] = (unsigned char)(rand() % 8 ? rand() % 64 : 0);
             set_head(bases[which], head);
         }
-        CHECK(prock_rings_drain(&records, UINT64_MAX, &list) == 0);
+        CHECK(prock_rings_drain(&rings, UINT64_MAX, &list) == 0);
         CHECK(tail(bases[0]) == head && tail(bases[1]) == head);
         free(list.v);
     }
-    CHECK(prock_rings_lost(&records) && prock_rings_switches_lost(&records));
-    prock_rings_unmap(&records);
+    CHECK(prock_rings_lost(&rings) && prock_rings_switches_lost(&rings));
+    prock_rings_unmap(&rings);
     for (int which = 0; which < 2; which++) {
         munmap(bases[which], PAGE + BUFFER);
         close(fds[which]);
@@ -130,20 +130,20 @@ static void test_what_processes_ran(void)
     int fds[2];
     unsigned char *tasks = buffer(&fds[0]), *switches = buffer(&fds[1]);
     uint64_t at = 0, at_switches = 0;
-    struct prock_rings records = {0};
+    struct prock_rings rings = {0};
     struct prock_record_list list = {0};
     for (int32_t pid = 1; pid <= N; pid++) {
         put(switches, &at_switches, 14, 0, pid * 64, (uint64_t)pid * 10);
         put(switches, &at_switches, 14, 1 << 13, pid * 64, (uint64_t)pid * 10 + (uint64_t)pid % 7);
         put(tasks, &at, 4, 0, pid * 387 % (N + 1) * 64, 20 * N + (uint64_t)pid);
     }
-    CHECK(prock_rings_map(&records, fds, fds + 1, 1, BUFFER) == 0);
-    CHECK(prock_rings_drain(&records, UINT64_MAX, &list) == 0 && list.n == N && records.switches == 2 * N);
+    CHECK(prock_rings_map(&rings, fds, fds + 1, 1, BUFFER) == 0);
+    CHECK(prock_rings_drain(&rings, UINT64_MAX, &list) == 0 && list.n == N && rings.switches == 2 * N);
     for (size_t i = 0; i < list.n; i++)
         CHECK(list.v[i].kind == PROCK_RECORD_EXIT && list.v[i].cpu_ns == (uint64_t)list.v[i].pid / 64 % 7);
-    CHECK(records.run_times_n == 0 && prock_rings_lost(&records) == 0 && prock_rings_switches_lost(&records) == 0);
+    CHECK(rings.run_times_n == 0 && prock_rings_lost(&rings) == 0 && prock_rings_switches_lost(&rings) == 0);
     free(list.v);
-    prock_rings_unmap(&records);
+    prock_rings_unmap(&rings);
     munmap(tasks, PAGE + BUFFER);
     munmap(switches, PAGE + BUFFER);
     close(fds[0]);

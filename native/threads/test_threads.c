@@ -124,20 +124,20 @@ static void read_records(void)
 {
     struct ring ring = {.fd = buffer()};
     int nothing = buffer();
-    struct prock_rings records = {0};
+    struct prock_rings rings = {0};
     pthread_t writer;
-    HOLDS(prock_rings_map(&records, &nothing, &ring.fd, 1, BYTES) == 0);
-    ring.base = records.rings[1].base; /* the same mapping, so that the sanitizer sees both sides of it */
+    HOLDS(prock_rings_map(&rings, &nothing, &ring.fd, 1, BYTES) == 0);
+    ring.base = rings.rings[1].base; /* the same mapping, so that the sanitizer sees both sides of it */
     HOLDS(pthread_create(&writer, NULL, write_records, &ring) == 0);
-    while (records.switches < (uint64_t)rounds * 100) {
+    while (rings.switches < (uint64_t)rounds * 100) {
         struct prock_record_list list = {0};
-        HOLDS(prock_rings_drain(&records, UINT64_MAX, &list) == 0 && list.n == 0);
+        HOLDS(prock_rings_drain(&rings, UINT64_MAX, &list) == 0 && list.n == 0);
         free(list.v);
         sched_yield();
     }
-    HOLDS(pthread_join(writer, NULL) == 0 && records.switches == (uint64_t)rounds * 100);
-    __atomic_add_fetch(&records_read, (long)records.switches, __ATOMIC_RELAXED);
-    prock_rings_unmap(&records);
+    HOLDS(pthread_join(writer, NULL) == 0 && rings.switches == (uint64_t)rounds * 100);
+    __atomic_add_fetch(&records_read, (long)rings.switches, __ATOMIC_RELAXED);
+    prock_rings_unmap(&rings);
     close(ring.fd);
     close(nothing);
 }
@@ -157,7 +157,7 @@ static void *ask(void *unused)
         uint64_t total;
         int event = prock_task_clock_open(0);
         if (event >= 0) {
-            HOLDS(prock_perf_read(&event, 1, &total) == 0);
+            HOLDS(prock_perf_read(&event, 1, &total, NULL) == 0);
             close(event);
         }
         __atomic_add_fetch(&passes, 1, __ATOMIC_RELAXED);

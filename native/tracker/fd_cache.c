@@ -1,16 +1,16 @@
-/* Descriptors of members' files: what is read again and again costs half of opening it each time, or less. */
+/* Cached descriptors of members' files: reading one again costs at most half of opening it each time. */
 #define _GNU_SOURCE
+#include "errors.h"
 #include "tracker/tracker.h"
 
-#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A descriptor that so many passes did not need may be given back for another. */
+/* A descriptor unused for so many passes may be closed in favour of another. */
 #define IDLE_PASSES 16
-/* How many members are looked at for one. */
+/* Members searched for an idle descriptor. */
 #define SEARCH_COUNT 64
-/* How many are given back when the process has run out of them. */
+/* Descriptors closed when the process has run out of them. */
 #define EVICT_COUNT 64
 
 uint64_t prock_file_id(int fd)
@@ -19,10 +19,10 @@ uint64_t prock_file_id(int fd)
     return prock_stat(fd, "", &st) == 0 ? (uint64_t)st.st_ino ^ (uint64_t)st.st_dev << 48 : 0;
 }
 
-/* A program that turns itself into a daemon closes every descriptor, and the number may be another file's by now. */
-void prock_close_if_unchanged(int fd, uint64_t pass)
+/* A program that turns itself into a daemon closes all descriptors, and the number may be another file's by now. */
+void prock_close_if_unchanged(int fd, uint64_t file_id)
 {
-    if (fd >= 0 && prock_file_id(fd) == pass)
+    if (fd >= 0 && prock_file_id(fd) == file_id)
         close(fd);
 }
 
@@ -48,24 +48,24 @@ void prock_fd_cache_invalidate(struct prock_tracker *tracker)
         prock_fd_cache_close_member(tracker, index);
 }
 
-/* Give back some of the least used: those that the last `idle` passes did not need. */
+/* Closes up to `wanted` descriptors that were unused for `idle` passes. */
 static size_t close_idle(struct prock_tracker *tracker, uint32_t idle, size_t search, size_t wanted)
 {
-    size_t given = 0;
-    for (size_t i = 0; i < search && i < tracker->table->n && given < wanted; i++) {
+    size_t closed = 0;
+    for (size_t i = 0; i < search && i < tracker->table->n && closed < wanted; i++) {
         tracker->evict_cursor = tracker->evict_cursor + 1 < tracker->table->n ? tracker->evict_cursor + 1 : 0;
         for (int kind = 0; kind < PROCK_FILE_COUNT; kind++) {
             struct prock_member_files *files = &tracker->files[tracker->evict_cursor];
             if (files->fds[kind] >= 0 && tracker->pass - files->used[kind] >= idle) {
                 prock_fd_cache_close(tracker, tracker->evict_cursor, kind);
-                given++;
+                closed++;
             }
         }
     }
-    return given;
+    return closed;
 }
 
-/* Once nobody was found to be idle, the rest of the pass need not look again. */
+/* Searches at most once per pass in vain. */
 static bool can_cache(struct prock_tracker *tracker)
 {
     if (tracker->open < tracker->budget)
@@ -87,16 +87,16 @@ void prock_fd_cache_set_budget(struct prock_tracker *tracker, size_t budget)
         close_idle(tracker, 0, tracker->table->n, tracker->open - budget);
 }
 
-/* Open a member's file; where the process is out of descriptors, some of the kept ones make room. */
-static int open_file(struct prock_tracker *tracker, size_t index, const char *what)
+/* If the process is out of descriptors, closes some of the cached ones first. */
+static int open_file(struct prock_tracker *tracker, size_t index, const char *file)
 {
-    int fd = prock_open(&tracker->root, prock_member_at(tracker, index)->pid, what);
+    int fd = prock_open(&tracker->root, prock_member_at(tracker, index)->pid, file);
     if ((fd == -EMFILE || fd == -ENFILE) && close_idle(tracker, 0, tracker->table->n, EVICT_COUNT) > 0)
-        fd = prock_open(&tracker->root, prock_member_at(tracker, index)->pid, what);
+        fd = prock_open(&tracker->root, prock_member_at(tracker, index)->pid, file);
     return fd;
 }
 
-/* Keep the descriptor of what is read for the second time, or close it. */
+/* Caches the descriptor of a file that is read for the second time. */
 static void cache_or_close(struct prock_tracker *tracker, size_t index, int kind, int fd)
 {
     struct prock_member_files *files = &tracker->files[index];
@@ -121,9 +121,8 @@ static ssize_t read_start(int fd, char *buf, size_t cap)
     return got;
 }
 
-/* The start of a file: by its kept descriptor, or a fresh one, where `is_whole` says that it was read to its end. */
 int prock_fd_cache_read(
-    struct prock_tracker *tracker, size_t index, int kind, const char *what, char *buf, size_t cap, size_t *len)
+    struct prock_tracker *tracker, size_t index, int kind, const char *file, char *buf, size_t cap, size_t *len)
 {
     int *cached = &tracker->files[index].fds[kind];
     ssize_t got;
@@ -141,7 +140,7 @@ int prock_fd_cache_read(
         }
         prock_fd_cache_invalidate(tracker);
     }
-    int fd = open_file(tracker, index, what);
+    int fd = open_file(tracker, index, file);
     if (fd < 0)
         return fd;
     got = read_start(fd, buf, cap);

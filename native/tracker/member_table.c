@@ -1,14 +1,9 @@
-/* The members that are known, and the places where they stand. */
+/* The table of members, and the index of pids in it. */
 #include "tracker/tracker.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct prock_member *prock_member_at(const struct prock_tracker *tracker, size_t index)
-{
-    return &tracker->table->rows[index];
-}
 
 int prock_member_table_copy(const struct prock_member_table *table, struct prock_member_table *copy)
 {
@@ -23,7 +18,7 @@ int prock_member_table_copy(const struct prock_member_table *table, struct prock
     return 0;
 }
 
-/* Not by realloc: at any instant another thread may fork, and in the child prock_tracker_abandon reads both. */
+/* Without realloc: another thread may fork at any instant, and prock_tracker_abandon in the child reads both arrays. */
 static void *larger(const void *items, size_t n, size_t *cap, size_t size)
 {
     size_t wanted = *cap ? *cap * 2 : 32;
@@ -103,30 +98,30 @@ static bool is_droppable(const struct prock_member *row)
 int prock_member_table_drop_gone(struct prock_tracker *tracker)
 {
     struct prock_member_table *table = tracker->table;
-    size_t cached = 0;
+    size_t remaining = 0;
     for (size_t i = 0; i < table->n; i++)
-        cached += !is_droppable(&table->rows[i]);
-    if (cached == table->n)
+        remaining += !is_droppable(&table->rows[i]);
+    if (remaining == table->n)
         return 0;
     uint32_t *moved = calloc(table->n, sizeof *moved);
     if (!moved)
         return -ENOMEM;
     prock_pidmap_free(&tracker->by_pid);
-    cached = 0;
+    remaining = 0;
     int error = 0;
     for (size_t i = 0; i < table->n; i++) {
         if (is_droppable(&table->rows[i])) {
             prock_fd_cache_close_member(tracker, i);
             continue;
         }
-        table->rows[cached] = table->rows[i];
-        tracker->files[cached] = tracker->files[i];
+        table->rows[remaining] = table->rows[i];
+        tracker->files[remaining] = tracker->files[i];
         if (!error)
-            error = prock_pidmap_put(&tracker->by_pid, table->rows[cached].pid, (uint32_t)cached);
-        moved[i] = (uint32_t)++cached;
+            error = prock_pidmap_put(&tracker->by_pid, table->rows[remaining].pid, (uint32_t)remaining);
+        moved[i] = (uint32_t)++remaining;
     }
-    table->n = cached;
-    for (size_t i = 0; i < cached; i++) {
+    table->n = remaining;
+    for (size_t i = 0; i < remaining; i++) {
         struct prock_member *row = &table->rows[i];
         uint32_t parent = row->parent ? moved[row->parent - 1] : 0;
         if (row->parent && !parent)

@@ -1,13 +1,14 @@
-/* One member in a pass: what is asked of it, and what has to be told. engine/pure/member.py says the same in Python. */
+/* One member in a pass: which of its files are read, and what is reported. The same in Python: engine/pure/member.py.
+ */
 #define _GNU_SOURCE
+#include "errors.h"
 #include "tracker/tracker.h"
 
-#include <errno.h>
 #include <string.h>
 
-/* After that a running process's row, and everybody's memory, is read again though nothing asks for it. */
+/* After this time the stat of a running process, and the memory of all, is read again in any case. */
 #define STALE_NS 1000000000U
-/* A read of a list of children returns less than a page less the longest pid, or there is more. */
+/* A read that returns more may not be the whole list: the kernel fills at most a page, less the longest pid. */
 #define CHILDREN_COMPLETE_MAX (4096 - 12)
 
 static bool pids_allocated_since(const struct prock_tracker *tracker, const struct prock_stamp *since)
@@ -15,7 +16,7 @@ static bool pids_allocated_since(const struct prock_tracker *tracker, const stru
     return tracker->last_pid < 0 || tracker->last_pid != since->last_pid;
 }
 
-/* Ticks are too coarse to tell: where only they are known everybody may have. */
+/* Always true if only ticks are known, which are too coarse. */
 static bool ran_since(const struct prock_tracker *tracker, size_t index, int since_read)
 {
     return !tracker->root.clocks_usable ||
@@ -30,28 +31,18 @@ static void stamp(const struct prock_tracker *tracker, size_t index, int kind)
     stamp->last_pid = tracker->last_pid;
 }
 
-static bool can_run(const struct prock_stat *stat)
+static bool has_exited(const struct prock_member *row)
 {
-    return (stat->state != 'Z' && stat->state != 'X' && stat->state != 'x') || stat->thread_count > 1;
+    return row->flags & PROCK_GONE || (!(row->flags & PROCK_UNREAD) && !prock_is_running(&row->stat));
 }
 
-static bool is_alive(const struct prock_member *row)
-{
-    return can_run(&row->stat);
-}
-
-static bool has_ended(const struct prock_member *row)
-{
-    return row->flags & PROCK_GONE || (!(row->flags & PROCK_UNREAD) && !is_alive(row));
-}
-
-/* Its main thread has ended, others go on: then stat knows nothing of its memory. */
+/* The main thread has exited and others run: stat then shows no memory. */
 static bool leader_exited(const struct prock_member *row)
 {
     return row->stat.state == 'Z' && row->stat.thread_count > 1;
 }
 
-/* Whether its row may have changed in a way that matters. */
+/* stat may have changed in a way that is reported. */
 static bool is_stale(const struct prock_tracker *tracker, size_t index, uint64_t own_ns)
 {
     const struct prock_member *row = prock_member_at(tracker, index);
@@ -63,31 +54,32 @@ static bool is_stale(const struct prock_tracker *tracker, size_t index, uint64_t
     return row->flags & PROCK_PARENT || pids_allocated_since(tracker, read) || tracker->now_ns - read->at_ns > STALE_NS;
 }
 
-/* Whether the pid was given away again: between two passes, or since somebody named it. */
+/* The pid was reused between two passes, or since the process was listed or adopted. */
 static bool pid_was_reused(const struct prock_tracker *tracker, size_t index, const struct prock_stat *stat)
 {
     const struct prock_member *row = prock_member_at(tracker, index);
     if (row->unreadable & PROCK_UNREADABLE_STAT && row->stat.starttime == 0)
-        return false; /* it tells for the first time when it began */
+        return false; /* its start time was never read before */
     if (!(row->flags & PROCK_UNREAD) || tracker->files[index].expects_start)
         return stat->starttime != row->stat.starttime;
     if (!row->parent)
         return false;
     const struct prock_member *parent = prock_member_at(tracker, row->parent - 1);
-    if (stat->ppid == parent->pid || stat->ppid == 0 || has_ended(parent))
+    if (stat->ppid == parent->pid || stat->ppid == 0 || has_exited(parent))
         return false;
-    /* A parent that has ended since its own turn, though nobody has waited for it yet, has handed its children on. */
+    /* If the parent has exited since it was read, its children were reparented. */
     struct prock_stat now;
     int error = prock_read_stat(&tracker->root, parent->pid, &now);
     if (error)
         return error != -ESRCH;
-    return now.starttime == parent->stat.starttime && can_run(&now);
+    return now.starttime == parent->stat.starttime && prock_is_running(&now);
 }
 
-static bool is_reportable(const struct prock_stat *known, const struct prock_stat *now, bool was_alive, bool lives)
+static bool is_reportable(
+    const struct prock_stat *known, const struct prock_stat *now, bool was_running, bool is_running)
 {
     return now->cutime + now->cstime != known->cutime + known->cstime || now->cminflt != known->cminflt ||
-           now->ppid != known->ppid || now->session != known->session || was_alive != lives;
+           now->ppid != known->ppid || now->session != known->session || was_running != is_running;
 }
 
 static void mark_stat_unreadable(struct prock_member *row)
@@ -101,7 +93,7 @@ static void mark_stat_unreadable(struct prock_member *row)
     row->stat.thread_count = 1;
 }
 
-/* One that was new to a pass that failed, and has never been told of, only vanished. */
+/* A member that was new in a failed pass, and so never reported, counts as vanished. */
 static void mark_gone(struct prock_member *row)
 {
     row->flags |= PROCK_GONE | (row->flags & PROCK_NEW ? PROCK_UNREAD : 0);
@@ -122,7 +114,7 @@ static int read_stat(struct prock_tracker *tracker, size_t index, uint64_t own_n
         error = prock_read(&tracker->root, row->pid, "stat", buf, sizeof buf, &len);
         error = error ? error : prock_parse_stat(buf, len, &stat);
     }
-    if (error == -EACCES || error == -ENOTSUP || error == -EBADMSG) {
+    if (prock_is_unreadable(error)) {
         mark_stat_unreadable(row);
     } else if (error && error != -ESRCH) {
         return error;
@@ -132,14 +124,14 @@ static int read_stat(struct prock_tracker *tracker, size_t index, uint64_t own_n
     } else {
         stat.pid = row->pid;
         row->unreadable &= ~(unsigned)PROCK_UNREADABLE_STAT;
-        bool was_alive = is_alive(row);
+        bool was_running = prock_is_running(&row->stat);
         struct prock_stat known = row->stat;
         row->stat = stat;
-        if (stat.thread_count != known.thread_count) /* a new one may have forked already, where nobody has looked */
+        if (stat.thread_count != known.thread_count) /* a new thread may have children already */
             tracker->files[index].stamps[PROCK_FILE_CHILDREN] =
                 (struct prock_stamp){.own_ns = UINT64_MAX, .last_pid = -2};
-        if (!unread &&
-            (is_reportable(&known, &stat, was_alive, is_alive(row)) || row->flags & PROCK_REREAD || tracker->read_all))
+        if (!unread && (is_reportable(&known, &stat, was_running, prock_is_running(&row->stat)) ||
+                        row->flags & PROCK_REREAD || tracker->read_all))
             row->flags |= PROCK_CHANGED;
         if (unread || known.ppid != stat.ppid)
             prock_member_table_set_parent(tracker, index);
@@ -179,7 +171,7 @@ static int read_memory(struct prock_tracker *tracker, size_t index)
     if (!error && !by_other_thread)
         error = prock_parse_statm(buf, len, &statm);
     if (error)
-        return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
+        return prock_is_exhausted(error) ? error : 0;
     row->rss_bytes = prock_multiply(statm.resident, tracker->root.page_bytes);
     row->vsize_bytes = prock_multiply(statm.size, tracker->root.page_bytes);
     stamp(tracker, index, PROCK_FILE_STATM);
@@ -197,10 +189,10 @@ static int read_io(struct prock_tracker *tracker, size_t index)
     int error = prock_fd_cache_read(tracker, index, PROCK_FILE_IO, "io", buf, sizeof buf, &len);
     if (!error)
         error = prock_parse_io(buf, len, &io);
-    if (error == -EACCES || error == -ENOTSUP || error == -EBADMSG)
+    if (prock_is_unreadable(error))
         row->unreadable |= PROCK_UNREADABLE_IO;
     if (error)
-        return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
+        return prock_is_exhausted(error) ? error : 0;
     row->unreadable &= ~(unsigned)PROCK_UNREADABLE_IO;
     if (row->flags & PROCK_PARENT && (!(row->flags & PROCK_HAS_IO) || memcmp(&io, &row->io, sizeof io) != 0))
         row->flags |= PROCK_CHANGED;
@@ -210,35 +202,30 @@ static int read_io(struct prock_tracker *tracker, size_t index)
     return 0;
 }
 
-/* Children that the main thread started, and those that were handed to the process. */
+/* Children that the main thread started, and those reparented to the process. */
 static int read_leader_children(struct prock_tracker *tracker, size_t index)
 {
-    char what[40] = "task/", buf[4096];
-    size_t len = 0, digits = 5;
+    char file[40] = "task/", buf[4096];
+    size_t len;
+    int32_t pid = prock_member_at(tracker, index)->pid;
     int *cached = &tracker->files[index].fds[PROCK_FILE_CHILDREN];
-    if (*cached < 0) {
-        char reversed[10];
-        for (uint32_t rest = (uint32_t)prock_member_at(tracker, index)->pid; rest; rest /= 10)
-            reversed[len++] = (char)('0' + rest % 10);
-        while (len)
-            what[digits++] = reversed[--len];
-        memcpy(what + digits, "/children", 10);
-    }
-    int error = prock_fd_cache_read(tracker, index, PROCK_FILE_CHILDREN, what, buf, sizeof buf, &len);
+    if (*cached < 0)
+        memcpy(prock_append_pid(file + 5, pid), "/children", 10);
+    int error = prock_fd_cache_read(tracker, index, PROCK_FILE_CHILDREN, file, buf, sizeof buf, &len);
     if (error)
         return error;
     if (len > CHILDREN_COMPLETE_MAX)
-        return prock_read_children(&tracker->root, prock_member_at(tracker, index)->pid, 1, &tracker->found);
+        return prock_read_children(&tracker->root, pid, 1, &tracker->found);
     error = prock_parse_children(buf, len, &tracker->found);
     if (error && *cached >= 0) {
         prock_fd_cache_close(tracker, index, PROCK_FILE_CHILDREN);
         tracker->found.n = 0;
-        error = prock_read_children(&tracker->root, prock_member_at(tracker, index)->pid, 1, &tracker->found);
+        error = prock_read_children(&tracker->root, pid, 1, &tracker->found);
     }
     return error;
 }
 
-/* Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper). */
+/* A process that ran may have forked, and a subreaper (prctl(2)) with children may have inherited orphans. */
 static int read_children(struct prock_tracker *tracker, size_t index)
 {
     struct prock_member *row = prock_member_at(tracker, index);
@@ -254,10 +241,14 @@ static int read_children(struct prock_tracker *tracker, size_t index)
         tracker->no_children_lists = true;
         return 0;
     }
-    if (error == -EACCES || error == -EBADMSG)
+    if (error == -ESRCH)
+        return 0;
+    if (prock_is_unreadable(error)) {
         row->unreadable |= PROCK_UNREADABLE_CHILDREN;
+        return 0;
+    }
     if (error)
-        return error == -ESRCH || error == -EACCES || error == -EBADMSG ? 0 : error;
+        return error;
     row->unreadable &= ~(unsigned)PROCK_UNREADABLE_CHILDREN;
     stamp(tracker, index, PROCK_FILE_CHILDREN);
     uint32_t tree = row->tree;
@@ -273,14 +264,14 @@ int prock_refresh_member(struct prock_tracker *tracker, size_t index)
     uint64_t own_ns = row->own_ns;
     int error = 0;
     if (row->flags & PROCK_GONE)
-        return 0; /* found so by a pass that failed */
+        return 0; /* by a failed pass */
     if (tracker->root.clocks_usable && (error = prock_cpu_total(row->pid, &own_ns))) {
         if (error != -ESRCH)
             return error;
         mark_gone(row);
         return 0;
     }
-    bool orphaned = row->parent && has_ended(prock_member_at(tracker, row->parent - 1));
+    bool orphaned = row->parent && has_exited(prock_member_at(tracker, row->parent - 1));
     if (row->flags & (PROCK_UNREAD | PROCK_REREAD) || tracker->read_all || orphaned ||
         is_stale(tracker, index, own_ns)) {
         error = read_stat(tracker, index, own_ns);
@@ -292,15 +283,15 @@ int prock_refresh_member(struct prock_tracker *tracker, size_t index)
     if ((error = read_memory(tracker, index)) || (error = read_io(tracker, index)) ||
         (error = read_children(tracker, index)))
         return error;
-    row = prock_member_at(tracker, index); /* the table moves when it grows */
+    row = prock_member_at(tracker, index); /* append may have moved the table */
     if (row->flags & PROCK_UNREAD)
         row->flags |= PROCK_NEW | PROCK_CHANGED;
     row->flags &= ~(unsigned)(PROCK_UNREAD | PROCK_REREAD);
     return 0;
 }
 
-/* Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
- * waited for meanwhile. */
+/* Only the start time is used: the rest of stat is younger than what was read of the children, which may have been
+ * reaped in between. */
 int prock_verify_member(struct prock_tracker *tracker, size_t index)
 {
     struct prock_member *row = prock_member_at(tracker, index);
@@ -311,7 +302,7 @@ int prock_verify_member(struct prock_tracker *tracker, size_t index)
         return 0;
     int error = prock_read(&tracker->root, row->pid, "stat", buf, sizeof buf, &len);
     if (error)
-        return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
+        return prock_is_exhausted(error) ? error : 0;
     if (prock_parse_stat(buf, len, &stat) == 0 && stat.starttime != row->stat.starttime && row->stat.starttime != 0) {
         row->own_ns = row->previous_own_ns;
         row->io = row->previous_io;

@@ -1,4 +1,4 @@
-/* What members of a tree and all below them use: sums from the leaves up. */
+/* Usage of each member and all its descendants: summed from the leaves up. */
 #include "tracker/tracker.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static bool is_in_tree(const struct prock_member *row, uint32_t tree)
     return row->tree == tree && !(row->flags & (PROCK_GONE | PROCK_UNREAD));
 }
 
-/* The member above it, by its place + 1; 0 for the root, and for those that others adopted. */
+/* The parent's index + 1; 0 for the root, and if the parent is not in the tree. */
 static uint32_t parent_in_tree(const struct prock_member_table *table, const struct prock_member *row)
 {
     if (row->flags & PROCK_ROOT || row->parent == 0)

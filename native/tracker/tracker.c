@@ -1,14 +1,13 @@
-/* Trees that are followed: one pass over their members. engine/pure/tracker.py says the same in Python. */
+/* One pass over the members of tracked trees. */
 #define _GNU_SOURCE
 #include "tracker/tracker.h"
+#include "errors.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-/* -1 where it is not known. */
+/* Returns -1 if unknown. */
 static int64_t read_last_pid(struct prock_tracker *tracker)
 {
     int32_t pid;
@@ -92,7 +91,7 @@ int prock_tracker_start(struct prock_tracker *tracker, int64_t tree, bool read_a
     int error = prock_member_table_drop_gone(tracker);
     if (error)
         return error;
-    /* Were that number another file's by now, it would tell for ever that nothing was forked; and so may be any. */
+    /* If the descriptor was replaced, its content would never change again, and no fork would be noticed. */
     if (tracker->last_pid_fd >= 0 && prock_file_id(tracker->last_pid_fd) != tracker->last_pid_file_id) {
         tracker->last_pid_fd = -1;
         prock_fd_cache_invalidate(tracker);
@@ -136,8 +135,7 @@ void prock_tracker_mark_pending(struct prock_tracker *tracker)
             prock_member_at(tracker, i)->flags |= PROCK_PENDING;
 }
 
-/* Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else, whose
- * clock answered, and it is to be made sure of. */
+/* If pids were allocated during the pass, a member that ran since may be another process with the same pid. */
 static bool needs_verification(struct prock_tracker *tracker)
 {
     if (tracker->last_pid < 0 || tracker->verifying)
@@ -159,8 +157,7 @@ int prock_tracker_run(struct prock_tracker *tracker, uint64_t deadline_ns)
                 prock_tracker_mark_pending(tracker);
                 return error;
             }
-            bool check_deadline = deadline_ns != PROCK_NO_DEADLINE && tracker->next % PROCK_STRIDE == 0;
-            if (check_deadline && prock_monotonic_ns() > deadline_ns)
+            if (prock_deadline_passed(tracker->next, deadline_ns))
                 return 1;
         }
     } while (needs_verification(tracker));
