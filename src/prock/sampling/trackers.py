@@ -21,7 +21,7 @@ from prock.sampling.sampler import TreeSampler
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-    from prock.sampling.sample import TreeTotals
+    from prock.model import TreeTotals
 
 
 class _Reading(NamedTuple):
