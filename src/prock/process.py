@@ -1,10 +1,10 @@
-"""One call, one answer about one process.
+"""Questions about one process, one call each.
 
-Everywhere: ``pid=None`` is the calling process. ``None`` as an answer means that there is no such process (any more).
-`ValueError` and `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses this user. Sources, biases
-and costs are Linux's; on other systems psutil is asked, and `NotSupported` says what can't be known there. Costs are
-told in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading ``statm`` 4 to 5, ``io`` 5,
-``stat`` 8.
+``pid=None`` is the calling process. A result of None means that the process does not exist (any more). A number that
+cannot be a pid raises `ValueError`, another type `TypeError`, and `AccessDenied` says that this user may not read it.
+Sources, biases and costs are those of Linux; other systems are read through psutil and raise `NotSupported` for what
+they do not provide. Costs are in system calls and files: on a quiet machine a CPU clock costs 0.2 µs, reading
+``statm`` 4 to 5, ``io`` 5, ``stat`` 8.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, Pr
 
 
 def get_cpu_time(pid: int | None = None) -> CpuTime | None:
-    """CPU time of one process, all its threads, without its children.
+    """CPU time of one process in nanoseconds, all its threads, without its children.
 
-    Total: exact, from the process's CPU clock (a thread running at this instant lags by at most a scheduler tick).
-    Split into user and system: estimate. Works for every user's processes and for zombies, until they are reaped.
-    Cost: three `clock_gettime`, no file. Elsewhere as the system counts it; macOS refuses it of others' processes.
+    - `pid`: default: the calling process.
 
-    >>> spent = get_cpu_time()
-    >>> spent.total_ns > 0 and spent.total_ns == spent.user_ns + spent.system_ns
+    Source: the CPU clock of the process. The total is exact, but the clock of a thread that is running lags by up to a
+    scheduler tick; the split into user and system is an estimate. Works for processes of all users, and for zombies
+    until they are reaped. Cost: three `clock_gettime`, no file. macOS: `AccessDenied` for other users' processes.
+
+    >>> used = get_cpu_time()
+    >>> used.total_ns > 0 and used.total_ns == used.user_ns + used.system_ns
     True
     """
     return engine.active.cpu_time(pid)
 
 
 def get_cpu_time_with_children(pid: int | None = None) -> CpuTime | None:
-    """CPU time of a process and of the children that it waited for, and theirs (``cutime``, ``cstime``).
+    """CPU time in nanoseconds of a process, of the children that it waited for, and of theirs.
 
-    The children's part is a lower bound, by less than two ticks of 10 ms; running children are not in it. macOS and
-    Windows keep no account of it: `NotSupported`.
-    Cost: one read of ``stat``, one `clock_gettime`.
+    - `pid`: default: the calling process.
+
+    Source: the CPU clock, and ``cutime`` and ``cstime`` of ``stat``. The children's part is a lower bound, by less than
+    two ticks of 10 ms; running children are not in it. Cost: one read of ``stat``, one `clock_gettime`. Raises
+    `NotSupported` on macOS and Windows, which do not count it.
 
     >>> get_cpu_time_with_children() - get_cpu_time() >= CpuTime(0, 0)
     True
@@ -46,14 +50,16 @@ def get_cpu_time_with_children(pid: int | None = None) -> CpuTime | None:
         return None
     times = info.cpu_time_with_children
     if times is None:
-        raise NotSupported("CPU time of children that were waited for: this system keeps no account of it")
+        raise NotSupported("CPU time of children that were waited for: this system does not count it")
     return times
 
 
 def get_memory(pid: int | None = None) -> int | None:
-    """Resident set size in bytes: what of the process is in memory, pages shared with others included.
+    """Resident set size in bytes: the memory of the process that is in RAM, shared pages included.
 
-    ``statm``; estimate, as the kernel's per-CPU counters may lag by some dozen pages. 0 for kernel threads and
+    - `pid`: default: the calling process.
+
+    Source: ``statm``. Estimate: the kernel's per-CPU counters may lag by a few dozen pages. 0 for kernel threads and
     zombies. Cost: one read of ``statm``, half of one of ``stat``.
 
     >>> get_memory() > 2**20
@@ -64,9 +70,11 @@ def get_memory(pid: int | None = None) -> int | None:
 
 
 def get_memory_virtual(pid: int | None = None) -> int | None:
-    """Address space of the process in bytes, used or not. ``statm``; exact. Cost: as `get_memory`.
+    """Size of the address space of a process in bytes, used or not.
 
-    On Windows what is committed to the process alone.
+    - `pid`: default: the calling process.
+
+    Source: ``statm``; exact. On Windows the memory committed to the process alone. Cost: as `get_memory`.
 
     >>> get_memory_virtual() > get_memory()
     True
@@ -76,11 +84,13 @@ def get_memory_virtual(pid: int | None = None) -> int | None:
 
 
 def get_disk_io(pid: int | None = None) -> DiskIo | None:
-    """I/O counters of the process **and of all children that it waited for**, which the kernel adds up in one place.
+    """I/O counters of a process **and of all children that it waited for**: the kernel adds them up in one place.
 
-    ``/proc/PID/io``; other users' processes refuse it (`AccessDenied`). `NotSupported` on a kernel without task I/O
-    accounting, and on macOS and BSD, which count no bytes. Windows counts what goes through calls, children's apart.
-    Cost: one read of ``io``.
+    - `pid`: default: the calling process.
+
+    Source: ``/proc/PID/io``; exact. Windows counts the bytes of calls, without children. Cost: one read of ``io``.
+    Raises `AccessDenied` for other users' processes, and `NotSupported` on a kernel without task I/O accounting and on
+    macOS and BSD, which count no bytes.
 
     >>> get_disk_io().read_count > 0
     True
@@ -89,27 +99,33 @@ def get_disk_io(pid: int | None = None) -> DiskIo | None:
 
 
 def get_all_stats(pid: int | None = None) -> AllStats | None:
-    """CPU time, memory and I/O in one call. I/O that is refused or not counted is None; the rest is still told.
+    """CPU time, memory and I/O of a process in one call. I/O that may not be read or is not counted is None.
 
-    Cost: three `clock_gettime`, one read of ``statm`` and one of ``io``.
+    - `pid`: default: the calling process.
+
+    Sources and biases: as of the single functions. Cost: three `clock_gettime`, one read of ``statm`` and one of
+    ``io``.
 
     >>> get_all_stats().memory_bytes > 2**20
     True
     """
-    asked = engine.active
-    cpu = asked.cpu_time(pid)
-    memory = asked.memory(pid)
+    cpu = engine.active.cpu_time(pid)
+    memory = engine.active.memory(pid)
     if cpu is None or memory is None:
         return None
     try:
-        disk_io = asked.disk_io(pid)
+        disk_io = engine.active.disk_io(pid)
     except (AccessDenied, NotSupported):
         return AllStats(cpu, *memory, None)
     return None if disk_io is None else AllStats(cpu, *memory, disk_io)
 
 
 def get_ppid(pid: int | None = None) -> int | None:
-    """Pid of the parent; 0 for one without a parent in this PID namespace. ``stat``. Cost: one read of it.
+    """Pid of the parent; 0 without a parent in this PID namespace.
+
+    - `pid`: default: the calling process.
+
+    Source: ``stat``; exact. Cost: one read of it.
 
     >>> import os
     >>> get_ppid() == os.getppid()
@@ -119,11 +135,13 @@ def get_ppid(pid: int | None = None) -> int | None:
 
 
 def get_start_time(pid: int | None = None) -> float | None:
-    """When the process started, in seconds since the epoch, to the tick (10 ms).
+    """Start time of a process, in seconds since the epoch, to the tick (10 ms).
 
-    ``stat`` counts from boot; the distance of the wall clock to boot is taken now, so the answer moves when the wall
-    clock is set. To tell whether a pid is still the same process use `LivenessInfo.identity`, which never moves.
-    Cost: one read of ``stat``, two vDSO clock calls.
+    - `pid`: default: the calling process.
+
+    Source: ``stat``, which counts from boot, and the wall clock: the result changes when the wall clock is set. To
+    detect a reused pid, compare `LivenessInfo.identity`, which never changes. Cost: one read of ``stat``, two vDSO
+    clock calls.
 
     >>> import time
     >>> 0 < time.time() - get_start_time() < 86400
@@ -136,7 +154,9 @@ def get_start_time(pid: int | None = None) -> float | None:
 def get_tty(pid: int | None = None) -> str | None:
     """Controlling terminal as ``ps -o tty=`` prints it (``pts/3``, ``tty1``); None where ps prints ``?``.
 
-    ``stat``, and for rare devices a link below ``/sys/dev/char``. Cost: one read of ``stat``.
+    - `pid`: default: the calling process.
+
+    Source: ``stat``, and for rare devices a link below ``/sys/dev/char``. Cost: one read of ``stat``.
 
     >>> tty = get_tty()
     >>> tty is None or "/dev/" not in tty
@@ -147,10 +167,12 @@ def get_tty(pid: int | None = None) -> str | None:
 
 
 def get_process_comm(pid: int | None = None) -> str | None:
-    """The kernel's name for the process: at most 15 bytes, set by exec or by the process itself.
+    """The kernel's name of a process: at most 15 bytes, set by exec or by the process itself.
 
-    May hold spaces, brackets, newlines and bytes that are not UTF-8 (those come as surrogate escapes). Cost: one read
-    of ``comm``.
+    - `pid`: default: the calling process.
+
+    Source: ``comm``. May contain spaces, brackets, newlines and bytes that are not UTF-8 (as surrogate escapes). Cost:
+    one read of ``comm``.
 
     >>> len(get_process_comm()) > 0
     True
@@ -159,10 +181,12 @@ def get_process_comm(pid: int | None = None) -> str | None:
 
 
 def get_process_path(pid: int | None = None) -> str | None:
-    """Path of the executable, as the process would see it; without the kernel's `` (deleted)``.
+    """Path of the executable, as the process sees it, without the `` (deleted)`` of the kernel.
 
-    The link ``exe``. None also for kernel threads and zombies, which have none. Other users' processes refuse it
-    (`AccessDenied`). Cost: one `readlink`.
+    - `pid`: default: the calling process.
+
+    Source: the link ``exe``. None also for kernel threads and zombies, which have none. Cost: one `readlink`. Raises
+    `AccessDenied` for other users' processes.
 
     >>> import os
     >>> os.path.isabs(get_process_path())
@@ -172,12 +196,14 @@ def get_process_path(pid: int | None = None) -> str | None:
 
 
 def get_process_environ(pid: int | None = None) -> dict[str, str] | None:
-    """The environment that the process was started with. What it changed since is not in it.
+    """The environment that a process was started with, without its later changes.
 
-    ``environ``; empty for kernel threads and zombies. Other users' processes refuse it (`AccessDenied`). Of a name that
-    stands twice the first counts, as for `getenv`. One of more than 8 MiB, which no process is ever given, but
-    which one can pretend to have, is a `MalformedProcFile`. Cost: a read for each 64 KiB and one more, which can wait
-    for the target's memory lock.
+    - `pid`: default: the calling process.
+
+    Source: ``environ``; empty for kernel threads and zombies. Of a name that occurs twice the first counts, as for
+    `getenv`. Cost: a read for each 64 KiB and one more, which can wait for the memory lock of the process. Raises
+    `AccessDenied` for other users' processes, and `MalformedProcFile` for more than 8 MiB: exec permits less, but a
+    process can set its own.
 
     >>> isinstance(get_process_environ(), dict)
     True
@@ -194,7 +220,11 @@ def get_process_environ(pid: int | None = None) -> dict[str, str] | None:
 
 
 def get_liveness_info(pid: int | None = None) -> LivenessInfo | None:
-    """Is it alive, whose child is it, and is it still the same process? Cost: one read of ``stat``.
+    """State, parent, session, terminal and identity of a process, in one read.
+
+    - `pid`: default: the calling process.
+
+    Source: ``stat``. Cost: one read of it.
 
     >>> get_liveness_info().is_alive
     True
@@ -203,10 +233,12 @@ def get_liveness_info(pid: int | None = None) -> LivenessInfo | None:
 
 
 def get_children(pid: int | None = None) -> list[int] | None:
-    """Pids of direct children, zombies included, started by whichever thread; ``[]`` where there are none.
+    """Pids of the direct children of all threads, zombies included; ``[]`` without children.
 
-    ``task/TID/children`` of every thread. Under heavy forking the kernel may leave one out. Cost: one small read a
-    thread; a full scan on kernels without CONFIG_PROC_CHILDREN.
+    - `pid`: default: the calling process.
+
+    Source: ``task/TID/children`` of every thread. While the process forks heavily the kernel may leave one out. Cost:
+    one small read a thread; on kernels without CONFIG_PROC_CHILDREN a scan of the machine.
 
     >>> isinstance(get_children(), list)
     True
@@ -225,10 +257,13 @@ def list_all_pids() -> list[int]:
 
 
 def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStats | None:
-    """One process at this instant: CPU, memory, threads, state; I/O counters if asked for.
+    """One process at this instant: CPU, memory, threads, state, and with `io` the I/O counters.
 
-    `ProcessStats.refused` names what the kernel refused. Cost: one read of ``stat``, one `clock_gettime`; with `io` one
-    read of ``io``.
+    - `pid`: default: the calling process.
+    - `io`: read the I/O counters. Default: False.
+
+    `ProcessStats.refused` names the files that this user may not read. Cost: one read of ``stat``, one
+    `clock_gettime`; with `io` one read of ``io``.
 
     >>> snapshot_process().thread_count >= 1
     True

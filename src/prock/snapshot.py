@@ -1,8 +1,8 @@
-"""Many processes at one instant: the whole machine, or one tree of it.
+"""Many processes at one instant: the whole machine, or one tree.
 
-Two ways lead to a tree: walking down from its root by the kernel's lists of children, whose cost is the tree's, and a
-scan of all processes, whose cost is the machine's. `snapshot_tree` and `collect_tree_pids` begin with the first and
-change to the second as soon as the members still to be visited would cost more than all processes of the machine.
+A tree is found either by the kernel's lists of children, from the root down, at a cost that grows with the tree, or by
+a scan of all processes, at a cost that grows with the machine. `snapshot_tree` and `collect_tree_pids` begin with the
+lists and change to a scan as soon as the remaining members would cost more than all processes of the machine.
 """
 
 from __future__ import annotations
@@ -17,41 +17,53 @@ from prock.model import ProcessInfo, Scan, TreeStats
 
 
 def scan_all_processes() -> Scan:
-    """A row for every process of the machine, with exact CPU times, and how many vanished or refused meanwhile.
+    """A row for every process of the machine; `Scan.vanished` and `Scan.denied` count those that could not be read.
 
-    Cost: one listing of ``/proc``, and one read of ``stat`` and one `clock_gettime` a process.
+    Source: ``stat`` and the CPU clock of each process. CPU totals are exact; see `ProcessInfo` for the rest. Cost: one
+    listing of ``/proc``, and one read of ``stat`` and one `clock_gettime` a process.
 
-    >>> import os
-    >>> os.getpid() in {row.pid for row in scan_all_processes()}
+    >>> largest = max(scan_all_processes(), key=lambda row: row.rss_bytes)
+    >>> largest.rss_bytes > 2**20
     True
     """
     return engine.active.scan()
 
 
 def build_parent_map(scan: Iterable[ProcessInfo] | None = None) -> dict[int, int]:
-    """Each process's parent, from a scan (taken here when none is given). Cost: the scan's.
+    """The parent of each process, by pid.
+
+    - `scan`: rows of `scan_all_processes`; default: the processes are read now.
+
+    Source: ``stat``. Cost: as `scan_all_processes` without `scan`, else no system call.
 
     >>> import os
     >>> build_parent_map()[os.getpid()] == os.getppid()
     True
     """
-    return engine.active.parents() if scan is None else tree.parents_of(scan)
+    return engine.active.parents() if scan is None else {row.pid: row.ppid for row in scan}
 
 
 def build_children_map(scan: Iterable[ProcessInfo] | None = None) -> dict[int, list[int]]:
-    """Each parent's children, from a scan (taken here when none is given). Who has none is not in it. Cost: the scan's.
+    """The children of each process that has some, by pid.
+
+    - `scan`: rows of `scan_all_processes`; default: the processes are read now.
+
+    Source: ``stat``. Cost: as `scan_all_processes` without `scan`, else no system call.
 
     >>> import os
     >>> os.getpid() in build_children_map()[os.getppid()]
     True
     """
-    return tree.children_of_parents(engine.active.parents()) if scan is None else tree.children_of(scan)
+    return tree.children_of(build_parent_map(scan))
 
 
 def collect_tree_pids(root_pid: int | None = None) -> list[int] | None:
-    """The root and all its descendants, breadth first, root first; None where there is no root.
+    """Pids of a process and all its descendants, root first, then breadth first; None without the root.
 
-    Cost: one small read a member.
+    - `root_pid`: default: the calling process.
+
+    Source: ``task/TID/children``. While the tree forks heavily the kernel may leave one out. Cost: one small read a
+    member. Raises `AccessDenied` for a root that this user may not read.
 
     >>> import os
     >>> collect_tree_pids()[0] == os.getpid()
@@ -62,17 +74,21 @@ def collect_tree_pids(root_pid: int | None = None) -> list[int] | None:
 
 
 def snapshot_tree(root_pid: int | None = None, *, memory: bool = True, io: bool = False) -> TreeStats | None:
-    """A process and all its descendants, now: totals, members, and what could not be read. None where there is no root.
+    """A process and all its descendants at this instant: totals, members, and how many could not be read.
 
-    Cost a member: one small read to find its children, two system calls for its CPU time, one read of ``stat`` (not
-    with ``memory=False``: then `ProcessStats.info` is None), with `io` one read of ``io``. Nothing for strangers,
-    except where the tree is most of the machine: then one scan is cheaper, and is what is done. (On other systems one
-    look at all processes finds the tree.)
-    One member that refuses does not sink the tree; a root that does raises `AccessDenied`. While the tree forks heavily
-    the kernel's lists of children may leave one out.
+    - `root_pid`: default: the calling process.
+    - `memory`: read ``stat`` of each member, for memory, threads, state and names. Default: True; without it
+      `ProcessStats.info` is None.
+    - `io`: read the I/O counters. Default: False.
 
-    >>> here = snapshot_tree()
-    >>> here.process_count >= 1 and here.rss_bytes > 2**20
+    None without the root. Sources and biases: see `TreeStats`. While the tree forks heavily the kernel's lists of
+    children may leave one out. Raises `AccessDenied` for a root that this user may not read; of a member it is counted
+    as `TreeStats.denied`. Cost a member: one small read to find its children, two system calls for its CPU time, with
+    `memory` one read of ``stat``, with `io` one of ``io``. Processes outside the tree cost nothing, unless the tree is
+    most of the machine and a scan is cheaper. Other systems list all processes to find the tree.
+
+    >>> build = snapshot_tree()  # of a build: snapshot_tree(pid of make)
+    >>> build.process_count >= 1 and build.rss_bytes > 2**20
     True
     """
     want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
@@ -85,10 +101,13 @@ def snapshot_tree(root_pid: int | None = None, *, memory: bool = True, io: bool 
 
 
 def snapshot_tree_from_scan(root_pid: int | None = None, scan: Iterable[ProcessInfo] | None = None) -> TreeStats | None:
-    """A tree as a scan shows it (taken here when none is given): one scan serves many roots.
+    """A tree taken from a scan of the machine: one scan serves many roots.
 
-    Totals as of `snapshot_tree`, without I/O. `vanished` and `denied` are the whole scan's: which of those belonged to
-    this tree nobody knows. None where the scan does not hold the root. Cost: the scan's, and none for the next root.
+    - `root_pid`: default: the calling process.
+    - `scan`: rows of `scan_all_processes`; default: a scan is taken now.
+
+    Totals as of `snapshot_tree`, without I/O. `TreeStats.vanished` and `TreeStats.denied` are those of the whole scan.
+    None if the scan does not contain the root. Cost: as `scan_all_processes` without `scan`, else no system call.
 
     >>> scan = scan_all_processes()
     >>> snapshot_tree_from_scan(None, scan).process_count >= 1

@@ -1,6 +1,7 @@
-"""Arithmetic on rows: who descends from whom, and what a tree adds up to. No I/O, no clock, no kernel.
+"""Arithmetic on rows: descendants and totals of a tree. No I/O, no clock, no kernel.
 
-Maps come from scans, and a scan is not atomic: it may hold strangers, orphans and cycles. Nothing here loops on them.
+Maps come from scans, and a scan is not atomic: it may contain orphans, unrelated processes and cycles. No function here
+loops endlessly on them.
 """
 
 from __future__ import annotations
@@ -10,21 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, TreeStats
 
 
-def parents_of(rows: Iterable[ProcessInfo]) -> dict[int, int]:
-    """Each pid's parent."""
-    return {row.pid: row.ppid for row in rows}
-
-
-def children_of(rows: Iterable[ProcessInfo]) -> dict[int, list[int]]:
-    """Each parent's children, in the order of the rows. Who has none is not in it."""
-    children: dict[int, list[int]] = {}
-    for row in rows:
-        children.setdefault(row.ppid, []).append(row.pid)
-    return children
-
-
-def children_of_parents(parents: Mapping[int, int]) -> dict[int, list[int]]:
-    """As `children_of`, from a map of parents."""
+def children_of(parents: Mapping[int, int]) -> dict[int, list[int]]:
+    """The children of each process that has some, in the order of `parents`."""
     children: dict[int, list[int]] = {}
     for pid, ppid in parents.items():
         children.setdefault(ppid, []).append(pid)
@@ -32,7 +20,12 @@ def children_of_parents(parents: Mapping[int, int]) -> dict[int, list[int]]:
 
 
 def collect_descendants_from_map(root_pid: int, children_map: Mapping[int, Sequence[int]]) -> list[int]:
-    """All descendants of a process, breadth first, without itself. Cost: the size of the subtree; no system call.
+    """Pids of all descendants of a process, breadth first, without the process itself.
+
+    - `root_pid`: the process.
+    - `children_map`: as of `build_children_map`, or the caller's own.
+
+    Cost: grows with the subtree; no system call.
 
     >>> collect_descendants_from_map(1, {1: [2, 3], 2: [4], 9: [8]})
     [2, 3, 4]
@@ -48,7 +41,12 @@ def collect_descendants_from_map(root_pid: int, children_map: Mapping[int, Seque
 
 
 def is_descendant_of(child_pid: int, ancestor_pid: int, parent_map: Mapping[int, int]) -> bool:
-    """Whether one process descends from another. None descends from itself. Cost: the depth; no system call.
+    """Whether one process descends from another. A process does not descend from itself.
+
+    - `child_pid`, `ancestor_pid`: the two processes.
+    - `parent_map`: as of `build_parent_map`, or the caller's own.
+
+    Cost: grows with the depth; no system call.
 
     >>> is_descendant_of(4, 1, {2: 1, 4: 2}), is_descendant_of(1, 4, {2: 1, 4: 2}), is_descendant_of(4, 4, {4: 4})
     (True, False, False)
@@ -66,17 +64,18 @@ def is_descendant_of(child_pid: int, ancestor_pid: int, parent_map: Mapping[int,
 
 
 def members_from_scan(root_pid: int, rows: Iterable[ProcessInfo], taken_ns: int) -> list[ProcessStats]:
-    """The tree below a root as a scan shows it, breadth first; empty where the scan does not hold the root."""
+    """The members of a tree in a scan, root first, then breadth first; empty if the scan does not contain the root."""
     by_pid = {row.pid: row for row in rows}
     if root_pid not in by_pid:
         return []
-    pids = [root_pid, *collect_descendants_from_map(root_pid, children_of(by_pid.values()))]
+    children = children_of({pid: row.ppid for pid, row in by_pid.items()})
+    pids = [root_pid, *collect_descendants_from_map(root_pid, children)]
     found = (by_pid[pid] for pid in pids)
     return [ProcessStats(taken_ns, row.pid, row.ppid, row.cpu_time, row, None, ()) for row in found]
 
 
 def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> TreeStats:
-    """What the members (at least one) add up to. A total of which no member knows its part is None."""
+    """The totals of at least one member. A total is None if it is unknown of every member."""
     user = system = waited_user = waited_system = rss = vsize = threads = described = with_waited = 0
     disk_io: DiskIo | None = None
     for member in members:
