@@ -1,4 +1,4 @@
-/* What the methods of all objects begin and end with: their arguments, and errors as exceptions. */
+/* Arguments of methods, and errors as exceptions. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -45,16 +45,36 @@ PyObject *prock_py_list_item(PyObject *list, Py_ssize_t at)
 
 int prock_py_int(PyObject *argument, int *number)
 {
-    long value = argument ? PyLong_AsLong(argument) : -1;
-    Py_XDECREF(argument);
+    long value = PyLong_AsLong(argument);
     if (value == -1 && PyErr_Occurred())
         return -1;
     if (value < INT32_MIN || value > INT32_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "more than 32 bits");
+        PyErr_SetString(PyExc_OverflowError, "number too large: use at most 32 bits");
         return -1;
     }
     *number = (int)value;
     return 0;
+}
+
+int *prock_py_ints(PyObject *list, size_t *n)
+{
+    size_t most = (size_t)PyList_Size(list);
+    int *numbers = PyMem_Malloc((most + 1) * sizeof *numbers);
+    if (!numbers) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    /* Converting an item may run code that changes the list. */
+    for (*n = 0; *n < most && *n < (size_t)PyList_Size(list); ++*n) {
+        PyObject *item = prock_py_list_item(list, (Py_ssize_t)*n);
+        int status = item ? prock_py_int(item, &numbers[*n]) : -1;
+        Py_XDECREF(item);
+        if (status < 0) {
+            PyMem_Free(numbers);
+            return NULL;
+        }
+    }
+    return numbers;
 }
 
 static void set_exception(PyObject *type, const char *format, ...)
@@ -70,29 +90,29 @@ static void set_exception(PyObject *type, const char *format, ...)
     Py_XDECREF(values);
 }
 
-PyObject *prock_py_error(Proc *self, int error, int32_t pid, const char *what)
+PyObject *prock_py_error(Proc *self, int error, int32_t pid, const char *file)
 {
     int shown = pid ? pid : (int)getpid();
     switch (error) {
     case -ESRCH:
         Py_RETURN_NONE;
     case -EACCES:
-        set_exception(self->access_denied, "(is)", shown, what);
+        set_exception(self->access_denied, "(is)", shown, file);
         return NULL;
     case -EBADMSG:
-        set_exception(self->malformed, "(is)", shown, what);
+        set_exception(self->malformed, "(is)", shown, file);
         return NULL;
     case -ENOTSUP: {
-        PyObject *file = PyUnicode_FromFormat("%s/PID/%s", self->root.path, what);
-        if (file)
-            set_exception(self->not_supported, "(O)", file);
-        Py_XDECREF(file);
+        PyObject *path = PyUnicode_FromFormat("%s/PID/%s", self->root.path, file);
+        if (path)
+            set_exception(self->not_supported, "(O)", path);
+        Py_XDECREF(path);
         return NULL;
     }
     case -ENOMEM:
         return PyErr_NoMemory();
     default: {
-        /* Python itself, asked to make the name, goes on without one where it has no memory for it. */
+        /* Made here, as PyErr_SetFromErrnoWithFilename would raise without a name if it had no memory for it. */
         PyObject *name = PyUnicode_DecodeFSDefault(self->root.path);
         errno = -error;
         if (name)
@@ -101,4 +121,24 @@ PyObject *prock_py_error(Proc *self, int error, int32_t pid, const char *what)
         return NULL;
     }
     }
+}
+
+PyObject *prock_py_feature_error(Proc *self, int error, int32_t pid, const char *feature)
+{
+    if (error == -ESRCH || error == -EACCES)
+        return prock_py_error(self, error, pid, feature);
+    if (error == -ENOTSUP) {
+        set_exception(self->not_supported, "(s)", feature);
+        return NULL;
+    }
+    errno = -error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+int prock_py_add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return status;
 }

@@ -1,7 +1,8 @@
-/* The module, and the type of the object that questions are put to. */
+/* The module, and the type Proc. */
 #include <string.h>
 
 #include "binding.h"
+#include "tracker_snapshot.h"
 
 /* Whether the class has the fields that this module fills, in the same order. */
 static int check_fields(PyObject *type, const char *name, const char *const *fields)
@@ -67,7 +68,7 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     Py_ssize_t len;
     unsigned long long tick_ns, page_bytes;
     PyObject *model, *errors, *tuples;
-    /* A subclass may take keywords of its own. */
+    /* Keywords are those of a subclass. */
     if (!PyArg_ParseTuple(arguments, "s#KKOOO:Proc", &path, &len, &tick_ns, &page_bytes, &model, &errors, &tuples))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -75,7 +76,7 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     if (!self)
         return NULL;
     if ((size_t)len >= sizeof self->root.path || strlen(path) != (size_t)len) {
-        PyErr_SetString(PyExc_ValueError, "no proc file system can have that path");
+        PyErr_SetString(PyExc_ValueError, "invalid path of /proc: use less than 4000 bytes, without NUL");
         Py_DECREF(self);
         return NULL;
     }
@@ -166,7 +167,7 @@ static int set_clocks_usable(Proc *self, PyObject *value, void *Py_UNUSED(closur
     int clocks_usable = value ? PyObject_IsTrue(value) : -1;
     if (clocks_usable < 0) {
         if (!value)
-            PyErr_SetString(PyExc_AttributeError, "clocks_usable can't be deleted");
+            PyErr_SetString(PyExc_AttributeError, "clocks_usable can't be deleted: set it to False");
         return -1;
     }
     self->root.clocks_usable = clocks_usable;
@@ -203,7 +204,7 @@ static PyGetSetDef Proc_getset[] = {
 };
 
 static PyType_Slot Proc_slots[] = {
-    {Py_tp_doc, "Questions to the proc file system at a path; prock.engine.protocol says what each answers."},
+    {Py_tp_doc, "Reads the proc file system at a path; prock.engine.protocol describes the methods."},
     {Py_tp_new, Proc_new},
     {Py_tp_dealloc, Proc_dealloc},
     {Py_tp_traverse, Proc_traverse},
@@ -224,17 +225,16 @@ static PyType_Spec Proc_spec = {
 
 static int fill_module(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &Proc_spec, NULL);
-    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
-    Py_XDECREF(type);
-    if (status < 0 || prock_py_add_tracker_types(module) < 0)
-        return -1;
-    return prock_py_add_records_type(module);
+    PyType_Spec *const specs[] = {&Proc_spec, &prock_py_tracker_spec, &prock_py_snapshot_spec, &prock_py_records_spec};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        if (prock_py_add_type(module, specs[i]) < 0)
+            return -1;
+    return 0;
 }
 
-/* Nothing here is shared: what is kept belongs to objects, which see to it that one thread at a time changes them (a
- * Proc changes after a fork only), and no object is of a static type. The limited API of Python 3.11 has no names for
- * the two slots that say so, but later Pythons, which know them, take the same module. */
+/* The module has no state of its own and no static types, and objects serialize their changes (a Proc changes only
+ * after a fork): it supports subinterpreters and free-threaded Python. The limited API of 3.11 lacks the two slots for
+ * that, but later Pythons accept them in the same module. */
 #ifndef Py_mod_multiple_interpreters
 #define Py_mod_multiple_interpreters 3
 #define Py_MOD_PER_INTERPRETER_GIL_SUPPORTED ((void *)2)

@@ -1,4 +1,4 @@
-/* What is written down of trees that were launched. The GIL is kept: buffers are small, some 10 ns a record. */
+/* The type Records: ring buffers of perf events. The GIL is held: a record takes about 10 ns. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,45 +10,16 @@ typedef struct {
     PyObject_HEAD
     Proc *proc;
     struct prock_rings records;
-    int *fds; /* the events; then those of switches */
+    int *fds; /* events of tasks, then of context switches */
     size_t n;
-    int owner; /* a forked child has neither the mappings nor any business with them */
+    int owner; /* pid; a forked child does not inherit the mappings */
 } PerfRings;
-
-static PyObject *opened(Proc *self, PyObject *argument, int (*open_event)(int cpu))
-{
-    long cpu = PyLong_AsLong(argument);
-    if (PyErr_Occurred())
-        return NULL;
-    if (cpu < -1 || cpu > INT32_MAX) {
-        PyErr_SetString(PyExc_ValueError, "a CPU is a number, or -1 for any");
-        return NULL;
-    }
-    int fd = open_event((int)cpu);
-    if (fd >= 0)
-        return PyLong_FromLong(fd);
-    if (fd == -ENODEV) /* no such CPU */
-        fd = -ENOTSUP;
-    if (fd == -ENOSYS || fd == -ENOENT || fd == -EINVAL || fd == -E2BIG || fd == -EOPNOTSUPP)
-        fd = -ENOTSUP;
-    return prock_py_perf_error(self, fd == -EPERM ? -EACCES : fd, 0);
-}
-
-PyObject *Proc_open_on_exec(Proc *self, PyObject *argument)
-{
-    return opened(self, argument, prock_exec_event_open);
-}
-
-PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *argument)
-{
-    return opened(self, argument, prock_exec_switch_event_open);
-}
 
 static bool usable(PerfRings *self)
 {
     if (self->records.n && self->owner == getpid())
         return true;
-    PyErr_SetString(PyExc_ValueError, "these records are closed, or belong to the process that this was forked from");
+    PyErr_SetString(PyExc_ValueError, "records are closed, or of the parent process: map them again");
     return false;
 }
 
@@ -96,7 +67,7 @@ static PyObject *drain(PerfRings *self, uint64_t until_ns)
     return PROCK_NAMEDTUPLE(self->proc, self->proc->drained_events, DRAINED_EVENTS);
 }
 
-static PyObject *Records_drain(PerfRings *self, PyObject *argument)
+static PyObject *PerfRings_drain(PerfRings *self, PyObject *argument)
 {
     PyObject *result;
     uint64_t until_ns = PyLong_AsUnsignedLongLong(argument);
@@ -113,12 +84,12 @@ static PyObject *totals(PerfRings *self)
         return NULL;
     int error = prock_perf_read(self->fds, self->records.cpus, &total_ns, &lost);
     if (error)
-        return prock_py_perf_error(self->proc, error, 0);
+        return prock_py_feature_error(self->proc, error, 0, PROCK_PY_PERF);
     PyObject *const items[] = {prock_py_u64(total_ns), prock_py_u64(lost)};
     return prock_py_tuple_of(2, items);
 }
 
-static PyObject *Records_totals(PerfRings *self, PyObject *Py_UNUSED(nothing))
+static PyObject *PerfRings_totals(PerfRings *self, PyObject *Py_UNUSED(nothing))
 {
     PyObject *result;
     PROCK_WITH_OBJECT_LOCK(self, result, totals(self));
@@ -131,11 +102,11 @@ static PyObject *stop_switches(PerfRings *self)
         return NULL;
     int error = prock_perf_stop(self->fds + self->records.cpus, self->n - self->records.cpus);
     if (error)
-        return prock_py_perf_error(self->proc, error, 0);
+        return prock_py_feature_error(self->proc, error, 0, PROCK_PY_PERF);
     Py_RETURN_NONE;
 }
 
-static PyObject *Records_stop_switches(PerfRings *self, PyObject *Py_UNUSED(nothing))
+static PyObject *PerfRings_stop_switches(PerfRings *self, PyObject *Py_UNUSED(nothing))
 {
     PyObject *result;
     PROCK_WITH_OBJECT_LOCK(self, result, stop_switches(self));
@@ -149,14 +120,14 @@ static PyObject *unmap(PerfRings *self)
     Py_RETURN_NONE;
 }
 
-static PyObject *Records_close(PerfRings *self, PyObject *Py_UNUSED(nothing))
+static PyObject *PerfRings_close(PerfRings *self, PyObject *Py_UNUSED(nothing))
 {
     PyObject *result;
     PROCK_WITH_OBJECT_LOCK(self, result, unmap(self));
     return result;
 }
 
-static void Records_dealloc(PerfRings *self)
+static void PerfRings_dealloc(PerfRings *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -167,25 +138,19 @@ static void Records_dealloc(PerfRings *self)
     Py_DECREF(type);
 }
 
-static int take_descriptors(PerfRings *self, PyObject *descriptors, PyObject *switches, size_t *cpus)
+/* The descriptors of both lists in one array. */
+static int copy_descriptors(PerfRings *self, PyObject *descriptors, PyObject *switches, size_t *cpus)
 {
-    Py_ssize_t n = PyList_Size(descriptors), more = PyList_Size(switches);
-    if (more && more != n) {
-        PyErr_SetString(PyExc_ValueError, "as many events of switches as others, or none");
+    *cpus = (size_t)PyList_Size(descriptors);
+    PyObject *all = PySequence_Concat(descriptors, switches);
+    self->fds = all ? prock_py_ints(all, &self->n) : NULL;
+    Py_XDECREF(all);
+    if (!self->fds)
         return -1;
-    }
-    self->n = (size_t)(n + more);
-    *cpus = (size_t)n;
-    self->fds = PyMem_Malloc((self->n + 1) * sizeof *self->fds);
-    if (!self->fds) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n + more; i++)
-        if (prock_py_int(
-                i < n ? prock_py_list_item(descriptors, i) : prock_py_list_item(switches, i - n), &self->fds[i]) < 0)
-            return -1;
-    return 0;
+    if (self->n == *cpus || self->n == 2 * *cpus)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "wrong number of switch events: use one per task event, or none");
+    return -1;
 }
 
 PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
@@ -202,7 +167,7 @@ PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
     self->proc = proc;
     self->owner = getpid();
     size_t cpus;
-    if (take_descriptors(self, descriptors, switches, &cpus) < 0) {
+    if (copy_descriptors(self, descriptors, switches, &cpus) < 0) {
         Py_DECREF((PyObject *)self);
         return NULL;
     }
@@ -210,37 +175,34 @@ PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
     int error = prock_rings_map(&self->records, self->fds, of_switches, cpus, bytes > 0 ? (size_t)bytes : 0);
     if (error) {
         Py_DECREF((PyObject *)self);
-        return prock_py_perf_error(proc, error == -EPERM ? -EACCES : error == -EINVAL ? -ENOTSUP : error, 0);
+        return prock_py_feature_error(
+            proc,
+            error == -EPERM    ? -EACCES
+            : error == -EINVAL ? -ENOTSUP
+                               : error,
+            0, PROCK_PY_PERF);
     }
     return (PyObject *)self;
 }
 
-static PyMethodDef Records_methods[] = {
-    {"drain", (PyCFunction)Records_drain, METH_O, NULL},
-    {"totals", (PyCFunction)Records_totals, METH_NOARGS, NULL},
-    {"stop_switches", (PyCFunction)Records_stop_switches, METH_NOARGS, NULL},
-    {"close", (PyCFunction)Records_close, METH_NOARGS, NULL},
+static PyMethodDef PerfRings_methods[] = {
+    {"drain", (PyCFunction)PerfRings_drain, METH_O, NULL},
+    {"totals", (PyCFunction)PerfRings_totals, METH_NOARGS, NULL},
+    {"stop_switches", (PyCFunction)PerfRings_stop_switches, METH_NOARGS, NULL},
+    {"close", (PyCFunction)PerfRings_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot Records_slots[] = {
-    {Py_tp_doc, "Buffers that the kernel writes to."},
-    {Py_tp_dealloc, Records_dealloc},
-    {Py_tp_methods, Records_methods},
+static PyType_Slot PerfRings_slots[] = {
+    {Py_tp_doc, "Ring buffers of perf events."},
+    {Py_tp_dealloc, PerfRings_dealloc},
+    {Py_tp_methods, PerfRings_methods},
     {0, NULL},
 };
 
-static PyType_Spec Records_spec = {
+PyType_Spec prock_py_records_spec = {
     .name = "prock._core.Records",
     .basicsize = sizeof(PerfRings),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = Records_slots,
+    .slots = PerfRings_slots,
 };
-
-int prock_py_add_records_type(PyObject *module)
-{
-    PyObject *type = PyType_FromModuleAndSpec(module, &Records_spec, NULL);
-    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
-    Py_XDECREF(type);
-    return status;
-}

@@ -1,9 +1,9 @@
-/* Questions to the kernel, one method each. Parses arguments, holds or lets go of the GIL, builds tuples; no logic.
+/* Methods that read /proc: parse arguments, release the GIL at most once, build tuples; no logic.
  *
- * The GIL is kept for the first slice of a pass and let go of once, for the rest, where there is one: who lets go of it
- * waits a whole switch interval (5 ms) for another thread that computes, so a shorter pass disturbs others least by
- * not asking. The same rule makes a pass over 100 processes cost with a busy thread what it costs without.
- */
+ * The GIL is held for the first slice of a pass and released for the rest: a thread that releases it waits a whole
+ * switch interval (5 ms) for another thread that computes. So a pass over 100 processes costs the same beside a busy
+ * thread. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "binding.h"
@@ -73,7 +73,7 @@ static int pid_or_own(Proc *self, PyObject *argument, int32_t *pid)
         return -1;
     int error = *pid ? 0 : prock_own_pid(&self->root, pid);
     if (error) {
-        PyErr_Format(PyExc_FileNotFoundError, "%s/self does not name the calling process", self->root.path);
+        PyErr_Format(PyExc_FileNotFoundError, "%s/self is not the calling process: pass a pid", self->root.path);
         return -1;
     }
     return 0;
@@ -91,6 +91,65 @@ PyObject *Proc_children(Proc *self, PyObject *argument)
     PyObject *result = error ? prock_py_error(self, error, pid, "children") : prock_py_list_of_pids(&found);
     prock_pids_free(&found);
     return result;
+}
+
+/* Of a flat list: tid, number of children, pids of the children. */
+static PyObject *thread_children(const int32_t *pids)
+{
+    const struct prock_pids children = {.v = (int32_t *)pids + 2, .n = (size_t)pids[1]};
+    PyObject *const items[] = {PyLong_FromLong(pids[0]), prock_py_list_of_pids(&children)};
+    return prock_py_tuple_of(2, items);
+}
+
+PyObject *Proc_children_by_thread(Proc *self, PyObject *argument)
+{
+    int32_t pid;
+    struct prock_pids found = {0};
+    if (prock_py_pid(argument, &pid) < 0)
+        return NULL;
+    int error = pid ? prock_is_process(&self->root, pid) : prock_own_pid(&self->root, &pid);
+    if (!error)
+        error = prock_read_children_by_thread(&self->root, pid, &found);
+    PyObject *result = error ? prock_py_error(self, error, pid, "task/TID/children") : PyList_New(0);
+    for (size_t at = 0; !error && result && at < found.n; at += 2 + (size_t)found.v[at + 1]) {
+        PyObject *item = thread_children(found.v + at);
+        if (!item || PyList_Append(result, item) < 0)
+            Py_CLEAR(result);
+        Py_XDECREF(item);
+    }
+    prock_pids_free(&found);
+    return result;
+}
+
+PyObject *Proc_thread_state(Proc *self, PyObject *arguments)
+{
+    PyObject *process, *thread;
+    int32_t pid, tid;
+    char state;
+    if (!PyArg_ParseTuple(arguments, "OO:thread_state", &process, &thread) || prock_py_pid(process, &pid) < 0 ||
+        prock_py_pid(thread, &tid) < 0)
+        return NULL;
+    int error = prock_thread_state(&self->root, pid, tid, &state);
+    return error ? prock_py_error(self, error, pid, "task/TID/stat") : prock_py_text(&state, 1);
+}
+
+PyObject *Proc_last_pid(Proc *self, PyObject *Py_UNUSED(nothing))
+{
+    int32_t pid;
+    int error = prock_last_pid(&self->root, &pid);
+    if (error)
+        return prock_py_feature_error(self, error == -EBADMSG ? -ENOTSUP : error, 0, "last allocated pid");
+    return PyLong_FromLong(pid);
+}
+
+PyObject *Proc_subreaper(Proc *self, PyObject *argument)
+{
+    bool was;
+    int wanted = argument == Py_None ? -1 : PyObject_IsTrue(argument);
+    if (wanted < 0 && argument != Py_None)
+        return NULL;
+    int error = prock_subreaper(wanted, &was);
+    return error ? prock_py_feature_error(self, error, 0, "PR_SET_CHILD_SUBREAPER") : PyBool_FromLong(was);
 }
 
 /* ---- many processes ---- */
@@ -147,7 +206,8 @@ PyObject *Proc_track(Proc *self, PyObject *arguments)
                                                                         : NULL;
 }
 
-/* As many as were read until the deadline. The kernel holds a lock of the target meanwhile, so others go on. */
+/* Returns how many were read before the deadline. Runs without the GIL: reading waits for the mmap lock of the process.
+ */
 static size_t read_pss(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *shares, int *errors)
 {
     size_t n = 0;

@@ -1,8 +1,7 @@
-/* Trees that are followed, for Python: prock.engine.protocol says what a Keep and its Frames answer.
+/* The type MemberTracker; prock.engine.protocol describes it.
  *
- * The table of members belongs to the latest frame. While nobody else holds that frame a pass works on it in place;
- * else on a copy, so that a frame never changes in somebody's hands.
- */
+ * The table of members belongs to the latest snapshot. Without another reference to that snapshot a pass updates the
+ * table in place, else a copy: a snapshot that is in use never changes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,37 +13,35 @@ typedef struct {
     struct prock_tracker tracker;
     Proc *proc;
     TrackerSnapshot *snapshot;
-    bool busy; /* with a pass, from its begin until its answer is made */
+    bool busy; /* from the start of a pass until its result is made */
     bool closed;
-    int owner; /* the process that made it */
+    int owner; /* pid of the process that made it */
 } MemberTracker;
 
-/* ---- the keep ---- */
-
-#define MOST_TREES 1000000 /* sums are made for all numbers up to the largest */
+#define MOST_TREES 1000000 /* sums are made for all tree numbers up to the largest */
 
 static int check_tree(int tree)
 {
     if (tree >= 0 && tree < MOST_TREES)
         return 0;
-    PyErr_Format(PyExc_ValueError, "%d is no number of a tree", tree);
+    PyErr_Format(PyExc_ValueError, "invalid tree %d: use a number from 0 to %d", tree, MOST_TREES - 1);
     return -1;
 }
 
-/* NULL with an exception set where it can't be used. */
+/* NULL with an exception set if it is busy or closed. */
 static MemberTracker *usable(MemberTracker *self)
 {
     if (self->busy)
-        PyErr_SetString(PyExc_RuntimeError, "another thread is taking a sample");
+        PyErr_SetString(PyExc_RuntimeError, "another thread is taking a sample: use one tracker per thread");
     else if (self->closed)
-        PyErr_SetString(PyExc_ValueError, "closed");
+        PyErr_SetString(PyExc_ValueError, "tracker is closed: make a new one");
     else
         return self;
     return NULL;
 }
 
-/* Without the GIL the count of references is in two parts, which can't be read at once: before Python 3.14, which can
- * tell, somebody may always hold it. */
+/* On free-threaded Python the reference count has two parts that can't be read at once; before 3.14, which has a
+ * function for it, any object may be shared. */
 static bool is_shared(PyObject *snapshot)
 {
 #ifndef Py_GIL_DISABLED
@@ -57,7 +54,7 @@ static bool is_shared(PyObject *snapshot)
 #endif
 }
 
-/* Leave the frame that somebody may hold as it is, and work on a copy. */
+/* Replaces a snapshot that others may hold by a copy. */
 static int own_snapshot(MemberTracker *self)
 {
     if (!is_shared((PyObject *)self->snapshot))
@@ -76,7 +73,7 @@ static int own_snapshot(MemberTracker *self)
     return 0;
 }
 
-/* Arguments are read before it is asked whether the keep can be used: that may run code of anybody's. */
+/* Arguments are parsed before the state of the tracker is checked, as parsing may run arbitrary Python code. */
 
 static int take_pid(PyObject *argument, int32_t *pid)
 {
@@ -84,7 +81,7 @@ static int take_pid(PyObject *argument, int32_t *pid)
         return -1;
     if (*pid > 0)
         return 0;
-    PyErr_SetString(PyExc_TypeError, "members are named by their pids");
+    PyErr_SetString(PyExc_TypeError, "None is not a member: use a pid");
     return -1;
 }
 
@@ -145,7 +142,6 @@ static PyObject *MemberTracker_remove(MemberTracker *self, PyObject *argument)
 {
     PyObject *result;
     int tree;
-    Py_INCREF(argument);
     if (prock_py_int(argument, &tree) < 0 || check_tree(tree) < 0)
         return NULL;
     PROCK_WITH_OBJECT_LOCK(self, result, remove_tree(self, (unsigned)tree));
@@ -172,20 +168,19 @@ static PyObject *MemberTracker_pids(MemberTracker *self, PyObject *argument)
 {
     PyObject *result;
     int tree;
-    Py_INCREF(argument);
     if (prock_py_int(argument, &tree) < 0 || check_tree(tree) < 0)
         return NULL;
     PROCK_WITH_OBJECT_LOCK(self, result, pids_of(self, (unsigned)tree));
     return result;
 }
 
-static PyObject *sample(MemberTracker *self, const struct prock_pids *reread, long long tree, bool read_all)
+static PyObject *sample(MemberTracker *self, const int *reread, size_t n, long long tree, bool read_all)
 {
     if (!usable(self) || own_snapshot(self) < 0)
         return NULL;
     self->busy = true;
-    for (size_t i = 0; i < reread->n; i++)
-        prock_tracker_reread(&self->tracker, reread->v[i]);
+    for (size_t i = 0; i < n; i++)
+        prock_tracker_reread(&self->tracker, reread[i]);
     int status = prock_tracker_start(&self->tracker, tree, read_all);
     if (!status)
         status = prock_tracker_run(&self->tracker, prock_monotonic_ns() + PROCK_PY_SLICE_NS);
@@ -202,24 +197,17 @@ static PyObject *sample(MemberTracker *self, const struct prock_pids *reread, lo
 
 static PyObject *MemberTracker_sample(MemberTracker *self, PyObject *arguments)
 {
-    PyObject *list, *result = NULL;
+    PyObject *list, *result;
     long long tree;
-    int read_all, error = 0;
-    struct prock_pids reread = {0};
+    int read_all;
+    size_t n;
     if (!PyArg_ParseTuple(arguments, "O!Lp:sample", &PyList_Type, &list, &tree, &read_all))
         return NULL;
-    for (Py_ssize_t i = 0; i < PyList_Size(list) && !error; i++) {
-        int pid;
-        if (prock_py_int(prock_py_list_item(list, i), &pid) < 0)
-            goto done;
-        error = prock_pids_add(&reread, pid);
-    }
-    if (error)
-        PyErr_NoMemory();
-    else
-        PROCK_WITH_OBJECT_LOCK(self, result, sample(self, &reread, tree, read_all));
-done:
-    prock_pids_free(&reread);
+    int *reread = prock_py_ints(list, &n);
+    if (!reread)
+        return NULL;
+    PROCK_WITH_OBJECT_LOCK(self, result, sample(self, reread, n, tree, read_all));
+    PyMem_Free(reread);
     return result;
 }
 
@@ -228,9 +216,9 @@ static PyObject *close_tracker(MemberTracker *self)
     if (self->busy && self->owner == getpid())
         return (PyObject *)usable(self);
     if (self->busy && !self->closed) {
-        /* After a fork: another thread of the parent is taking a sample, and there is no such thread here. */
+        /* After a fork while another thread of the parent was taking a sample. */
         self->closed = true;
-        Py_INCREF((PyObject *)self->snapshot); /* for ever */
+        Py_INCREF((PyObject *)self->snapshot); /* never released: that thread may have been changing it */
         prock_tracker_abandon(&self->tracker);
     } else if (!self->closed && own_snapshot(self) == 0) {
         self->closed = true;
@@ -255,7 +243,7 @@ static void MemberTracker_dealloc(MemberTracker *self)
     if (self->snapshot) {
         if (!self->closed) {
             struct prock_member_table members =
-                self->snapshot->table; /* somebody may hold the frame: its members stay */
+                self->snapshot->table; /* others may hold the snapshot: its members stay */
             self->tracker.table = &members;
             prock_tracker_free(&self->tracker);
         }
@@ -311,37 +299,24 @@ static PyMethodDef MemberTracker_methods[] = {
 
 static PyGetSetDef MemberTracker_getset[] = {
     {"no_children_lists", (getter)get_no_children_lists, NULL, NULL, NULL},
-    {"descriptors", (getter)get_descriptors, NULL, "How many it holds open.", NULL},
+    {"descriptors", (getter)get_descriptors, NULL, "Number of open descriptors.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot MemberTracker_slots[] = {
-    {Py_tp_doc, "Members of trees that are followed."},
+    {Py_tp_doc, "Members of tracked trees."},
     {Py_tp_dealloc, MemberTracker_dealloc},
     {Py_tp_methods, MemberTracker_methods},
     {Py_tp_getset, MemberTracker_getset},
     {0, NULL},
 };
 
-static PyType_Spec MemberTracker_spec = {
+PyType_Spec prock_py_tracker_spec = {
     .name = "prock._core.MemberTracker",
     .basicsize = sizeof(MemberTracker),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = MemberTracker_slots,
 };
-
-int prock_py_add_tracker_types(PyObject *module)
-{
-    PyType_Spec *const specs[] = {&MemberTracker_spec, &prock_py_snapshot_spec};
-    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
-        PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
-        int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
-        Py_XDECREF(type);
-        if (status < 0)
-            return -1;
-    }
-    return 0;
-}
 
 PyObject *prock_py_new_tracker(Proc *proc, int want, Py_ssize_t descriptors)
 {

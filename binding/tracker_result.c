@@ -1,4 +1,4 @@
-/* What a pass over followed trees found, for Python. */
+/* The result of MemberTracker.sample(). */
 #include <stdlib.h>
 
 #include "tracker_snapshot.h"
@@ -82,7 +82,7 @@ static PyObject *end_of(TrackerSnapshot *self, const struct prock_member *row)
     return PROCK_NAMEDTUPLE(self->proc, self->proc->member_end, MEMBER_END);
 }
 
-/* Rows of the trees that the pass was about, with one flag and without another, as a list. */
+/* A list of the sampled members with one flag and without another. */
 static PyObject *events(
     TrackerSnapshot *self, int64_t tree, unsigned with, unsigned without,
     PyObject *(*make)(TrackerSnapshot *, const struct prock_member *))
@@ -90,8 +90,8 @@ static PyObject *events(
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < self->table.n; i++) {
         const struct prock_member *row = &self->table.rows[i];
-        bool looked_at = tree < 0 || tree == (int64_t)row->tree;
-        if (!looked_at || !(row->flags & with) || row->flags & without)
+        bool sampled = tree < 0 || tree == (int64_t)row->tree;
+        if (!sampled || !(row->flags & with) || row->flags & without)
             continue;
         PyObject *event = make(self, row);
         if (!event || PyList_Append(list, event) < 0)

@@ -1,4 +1,4 @@
-/* Frames for Python: the rows of members as one sample found them, made when somebody asks for them. */
+/* The type TrackerSnapshot: members as of one sample; their rows are made on demand. */
 #include <stdlib.h>
 
 #include "tracker_snapshot.h"
@@ -37,13 +37,6 @@ static PyObject *number_or_none(bool known, uint64_t value)
     if (!known)
         Py_RETURN_NONE;
     return prock_py_u64(value);
-}
-
-PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io)
-{
-    if (!known)
-        Py_RETURN_NONE;
-    return prock_py_io_row(proc, io);
 }
 
 /* The dictionary's value, or None. */
@@ -100,7 +93,7 @@ static PyObject *sample_row(
     return PROCK_NAMEDTUPLE(proc, proc->member_sample, MEMBER_SAMPLE);
 }
 
-/* Add what children used that nobody saw to those who waited for them. */
+/* Adds the CPU time of unseen children to the parents that reaped them. */
 static int add_unseen(const struct prock_member_table *table, PyObject *unseen, struct prock_subtree_sum *sums)
 {
     for (Py_ssize_t i = 0; i < PyList_Size(unseen); i++) {
@@ -111,7 +104,7 @@ static int add_unseen(const struct prock_member_table *table, PyObject *unseen, 
         Py_XDECREF(item);
         if (!taken) {
             if (!PyErr_Occurred())
-                PyErr_SetString(PyExc_TypeError, "a tuple of a pid and a time is wanted");
+                PyErr_SetString(PyExc_TypeError, "invalid unseen CPU time: use a tuple of pid and nanoseconds");
             return -1;
         }
         for (size_t index = 0; index < table->n; index++)
@@ -157,7 +150,7 @@ static PyMethodDef TrackerSnapshot_methods[] = {
 };
 
 static PyType_Slot TrackerSnapshot_slots[] = {
-    {Py_tp_doc, "Members as one sample found them."},
+    {Py_tp_doc, "Members as of one sample."},
     {Py_tp_dealloc, TrackerSnapshot_dealloc},
     {Py_tp_methods, TrackerSnapshot_methods},
     {0, NULL},

@@ -1,4 +1,4 @@
-/* What a sample found: the table of members, which a keep goes on with while nobody else holds the frame. */
+/* The table of members after a sample. The tracker continues with it if nothing else refers to the snapshot. */
 #ifndef PROCK_BINDING_TRACKER_SNAPSHOT_H
 #define PROCK_BINDING_TRACKER_SNAPSHOT_H
 
@@ -14,8 +14,7 @@ typedef struct {
 
 extern PyType_Spec prock_py_snapshot_spec;
 TrackerSnapshot *prock_py_new_snapshot(Proc *proc, int want);
-/* tracker_result.c: the frame itself, sums of all trees, and the changes and ends of one, or all (-1). */
+/* tracker_result.c: the snapshot, sums of all trees, and changed and exited members of one tree, or all (-1). */
 PyObject *prock_py_tracker_result(TrackerSnapshot *self, size_t trees, int64_t tree);
-PyObject *prock_py_io_or_none(Proc *proc, bool known, const struct prock_io *io);
 
 #endif
