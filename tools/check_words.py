@@ -52,9 +52,6 @@ class Entry(NamedTuple):
     path: str
     part: str
 
-    def covers(self, name: str, line: str) -> bool:
-        return self.part in line and fnmatchcase(name, self.path)
-
 
 def files(paths: list[str]) -> list[str]:
     """The text files that git tracks below those paths."""
@@ -82,10 +79,13 @@ def main(paths: list[str]) -> int:
         if not (ROOT / name).is_file():  # deleted, not committed yet
             continue
         for number, line in enumerate((ROOT / name).read_text(errors="replace").splitlines(), 1):
-            words = PATTERN.findall(line)
-            excuses = [entry for entry in entries if words and entry.covers(name, line)]
-            used.update(excuses)
-            if words and not excuses:
+            if not PATTERN.search(line):
+                continue
+            for entry in entries:
+                if entry.part in line and fnmatchcase(name, entry.path):
+                    used.add(entry)
+                    line = line.replace(entry.part, "")
+            if words := PATTERN.findall(line):
                 found += 1
                 print(f"{name}:{number}: {', '.join(words)}: {line.strip()[:120]}")
     if found:
