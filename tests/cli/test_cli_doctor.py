@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.command_line import TIMEOUT_S, command, environment, on_terminal, prock, prock_json
+from support.engines import core
 
 import prock as package
 from prock.cli import main
@@ -19,7 +20,7 @@ from prock.cli.doctor.linux import cgroup_v2, perf_task_clock, proc_mount
 from prock.engine import NAMES, open_engine, using
 
 if TYPE_CHECKING:
-    from prock.engine.protocol import Engine
+    pass
 
 CHECKS = [
     "engine", "launcher", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock",
@@ -152,14 +153,14 @@ def test_no_cgroup_v2(tmp_path: Path) -> None:
         (OSError(errno.EMFILE, "Too many open files"), "too many open files"),
     ],
 )
-def test_perf_that_is_refused_names_the_setting(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
-) -> None:
+def test_perf_that_is_refused_names_the_setting(monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str) -> None:
     def refuse(_: int | None) -> None:
         raise error
 
-    monkeypatch.setattr(engine, "open_task_clock", refuse)
-    check = perf_task_clock()
+    compiled = core()
+    monkeypatch.setattr(compiled, "open_task_clock", refuse)
+    with using(compiled):
+        check = perf_task_clock()
     assert (check.status, check.finding.startswith(f"{reason}, kernel.perf_event_paranoid = ")) == (NO, True)
     assert check.remedy
 

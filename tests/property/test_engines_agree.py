@@ -131,21 +131,6 @@ def test_last_pid(words: list[object], end: bytes, name: bool) -> None:
     same_on_both(build, lambda engine: engine.last_pid())
 
 
-@settings(max_examples=100, deadline=None)
-@given(words=st.lists(WORDS, max_size=4), state=STATES, tids=st.lists(st.integers(1, 40), max_size=4))
-def test_threads(words: list[object], state: bytes, tids: list[int]) -> None:
-    data = b"".join((word if isinstance(word, bytes) else str(word).encode()) + b" " for word in words)
-
-    def build(root: Path) -> None:
-        task = fake_process(root, 5, children=data) / "task"
-        for tid in {*tids, 5}:
-            (task / str(tid)).mkdir(exist_ok=True)
-            write(task / str(tid) / "stat", stat_line(tid, state=state))
-            write(task / str(tid) / "children", data)
-
-    same_on_both(build, lambda engine: engine.children_by_thread(5), lambda engine: engine.thread_state(5, 7))
-
-
 FORESTS = st.dictionaries(
     st.integers(2, 40),
     st.tuples(st.integers(0, 40), st.booleans(), st.lists(st.integers(2, 45), max_size=5)),

@@ -1,25 +1,28 @@
-"""Both engines read the same from the same buffers, whole or torn, and give back the same room."""
+"""The C core reads the same from ring buffers, whole or torn, as a reader in plain Python, and frees the same room."""
 
 from __future__ import annotations
 
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.engines import LINUX_ENGINES
+from support.engines import COMPILED, core
+from support.records_oracle import PureRecords
 
-from prock.engine import open_engine
 from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME
 
 if TYPE_CHECKING:
-    from prock.engine.protocol import Event
+    from collections.abc import Callable
 
-pytestmark = pytest.mark.skipif("native" not in LINUX_ENGINES, reason="there is no native engine to compare")
+    from prock.engine.protocol import Records
 
+pytestmark = pytest.mark.skipif(not COMPILED, reason="there is no native engine to compare")
+
+READERS = pytest.mark.parametrize("map_records", [core().map_records, PureRecords] if COMPILED else [])
 SIZE = mmap.PAGESIZE
 HEAD, TAIL = 1024, 1032
 FORK, EXIT, COMM, LOST, SWITCH = 7, 4, 3, 2, 14
@@ -56,12 +59,16 @@ class Buffer:
 
 
 def read(
-    engine: str, buffers: list[bytes], heads: list[int | None], switches: int, until: list[int]
+    map_records: Callable[[list[int], list[int], int], Records],
+    buffers: list[bytes],
+    heads: list[int | None],
+    switches: int,
+    until: list[int],
 ) -> tuple[list[object], list[int]]:
     files = [Buffer(data, head) for data, head in zip(buffers, heads, strict=True)]
     fds = [file.descriptor for file in files]
     of_tasks = len(fds) - switches
-    records = open_engine(engine).map_records(fds[:of_tasks], fds[of_tasks:], SIZE)
+    records = map_records(fds[:of_tasks], fds[of_tasks:], SIZE)
     try:
         answers: list[object] = [records.drain(until_ns) for until_ns in until]
     finally:
@@ -73,7 +80,8 @@ def read(
 
 
 def same(buffers: list[bytes], heads: list[int | None], switches: int, until: list[int]) -> None:
-    assert read("native", buffers, heads, switches, until) == read("pure", buffers, heads, switches, until)
+    read_by_c = read(core().map_records, buffers, heads, switches, until)
+    assert read_by_c == read(PureRecords, buffers, heads, switches, until)
 
 
 TIMES = st.one_of(st.integers(0, 50), st.integers(0, 2**64 - 1))
@@ -107,14 +115,14 @@ def test_any_bytes(data: bytes, head: int, choose: st.DataObject) -> None:
     same([bytes(torn[:SIZE])], [near], 0, [FOREVER])
 
 
-@pytest.mark.parametrize("engine", LINUX_ENGINES)
-def test_what_is_read(engine: str) -> None:
+@READERS
+def test_what_is_read(map_records: Any) -> None:
     first = name(EXEC, 10, 5, b"sh") + task(FORK, 20, 6, 5) + task(EXIT, 50, 5, 1)
     second = name(0, 30, 6, b"\xff)") + task(EXIT, 40, 6, 5) + record(LOST, 0, struct.pack("=QQ", 1, 3), 0, 0, 60)
     on_first = record(SWITCH, OUT, b"", 5, 5, 25) + record(SWITCH, 0, b"", 5, 5, 45)
     on_second = record(SWITCH, 0, b"", 6, 6, 28)
-    answers, tails = read(engine, [first, second, on_first, on_second], [None] * 4, 2, [29, FOREVER])
-    expected: list[list[Event]] = [
+    answers, tails = read(map_records, [first, second, on_first, on_second], [None] * 4, 2, [29, FOREVER])
+    expected: list[list[tuple[object, ...]]] = [
         [(RECORD_EXEC, 10, 5, 5, 0, 0, "sh", 0), (RECORD_FORK, 20, 6, 6, 5, 5, None, 0)],
         [
             (RECORD_RENAME, 30, 6, 6, 0, 0, "\udcff)", 0),
@@ -126,10 +134,10 @@ def test_what_is_read(engine: str) -> None:
     assert tails == [len(first), len(second), len(on_first), len(on_second)]
 
 
-@pytest.mark.parametrize("engine", LINUX_ENGINES)
-def test_a_record_across_the_end_of_the_buffer(engine: str) -> None:
+@READERS
+def test_a_record_across_the_end_of_the_buffer(map_records: Any) -> None:
     buffer = Buffer(b"")
-    records = open_engine(engine).map_records([buffer.descriptor], [], SIZE)
+    records = map_records([buffer.descriptor], [], SIZE)
     at = 0
     for pid in range(1, 400):
         data = task(FORK, pid, pid, 1)
@@ -143,16 +151,16 @@ def test_a_record_across_the_end_of_the_buffer(engine: str) -> None:
     os.close(buffer.descriptor)
 
 
-@pytest.mark.parametrize("engine", LINUX_ENGINES)
-def test_what_cannot_be_mapped(engine: str) -> None:
+@READERS
+def test_what_cannot_be_mapped(map_records: Any) -> None:
     reader, writer = os.pipe()
     with pytest.raises(OSError, match="perf events"):
-        open_engine(engine).map_records([reader], [], SIZE)
+        map_records([reader], [], SIZE)
     with pytest.raises(OSError, match="perf events"):
-        open_engine(engine).map_records([], [], SIZE)
+        map_records([], [], SIZE)
     with pytest.raises(OSError, match="perf events"):
-        open_engine(engine).map_records([reader], [], SIZE - 1)
+        map_records([reader], [], SIZE - 1)
     with pytest.raises(ValueError, match="as many"):
-        open_engine(engine).map_records([reader], [reader, reader], SIZE)
+        map_records([reader], [reader, reader], SIZE)
     for end in (reader, writer):
         os.close(end)

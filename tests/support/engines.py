@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 import prock
 from prock.engine import open_engine
+
+if TYPE_CHECKING:
+    from prock.engine.protocol import CompiledCore
 
 
 class Knows(NamedTuple):
@@ -22,18 +25,18 @@ class Knows(NamedTuple):
     """Whether it reads Linux's own files, and so page faults, terminals' numbers and cancelled writes."""
     threads: bool
     """Whether it knows single threads: their states, whose child is whose, memory without a main thread."""
-    perf: bool
-    """Whether perf events, the last pid and subreapers can be asked for."""
+    proc: bool
+    """Whether the last pid and subreapers can be asked for."""
     scans_cheaply: bool
     """Whether a look at the whole machine costs so little that one is taken every 25 seconds."""
 
 
-LINUX = Knows(cpu_lag_ns=0, without_files=True, files=True, threads=True, perf=True, scans_cheaply=True)
+LINUX = Knows(cpu_lag_ns=0, without_files=True, files=True, threads=True, proc=True, scans_cheaply=True)
 KNOWS = {
     "native": LINUX,
     "pure": LINUX,
     "portable": Knows(
-        cpu_lag_ns=20_000_000, without_files=False, files=False, threads=False, perf=False, scans_cheaply=False
+        cpu_lag_ns=20_000_000, without_files=False, files=False, threads=False, proc=False, scans_cheaply=False
     ),
 }
 
@@ -47,8 +50,19 @@ def _is_built(name: str) -> bool:
 
 
 LINUX_ENGINES = ["native", "pure"] if _is_built("native") else ["pure"]
+COMPILED = [name for name in LINUX_ENGINES if name == "native"]
+"""With perf events and the launcher."""
 ENGINES = [*LINUX_ENGINES, "portable"]
 HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def core() -> CompiledCore:
+    """The engine that opens perf events; skips the test without it."""
+    found = open_engine("native").core if COMPILED else None
+    if found is None:
+        pytest.skip("the C core was not compiled")
+    return found
+
 
 on_linux_engines = pytest.mark.parametrize("engine_name", LINUX_ENGINES, indirect=True)
 """For tests of what has Linux's own files, clocks or calls as its source."""

@@ -19,7 +19,10 @@ def why_refused(engine: Engine) -> str | None:
     """None where events and their buffers can be had."""
     try:
         cpus = cpus_to_record()
-        descriptors = [engine.open_on_exec(cpu) for cpu in cpus]
+        core = engine.core
+        if core is None:
+            return "the C core was not compiled"
+        descriptors = [core.open_on_exec(cpu) for cpu in cpus]
         TaskRecords(descriptors, engine).close()
     except OSError as error:
         return str(error)
@@ -48,6 +51,8 @@ def launched(
     before: Callable[[], object] = lambda: None,
 ) -> Iterator[Launched]:
     """`before` is called in the process that is to execute the command, before it opens its events."""
+    core = engine.core
+    assert core is not None
     ours, its = socket.socketpair()
     cpus = cpus_to_record()
     with ours:
@@ -55,8 +60,8 @@ def launched(
         if pid == 0:
             try:
                 before()
-                descriptors = [engine.open_on_exec(cpu) for cpu in cpus]
-                descriptors += [engine.open_switches_on_exec(cpu) for cpu in cpus if switches]
+                descriptors = [core.open_on_exec(cpu) for cpu in cpus]
+                descriptors += [core.open_switches_on_exec(cpu) for cpu in cpus if switches]
                 socket.send_fds(its, [b"x"], descriptors)
                 if its.recv(1):
                     os.execv(command[0], command)

@@ -56,7 +56,7 @@ def test_numbers_up_to_64_bits_saturate_where_units_multiply_them(root: Path) ->
 def test_a_malformed_stat_is_said_and_does_not_sink_a_scan(root: Path, stat: bytes) -> None:
     fake_process(root, 5, stat=stat)
     fake_process(root, 6)
-    with pytest.raises(prock.MalformedProcFile, match="stat file of process 5"):
+    with pytest.raises(prock.MalformedProcFile, match="stat of process 5"):
         prock.get_ppid(5)
     scan = prock.scan_all_processes()
     assert [row.pid for row in scan] == [6] and scan.denied == 1

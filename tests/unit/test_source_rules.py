@@ -49,14 +49,12 @@ def test_no_shell() -> None:
     assert [file for file, _, call in calls() if any(word.arg == "shell" for word in call.keywords)] == []
     assert {file for file, text in literals() if text == "/bin/sh"} == {
         "runner/args.py",
-        "engine/pure/launcher.py",
         "runner/spawn_portable.py",
     }
     starts = re.compile(r"(^|\.)(posix_spawnp?|exec[lv]p?e?|fork|forkpty|Popen|check_call|check_output)$")
     assert Counter(file for file, what, _ in calls() if starts.search(what)) == {
         "runner/spawn_linux.py": 1,  # the launcher
-        "engine/pure/launcher.py": 2,  # the command, and the shell of a script
-        "runner/spawn_portable.py": 3,  # the same on other systems, of which Windows has no such scripts
+        "runner/spawn_portable.py": 3,  # the command, on Windows too, and the shell of a script
     }
 
 
@@ -65,7 +63,6 @@ def test_no_code_from_outside() -> None:
     assert Counter((file, what) for file, what, _ in calls() if banned.match(what)) == {
         ("_compat/namedtuple.py", "eval"): 1,  # of names in our own classes
         ("__init__.py", "__import__"): 1,  # of our own modules, when they are needed
-        ("engine/pure/perf.py", "ctypes.CDLL"): 1,
         ("engine/pure/subreaper.py", "ctypes.CDLL"): 1,  # the C library that is there already
     }
 
@@ -108,7 +105,6 @@ def test_the_environment_is_read_for_what_it_says_to_prock_alone() -> None:
     assert whole <= {
         "cli/run/command.py",
         "runner/args.py",
-        "engine/pure/launcher.py",
         "cli/top/__init__.py",
         "cli/top/app.py",
     }

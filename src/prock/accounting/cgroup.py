@@ -63,6 +63,16 @@ class RunCgroup:
             self.close()
             raise NotSupported(f"cgroup v2: {self.path}/cpu.stat does not tell the CPU time ({error})") from None
 
+    def add(self, pid: int) -> None:
+        """Move a running process into it: what that used and started before is not counted."""
+        descriptor = os.open("cgroup.procs", os.O_WRONLY, dir_fd=self.directory)
+        try:
+            os.write(descriptor, b"%d" % pid)
+        except ProcessLookupError:  # it has ended
+            pass
+        finally:
+            os.close(descriptor)
+
     def cpu_time(self) -> CpuTime:
         """Of everything that ever was in it; a thread that runs at this instant lags by at most a scheduler tick."""
         fields = dict(line.split() for line in self._read("cpu.stat").splitlines() if line.count(" ") == 1)

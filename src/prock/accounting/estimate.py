@@ -34,6 +34,8 @@ class CpuReadings(NamedTuple):
     """Whether orphans are waited for, too."""
     ledger_ns: int | None
     """As the samples saw it."""
+    joined_late: bool = False
+    """Whether the command ran already when it joined the cgroup, whose account is a lower bound then."""
     hands_on: bool = True
     """Whether running processes tell what those have used that they have waited for."""
 
@@ -53,7 +55,9 @@ def estimate_cpu(evidence: CpuReadings) -> CpuEstimate:
     known = _by_source(evidence)
     accounting, total_ns, source = _best(evidence, known)
     user_ns = system_ns = None
-    split = evidence.cgroup if evidence.cgroup is not None and accounting == CGROUP else evidence.waited
+    split = evidence.cgroup if accounting == CGROUP else evidence.waited
+    if split is None or (evidence.joined_late and split.total_ns != total_ns):
+        split = evidence.waited
     if total_ns is not None and split is not None and split.total_ns:
         user_ns = min(total_ns, total_ns * split.user_ns // split.total_ns)
         system_ns = total_ns - user_ns
@@ -85,20 +89,21 @@ def _best(evidence: CpuReadings, known: dict[str, int]) -> tuple[str, int | None
     """Accounting, total, and source and bias in words."""
     if evidence.asked in (WAITED, LEDGER):
         return evidence.asked, known.get(evidence.asked), (evidence.asked, _bias(evidence.asked, evidence))
-    if CGROUP in known and evidence.asked != PERF:
+    if CGROUP in known and evidence.asked != PERF and not evidence.joined_late:
         least, name = max((known.get(name, 0), name) for name in (LEDGER, WAITED))
         if least > known[CGROUP] * (1 + AGREE) + 20_000_000:
             return CGROUP, least, (f"{CGROUP}, {name}", "lower bound: processes have left the command's cgroup")
         return CGROUP, known[CGROUP], (CGROUP, "exact")
-    others = [name for name in (PERF, WAITED, LEDGER) if name in known]
+    others = [name for name in (CGROUP, PERF, WAITED, LEDGER) if name in known]
     if not others:
         return LEDGER, None, ("none", "unknown")
-    accounting = PERF if PERF in known else WAITED if WAITED in known else LEDGER
     largest = max(others, key=lambda name: known[name])
-    return accounting, known[largest], (", ".join(others), _bias(largest, evidence))
+    return others[0], known[largest], (", ".join(others), _bias(largest, evidence))
 
 
 def _bias(source: str, evidence: CpuReadings) -> str:
+    if source == CGROUP:
+        return "lower bound: lacks what was used before the command joined the cgroup"
     if source == PERF:
         if evidence.stolen >= AGREE:
             return f"estimate: {100 * evidence.stolen:.1f} % were stolen by the host, and are taken off"

@@ -32,7 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from prock.engine.protocol import Engine
+    from prock.engine.protocol import CompiledCore
 
 LOOKS = 10
 """At most: one that opens nothing is the last, mostly the second; in a fork storm the third or fourth."""
@@ -58,7 +58,7 @@ def is_event(descriptor: int) -> bool:
 class Numbers:
     """The sequence in which pids and tids are given away, from the beginning of the attachment on."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: CompiledCore) -> None:
         self._engine = engine
         self._size = engine.pid_limit()
         self._first = engine.last_pid()
@@ -106,7 +106,7 @@ class UncertainFork:
     ended; the others are all that have ended.
     """
 
-    def __init__(self, engine: Engine, sources: list[int]) -> None:
+    def __init__(self, engine: CompiledCore, sources: list[int]) -> None:
         self._engine = engine
         self._sources = sources
         self.events: list[int] = []
@@ -175,7 +175,7 @@ class UncertainFork:
 class Attachment:
     """All events of a tree. `run` opens them, once."""
 
-    def __init__(self, engine: Engine, limit: int) -> None:
+    def __init__(self, engine: CompiledCore, limit: int) -> None:
         self._engine = engine
         self._limit = limit
         self._members: dict[int, Member | None] = {}  # None: inherited, as all that it starts

@@ -49,11 +49,14 @@ class TaskClocks:
 
     def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
         self._attachment: Attachment | None = None  # so that close() works whatever fails below
+        core = engine.core
+        if core is None:
+            raise NotSupported(f"perf events: only the compiled core opens them, and the engine is {engine.name}")
         if not engine.clocks_usable:
             raise NotSupported("perf events by way of another PID namespace's proc")
-        self._engine = engine
+        self._engine = core
         self._most_ns = 0
-        self._attachment = Attachment(engine, limit)
+        self._attachment = Attachment(core, limit)
         _in_use.add(ref(self, _in_use.discard))
         try:
             self._attachment.run(list(root_pids))

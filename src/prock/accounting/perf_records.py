@@ -288,11 +288,12 @@ class TaskRecords:
 
 
 def _map(engine: Engine, descriptors: list[int], switches: list[int]) -> Records:
-    if not descriptors:
-        raise NotSupported("records without an event for each CPU")
+    core = engine.core
+    if core is None or not descriptors:
+        raise NotSupported("records without the compiled core, or without an event for each CPU")
     for size in SIZES:
         try:
-            return engine.map_records(descriptors, switches, size)
+            return core.map_records(descriptors, switches, size)
         except AccessDenied:
             if size == SIZES[-1]:
                 raise

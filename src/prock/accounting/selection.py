@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from prock._compat.signals import is_child
 from prock.accounting.launched import LaunchedClock, StolenTime, cpus_to_record
-from prock.errors import AccessDenied, NotSupported, OutOfDescriptors
+from prock.errors import AccessDenied, NotSupported, OutOfDescriptors, ProckError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Sources:
         """Where the clock may be what counts, in a virtual machine."""
         self.refusals: list[str] = []
         """Of what was wanted and can't be had, why."""
+        self.joined_late = False
+        """Whether the command ran already when it joined the cgroup."""
         self.used_before_ns = 0
         """What the command's process had used before it executed the command ..."""
         self.outside_ns = 0
@@ -80,6 +83,22 @@ class Sources:
         if ready.perf_error:
             self._lose("perf", f"perf events ({os.strerror(ready.perf_error)})")
         self.used_before_ns, self.outside_ns = ready.used_ns, ready.outside_ns
+
+    def move_in(self, pid: int) -> None:
+        """Move a child that runs already, and what it has started, into the cgroup. Raises as `open_group`."""
+        if self.group is None:
+            return
+        self.joined_late = True
+        try:
+            if not is_child(os.P_PID, pid):  # another part of this process has waited for it: the pid may be reused
+                return
+            self.group.add(pid)
+            for row in (self._engine.tree(pid, 0) or ([], 0))[0][1:]:  # since then its new children are in the group
+                self.group.add(row.pid)
+        except ProckError:
+            pass
+        except OSError as error:
+            self._lose("cgroup", f"cgroup v2: it can't be entered ({error.strerror})")
 
     def _take_records(self, events: list[int]) -> TaskRecords | None:
         """None where no buffers can be had: then they are but a clock."""

@@ -24,8 +24,10 @@ MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 """The unit of ``ru_maxrss``: bytes on macOS, kilobytes on Linux and the BSDs (their getrusage(2) says so)."""
 
 
-def waiting_for(process: subprocess.Popen[Any]) -> RootWaiter:
-    """For a child that nobody else waits for. Keeps the object, which on Windows holds the process's handle."""
+def waiting_for(process: subprocess.Popen[Any] | int) -> RootWaiter:
+    """For a child that nothing else waits for, or its pid. On Windows the object holds the process's handle."""
+    if isinstance(process, int):
+        return Child(process)
     if sys.platform == "win32":
         from prock.accounting.wait_windows import WindowsChild
 

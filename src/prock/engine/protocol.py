@@ -30,6 +30,15 @@ if TYPE_CHECKING:
         """Whether the counters of children that were waited for are added to their parent's."""
         children_list_is_racy: bool
         """Whether `children` and a `MemberTracker` can miss one that a scan finds."""
+        reads_proc: bool
+        """Whether this is Linux's proc: then the caller may use cgroups, pidfds and subreapers too."""
+        launcher: str | None
+        """Path of the compiled program that starts commands (`prock.runner.spawn_linux`). None: there is none, or it
+        is not executable."""
+
+        @property
+        def core(self) -> CompiledCore | None:
+            """This engine as the C core, which alone opens perf events; None for the other engines."""
 
         def cpu_time(self, pid: int | None, /) -> CpuTime | None: ...
 
@@ -80,37 +89,43 @@ if TYPE_CHECKING:
             """Proportional shares in bytes, None for who is gone, refuses or has no memory; as many as were read until
             that instant of the monotonic clock, one at least."""
 
+        def subreaper(self, wanted: bool | None, /) -> bool:
+            """Whether this process inherited its descendants' orphans; from now on it does or not, None: as before."""
+
+        def last_pid(self) -> int:
+            """The pid or thread id that was allocated last. Only where `clocks_usable`."""
+
+    class CompiledCore(Engine, Protocol):
+        """What the C core can do besides: it opens and reads perf events. The kernel raises `AccessDenied` for them
+        where kernel.perf_event_paranoid or a seccomp profile forbids them."""
+
         def children_by_thread(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
             """Each thread of the process, and the children that it started."""
 
         def thread_state(self, pid: int, tid: int, /) -> str | None:
             """``R``, ``S``, ``D`` ... of one thread of the process."""
 
-        def subreaper(self, wanted: bool | None, /) -> bool:
-            """Whether this process inherited its descendants' orphans; from now on it does or not, None: as before."""
-
-        def last_pid(self) -> int:
-            """The pid or thread id that was allocated last. Only where `clocks_usable`, as those below."""
-
         def pid_limit(self) -> int:
-            """One more than the largest number that is given away, before it begins anew."""
+            """One more than the largest pid that the kernel allocates before it starts again from the smallest."""
 
         def open_task_clock(self, tid: int | None, /) -> int | None:
-            """A descriptor of a new perf event: CPU from now on of this thread and of what it starts from now on."""
+            """Descriptor of a new perf event that counts the CPU time, from now on, of this thread and of the threads
+            and processes that it starts from now on."""
 
         def read_task_clocks(self, fds: Iterable[int], /) -> int:
-            """The sum of such events, in nanoseconds."""
+            """Sum of such events in nanoseconds."""
 
         def open_on_exec(self, cpu: int, /) -> int:
-            """A descriptor of a new event ``task-clock`` of the calling process, that begins when it executes something
-            and that all it starts inherits; with records of forks, exits and names unless the CPU is -1, any."""
+            """Descriptor of a new ``task-clock`` event of the calling process, enabled by its next exec and inherited
+            by all that it starts. It records forks, exits and names, unless the CPU is -1 (any)."""
 
         def open_switches_on_exec(self, cpu: int, /) -> int:
-            """The same, but it counts nothing: it records who runs on that CPU from when to when."""
+            """The same, but the event counts nothing and records the context switches on that CPU."""
 
         def map_records(self, descriptors: list[int], switches: list[int], size: int, /) -> Records:
-            """What such events record, one a CPU; their buffers hold `size` bytes each, a power of two of pages. No
-            descriptor is kept; `switches` may be empty. `AccessDenied` where the user may have no such buffers."""
+            """Map the ring buffers of such events, one event per CPU, `size` bytes each (a power of two of pages).
+            `switches` may be empty. The descriptors stay the caller's. `AccessDenied` where the user's limit on
+            locked memory is reached."""
 
     class Records(Protocol):
         """Buffers that the kernel writes and that are read here."""

@@ -105,11 +105,12 @@ class ResultBuilder:
                 waited=self._waited_for(),
                 adopts=self._waited is not None and self._waited.adopts,
                 ledger_ns=ledger_ns,
+                joined_late=sources.joined_late,
                 hands_on=self._hands_on(),
             )
         )
         first, *others = verdict.sources
-        if self._engine.name == "portable" and verdict.accounting == WAITED:
+        if self._engine.launcher is None and verdict.accounting == WAITED:
             first = first._replace(bias=f"{first.bias}; holds the start of its process, too")
         self._sources += [first, *others]
         self._missing += verdict.missing
@@ -188,7 +189,9 @@ class ResultBuilder:
             largest = max(largest, peaks.largest_bytes)
         group_peak = None if running.sources.group is None else running.sources.group.peak_memory()
         if group_peak is not None:
-            self._sources.append(Source("cgroup_peak", "memory.peak", "exact; page cache and kernel memory included"))
+            how = "lower bound: since the command joined it" if running.sources.joined_late else "exact"
+            bias = f"{how}; page cache and kernel memory included"
+            self._sources.append(Source("cgroup_peak", "memory.peak", bias))
         return {
             "peak_footprint_bytes": footprint,
             "peak_rss_bytes": rss,

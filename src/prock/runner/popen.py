@@ -11,6 +11,8 @@ import threading
 import time
 
 from prock import engine as engines
+from prock._compat.signals import KILL
+from prock.errors import NotSupported
 from prock.runner.args import command_of, environment_of, mask, words_of
 from prock.runner.session import Options, RunSession
 from prock.runner.terminate import end_tree
@@ -92,8 +94,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         if cwd is not None and not os.fspath(cwd):  # which to the launcher means: stay
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cwd)
         pipes = (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
-        is_portable = engines.active.name == "portable"
-        if is_portable:
+        by_launcher = engines.active.launcher is not None
+        if not by_launcher:
             running = self._start(
                 args, executable, shell, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
                 *pipes, restore_signals, gid, gids, uid, umask, start_new_session, process_group,
@@ -122,7 +124,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             raise
         self.pid = running.pid
         self._child_created = True
-        if not is_portable:  # else the standard library has closed them
+        if by_launcher:  # else the standard library has closed them
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
     def _launch(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any, setup: SpawnOptions) -> RunSession:
@@ -148,7 +150,11 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             return self
 
         words = words_of(args, shell, executable)
-        return start(words, begin, self._options, wants_orphans=self._options.adopt)
+        try:
+            return start(words, begin, self._options, wants_orphans=self._options.adopt)
+        except NotSupported:
+            self.returncode = -KILL  # if it was started it was killed; `subprocess` is not to wait for it
+            raise
 
     def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
         follower = self._follower
@@ -353,7 +359,7 @@ def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> N
 
 def _is_alone() -> bool:
     """Whether this process has no other thread, and no other child."""
-    if engines.active.name == "portable":  # then orphans don't come here
+    if not engines.active.reads_proc:  # then orphans don't come here
         return False
     from prock.accounting.wait_linux import reap_left_behind
 

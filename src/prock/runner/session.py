@@ -104,7 +104,7 @@ class RunSession:
         engine: Engine | None = None,
         meanwhile: Callable[[], object] = bool,
     ) -> RunSession:
-        """Start a command. `meanwhile` is called while its process makes itself ready.
+        """Start a command by the engine's launcher. `meanwhile` is called while its process makes itself ready.
 
         Raises `FileNotFoundError`, `PermissionError` ... where it can't be executed, and `NotSupported` where an
         accounting was asked for, other than ``auto``, that can't be had.
@@ -113,14 +113,18 @@ class RunSession:
         from prock.runner.spawn_linux import launch
 
         began_ns = time.thread_time_ns()
+        engine = engine or engines.active
+        if engine.launcher is None:
+            raise NotSupported("a launcher: it is not there, or not executable")
         command = [os.fsencode(argument) for argument in args]
-        self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
+        self = cls(engine, options, [os.fsdecode(argument) for argument in command])
         self.waited = waited = LinuxWaiter(self.engine, adopt=options.adopt)
         sources = self.sources
         try:
             sources.open_group()
             name = os.fsencode(executable) if executable is not None else command[0]
             launched = launch(
+                engine.launcher,
                 command,
                 files_of(name, setup.env),
                 setup,
@@ -130,7 +134,6 @@ class RunSession:
                 with_switches=sources.with_switches,
                 when_ready=lambda ready, events: self._when_ready(waited, ready, events),
                 meanwhile=meanwhile,
-                in_c=self.engine.name == "native",
             )
         except BaseException:
             self.close()
@@ -182,11 +185,7 @@ class RunSession:
     @property
     def is_exact_launch(self) -> bool:
         """Whether the launcher was so small that it is in nobody's ``ru_maxrss``."""
-        if self.engine.name != "native":
-            return False
-        from prock.runner.spawn_linux import has_native_launcher
-
-        return has_native_launcher()
+        return self.engine.launcher is not None
 
     @property
     def root_ended(self) -> bool:

@@ -1,9 +1,9 @@
 """Start a command so that it is counted from its first instruction on.
 
 Between fork and exec a process has to enter a cgroup, to open perf events on itself and to wait until their buffers are
-mapped. A small program does that (``native/launcher/main.c`` explains why), or where nothing could be compiled a Python
-(`prock.engine.pure.launcher`): no Python code runs in a fork of the calling process, whose other threads may hold any
-lock.
+mapped. A small program does that (``native/launcher/main.c``, which says why it is a program): no Python code runs in a
+fork of the calling process, whose other threads may hold any lock. Without a compiler there is no such program, and
+`prock.runner.spawn_portable` starts the command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-NATIVE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_launcher")
 STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU)
 """Blocked for the launcher: if a Ctrl-Z stopped it, who called it would wait for it, deaf to all."""
 MOST_EVENTS = 253
@@ -79,11 +78,8 @@ class SpawnOptions(NamedTuple):
         )
 
 
-def has_native_launcher() -> bool:
-    return os.access(NATIVE, os.X_OK)
-
-
 def launch(
+    launcher: str,
     command: Sequence[bytes],
     files: Sequence[bytes],
     setup: SpawnOptions,
@@ -94,18 +90,17 @@ def launch(
     with_switches: bool = False,
     when_ready: Callable[[LauncherReport, list[int]], None],
     meanwhile: Callable[[], object] = bool,
-    in_c: bool = True,
 ) -> Launched:
     """Execute the first of `files` that can be, with `command` as its arguments.
 
-    `name`: what the program is called in errors. `group`: descriptor of a cgroup's directory, or -1. `cpus`: ``-`` for
-    no perf events, ``any`` for one, or numbers with commas between them for one on each of these CPUs, and
-    `with_switches` as many more; `when_ready` is told before the command runs, with the descriptors of the events,
-    which are its own from then on; what it raises ends the launch. `meanwhile` is called while the process makes itself
-    ready: its first perf event takes up to 3 ms. Raises `OSError` as exec or chdir did.
+    `launcher`: see `Engine.launcher`. `name`: what the program is called in errors. `group`: descriptor of a cgroup's
+    directory, or -1. `cpus`: ``-`` for no perf events, ``any`` for one, or numbers with commas between them for one on
+    each of these CPUs, and `with_switches` as many more; `when_ready` is called before the command runs, with the
+    descriptors of the events, which it owns from then on; an exception of its ends the launch. `meanwhile` is called
+    while the process makes itself ready: its first perf event takes up to 3 ms. Raises `OSError` as exec or chdir did.
     """
     ours, theirs = _pair()
-    launcher = pid = 0
+    started = pid = 0
     try:
         setting = (
             str(theirs.fileno()), str(group), cpus,
@@ -115,7 +110,7 @@ def launch(
             "-" if setup.umask < 0 else f"{setup.umask:o}",
         )  # fmt: skip
         argv = [*map(str.encode, setting), setup.cwd, str(len(files)).encode(), *files, *command]
-        launcher = _spawn(argv, name, setup, theirs.fileno(), group, in_c)
+        started = _spawn(launcher, argv, name, setup, theirs.fileno(), group)
         theirs.close()
         meanwhile()
         launched = _converse(ours, name, setup, when_ready)
@@ -124,8 +119,8 @@ def launch(
     finally:
         theirs.close()
         ours.close()
-        if launcher != pid:  # else it has become the command
-            _reap(launcher)
+        if started != pid:  # else it has become the command
+            _reap(started)
 
 
 def _pair() -> tuple[_socket.socket, _socket.socket]:
@@ -142,7 +137,7 @@ def _pair() -> tuple[_socket.socket, _socket.socket]:
     return ours, theirs
 
 
-def _spawn(argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, group: int, in_c: bool) -> int:
+def _spawn(launcher: str, argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, group: int) -> int:
     actions: list[tuple[int, int, int]] = []
     lifted: list[int] = []
     try:
@@ -158,11 +153,9 @@ def _spawn(argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, gr
         # A descriptor that is put where it is loses its mark "close on exec".
         kept = (control, *((group,) if group >= 0 else ()), *(setup.keep or ()))
         actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in kept]
-        native = in_c and has_native_launcher()
-        program = [os.fsencode(NATIVE), b"prock-launcher"] if native else _in_python(setup)
         return os.posix_spawn(
-            program[0],
-            [*program[1:], *argv],
+            launcher,
+            [b"prock-launcher", *argv],
             setup.env,
             file_actions=actions,
             setsigmask=(*setup.mask, *STOPS),
@@ -176,15 +169,6 @@ def _spawn(argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, gr
     finally:
         for descriptor in lifted:
             os.close(descriptor)
-
-
-def _in_python(setup: SpawnOptions) -> list[bytes]:
-    """The program, and how it is called: with what Python would change by itself, and is not to."""
-    script = os.path.join(os.path.dirname(NATIVE), "engine", "pure", "launcher.py")
-    unset = b"" if b"LC_CTYPE" in setup.env else b"LC_CTYPE"  # which it sets in the C locale
-    signals = ",".join(str(int(number)) for number in setup.defaults).encode()
-    executable = os.fsencode(sys.executable)
-    return [executable, executable, b"-ISE", os.fsencode(script), unset, signals]
 
 
 def _converse(

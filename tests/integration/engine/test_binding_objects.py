@@ -15,14 +15,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.engines import ENGINES, HAS_GIL
+from support.engines import COMPILED, HAS_GIL
 from support.processes import fake_process
 
 from prock import errors, model
 from prock.engine import open_engine, tuples
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 
-pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="there is no native engine")
+pytestmark = pytest.mark.skipif(not COMPILED, reason="there is no native engine")
 
 WANT = WANT_CPU | WANT_STAT | WANT_IO
 FOREVER = 2**64 - 1
@@ -79,11 +79,10 @@ def test_what_can_be_no_member(pid: Any) -> None:
     keep.close()
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "portable"])
-def test_descriptors_of_more_than_32_bits_are_nobody_elses(engine: str) -> None:
+def test_descriptors_of_more_than_32_bits_are_nobody_elses() -> None:
     reader, writer = os.pipe()
     os.write(writer, b"\1\0\0\0\0\0\0\0")
-    ask: Any = open_engine(engine)
+    ask: Any = native()
     with pytest.raises(OverflowError):
         ask.read_task_clocks([2**32 + reader])
     with pytest.raises((OverflowError, OSError)):

@@ -52,7 +52,7 @@ def test_arguments_and_environment_without_end(engine: Engine, spawn: processes.
     with open(f"/proc/{pid}/environ", "rb") as file:
         assert file.read(16) == b"A=xxxxxxxxxxxxxx"
     if engine.name != "portable":  # which asks psutil
-        with pytest.raises(prock.MalformedProcFile, match=f"environ file of process {pid}"):
+        with pytest.raises(prock.MalformedProcFile, match=f"environ of process {pid}"):
             prock.get_process_environ(pid)
         assert len(command_line(pid)) == LONGEST_COMMAND_LINE
 

@@ -28,7 +28,6 @@ from support.runs import MS, PYTHON, groups, has_cgroups, has_perf, is_public, n
 import prock
 from prock.engine import open_engine, using
 from prock.engine.linux.mountinfo import cgroup2_home
-from prock.runner.spawn_linux import NATIVE, has_native_launcher
 
 MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
 BURN = ["/bin/sh", "-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; (exit 7)"]
@@ -36,7 +35,7 @@ ORPHAN = ["/bin/sh", "-c", "(i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done) &
 needs_cgroups = pytest.mark.skipif(not has_cgroups(), reason="no cgroup can be made here")
 needs_perf = pytest.mark.skipif(not has_perf(), reason="no perf events here")
 needs_public_files = pytest.mark.skipif(
-    not (has_native_launcher() and is_public(NATIVE)), reason="other users can't execute the launcher"
+    not is_public(open_engine().launcher or prock.__file__), reason="other users can't execute the launcher"
 )
 
 

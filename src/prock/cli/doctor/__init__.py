@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def doctor_checks() -> Sequence[Callable[[], Check]]:
-    if engine.active.name == "portable":
+    if not engine.active.reads_proc:
         from prock.cli.doctor import portable
 
         return portable.CHECKS

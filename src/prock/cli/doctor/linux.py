@@ -8,7 +8,6 @@ from prock import engine
 from prock.cli.doctor.checks import LIMITED, NO, OK, Check, descriptors, engine_that_fails, the_kernel, the_python
 from prock.engine.linux.mountinfo import cgroup2_home, lines, mounts
 from prock.errors import AccessDenied, NotSupported, ProckError
-from prock.runner.spawn_linux import has_native_launcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def the_engine() -> Check:
     if reason is not None:
         return Check("engine", NO, f"{name} does not work on {engine.active.root}: {reason}", MOUNT_PROC)
     chosen = f", as PROCK_ENGINE={asked} asks" if asked else ""
-    if name == "native":
+    if engine.active.core is not None:
         return Check("engine", OK, f"native: the compiled core{chosen}")
     finding = f"{name}{chosen}: the same answers in plain Python"
     try:
@@ -39,9 +38,12 @@ def the_engine() -> Check:
 
 
 def launcher() -> Check:
-    if engine.active.name == "native" and has_native_launcher():
-        return Check("launcher", OK, "compiled: prock run starts commands from a small program")
-    finding = "in Python: prock run starts commands 40 ms later, and can't tell small ones' largest process"
+    if engine.active.launcher is not None:
+        return Check("launcher", OK, "compiled: prock run counts a command from its first instruction")
+    finding = (
+        "not there: prock run opens no perf events, counts no processes, joins the cgroup after the start, "
+        "and largest_process includes the Python that starts the command"
+    )
     return Check("launcher", LIMITED, finding, "a wheel, or a C compiler, and install prock again")
 
 
@@ -102,8 +104,13 @@ def task_io() -> Check:
 def perf_task_clock() -> Check:
     paranoid = _first_line("/proc/sys/kernel/perf_event_paranoid")
     setting = f"kernel.perf_event_paranoid = {paranoid or 'unknown'}"
+    core = engine.active.core
+    if core is None:
+        return Check(
+            "perf_task_clock", NO, f"only the compiled core opens them, {setting}", "install the compiled core"
+        )
     try:
-        event = engine.active.open_task_clock(None)
+        event = core.open_task_clock(None)
         if event is not None:  # None only for other threads
             os.close(event)
     except OSError as error:

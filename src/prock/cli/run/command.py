@@ -163,10 +163,15 @@ def _launch(command: list[str], settings: Settings, signals: SignalSource) -> Ru
 def _start(command: list[str], settings: Settings, signals: SignalSource) -> RunSession:
     from prock import engine
 
-    if engine.active.name == "portable":
+    if engine.active.launcher is None:
         from prock.runner.spawn_portable import start_command
 
-        return start_command(command, session_options(settings), None if sys.platform == "win32" else _environment())
+        env = None if sys.platform == "win32" else _environment()
+        running = start_command(
+            command, session_options(settings), env, mask=signals.original, defaults=_CHANGED_BY_PYTHON
+        )
+        signals.enable_child_signal()
+        return running
     from prock.runner.session import RunSession
     from prock.runner.spawn_linux import SpawnOptions
 

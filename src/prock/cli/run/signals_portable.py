@@ -34,10 +34,9 @@ class ReceivedSignal(NamedTuple):
 class HandlerSignals:
     """While open, the wanted signals are queued; signals that prock was started to ignore stay ignored."""
 
-    original: tuple[int, ...] = ()
-    """No signal is blocked for the command."""
-
     def __init__(self, wanted: tuple[int, ...]) -> None:
+        self.original = () if sys.platform == "win32" else tuple(kernel.pthread_sigmask(kernel.SIG_BLOCK, ()))
+        """The signal mask for the command."""
         self._received: list[ReceivedSignal] = []
         self._child = numbers("SIGCHLD")
         self._pipe: tuple[int, int] | None = None

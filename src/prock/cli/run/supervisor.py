@@ -76,7 +76,7 @@ KEY_REPEAT_NS = 2_000_000_000
 
 def open_signals() -> SignalSource:
     wanted = (*FOR_TREE, *FOR_ROOT, *FOR_PROCK)
-    if sys.platform == "linux" and engines.active.name != "portable":
+    if sys.platform == "linux" and engines.active.reads_proc:
         from prock.cli.run.signals_linux import LinuxSignals
 
         return LinuxSignals(wanted)

@@ -1,12 +1,16 @@
-"""The engine in C: one call into it a question, with the GIL let go of once at most."""
+"""The engine on the C core: each method is one call into it, which releases the GIL at most once."""
 
 from __future__ import annotations
+
+import os
 
 from prock import errors, model
 from prock._core import Proc
 from prock.engine import tuples
 from prock.engine.linux.procfs import PAGE_BYTES, TICK_NS, ProcFiles
 from prock.errors import NotSupported
+
+LAUNCHER = os.path.join(os.path.dirname(model.__file__), "_launcher")
 
 
 class NativeEngine(Proc, ProcFiles):
@@ -17,9 +21,21 @@ class NativeEngine(Proc, ProcFiles):
 
     def __init__(self, root: str = "/proc") -> None:
         ProcFiles.__init__(self, root)
+        self.launcher = LAUNCHER if os.access(LAUNCHER, os.X_OK) else None
+
+    @property
+    def core(self) -> NativeEngine:
+        return self
 
     def children(self, pid: int | None, /) -> list[int] | None:
         try:
             return super().children(pid)
         except NotSupported:
             return self.children_by_scan(pid)
+
+    def pid_limit(self) -> int:
+        try:
+            with open(f"{self.root}/sys/kernel/pid_max", "rb") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            raise NotSupported(f"{self.root}/sys/kernel/pid_max") from None

@@ -44,6 +44,8 @@ class ProcFiles:
     clocks_usable: bool
     io_includes_children = True
     children_list_is_racy = True
+    reads_proc = True
+    launcher: str | None = None
 
     if TYPE_CHECKING:
 
@@ -104,13 +106,6 @@ class ProcFiles:
     def _own_pid(self) -> int:
         """As proc at `root` numbers it, which may be another PID namespace's number than `os.getpid`."""
         return int(os.readlink(f"{self.root}/self"))
-
-    def pid_limit(self) -> int:
-        try:
-            with open(f"{self.root}/sys/kernel/pid_max", "rb") as file:
-                return int(file.read())
-        except (OSError, ValueError):
-            raise NotSupported(f"{self.root}/sys/kernel/pid_max") from None
 
     def ppid(self, pid: int | None, /) -> int | None:
         info = self.info(pid)

@@ -43,6 +43,9 @@ class PortableEngine(LinuxOnly):
     clocks_usable = False
     io_includes_children = IS_LINUX
     children_list_is_racy = False
+    reads_proc = False
+    launcher: str | None = None
+    core = None
 
     def __init__(self) -> None:
         self._starts = by_psutil.Starts()

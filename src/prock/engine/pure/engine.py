@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from prock.engine.linux.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
@@ -18,16 +17,15 @@ from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import TypeVar
-
-    from prock.engine.pure.records import PureRecords
 
     Parsed = TypeVar("Parsed")
 
 
 class PureEngine(ProcFiles):
     name = "pure"
+    core = None
 
     def cpu_time(self, pid: int | None, /) -> CpuTime | None:
         pid = check_pid(pid)
@@ -188,41 +186,10 @@ class PureEngine(ProcFiles):
                 found.append(None)
         return found
 
-    def children_by_thread(self, pid: int | None, /) -> list[tuple[int, list[int]]] | None:
-        pid = check_pid(pid) or self._own_pid()
-        if not self._is_process(pid):
-            return None
-        task = f"{self.root}/{pid}/task"
-        found = []
-        try:
-            for tid in map(int, filter(_is_pid, os.listdir(task))):
-                children = self._children_of_thread(f"{task}/{tid}")
-                if children is not None:
-                    found.append((tid, children))
-        except PermissionError:
-            raise AccessDenied(pid, "task/TID/children") from None
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-        except ValueError:
-            raise MalformedProcFile(pid, "task/TID/children") from None
-        if not found:
-            self._missing(pid, "task")
-        return found or None
-
     def subreaper(self, wanted: bool | None, /) -> bool:
         from prock.engine.pure import subreaper  # here, as ctypes costs 4 ms to import
 
         return subreaper.subreaper(wanted)
-
-    def thread_state(self, pid: int, tid: int, /) -> str | None:
-        check_pid(pid), check_pid(tid)
-        try:
-            stat = self._parsed(pid, f"task/{tid}/stat", parse.stat)
-        except NotSupported:  # the process is there, the thread is not
-            return None
-        except (AccessDenied, MalformedProcFile) as error:
-            raise type(error)(pid, "task/TID/stat") from None
-        return None if stat is None else stat[2].decode("utf-8", "surrogateescape")
 
     def last_pid(self) -> int:
         # The first needs CONFIG_CHECKPOINT_RESTORE; the second may be a made-up one that lxcfs mounted over it.
@@ -236,29 +203,6 @@ class PureEngine(ProcFiles):
             except ValueError:
                 break
         raise NotSupported("the last pid that was given away")
-
-    def open_task_clock(self, tid: int | None, /) -> int | None:
-        from prock.engine.pure import perf  # with ctypes, which nothing else here needs
-
-        return perf.open_task_clock(check_pid(tid))
-
-    def read_task_clocks(self, fds: Iterable[int], /) -> int:
-        return sum(int.from_bytes(os.read(fd, 8), sys.byteorder) for fd in fds)
-
-    def open_on_exec(self, cpu: int, /) -> int:
-        from prock.engine.pure import perf
-
-        return perf.open_on_exec(cpu)
-
-    def open_switches_on_exec(self, cpu: int, /) -> int:
-        from prock.engine.pure import perf
-
-        return perf.open_switches_on_exec(cpu)
-
-    def map_records(self, descriptors: list[int], switches: list[int], size: int, /) -> PureRecords:
-        from prock.engine.pure.records import PureRecords  # with mmap, which nothing else here needs
-
-        return PureRecords(descriptors, switches, size)
 
     def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
         """As `_parsed`, but nothing for the id of a thread."""

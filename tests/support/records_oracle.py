@@ -1,4 +1,4 @@
-"""Records of perf events for the pure engine, as ``native/records.c`` has them."""
+"""Ring buffers of perf events read in plain Python: the oracle of ``native/perf/ring.c``."""
 
 from __future__ import annotations
 
