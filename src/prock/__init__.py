@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         Monitor as Monitor,
         MonitorResult as MonitorResult,
     )
+    from prock.sampling.options import SamplingOptions as SamplingOptions
     from prock.sampling.sample import TreeSample as TreeSample
     from prock.sampling.sampler import TreeSampler as TreeSampler
     from prock.sampling.trackers import (
@@ -104,6 +105,7 @@ else:
         "runner.result": "RunResult",
         "sampling.forest": "Forest",
         "sampling.monitor": "Monitor MonitorResult",
+        "sampling.options": "SamplingOptions",
         "sampling.sample": "TreeSample",
         "sampling.sampler": "TreeSampler",
         "sampling.trackers": "CumulativeTracker DeltaTracker",

@@ -20,20 +20,21 @@ from _weakref import ref
 
 from prock import engine as engines
 from prock.engine.pids import check_pid
-from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
+from prock.sampling.options import SamplingOptions
 from prock.sampling.sample import TreeSample
 from prock.sampling.tree_state import NO_SUMS, TreeState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Unpack
 
     from prock.accounting.perf_clock import TaskClocks
     from prock.engine.protocol import Engine
     from prock.model import ProcessInfo
+    from prock.sampling.options import SamplingKeywords
 
-ACCOUNTING = ("auto", "perf", "ledger")
 SCAN_EVERY_NS = 30_000_000_000
 SCAN_AFTER_CHURN_NS = 1_000_000_000
 SCAN_SHARE = 500
@@ -53,11 +54,7 @@ class Forest:
     forked child cannot use it.
 
     - `roots`: pids of the roots; default: none, see `add`.
-    - `memory`: read resident and virtual memory. Default: True.
-    - `io`: read I/O counters, one more file a process. Default: False.
-    - `pss`: read proportional set sizes, each at most every 10 s, in at most a 50th of the time. Default: False.
-    - `accounting`: CPU source. ``ledger`` adds up the processes that samples see; ``perf`` also counts processes
-      that come and go between samples; ``auto`` (default) is perf where the machine permits it, else the ledger.
+    - `options`: see `SamplingOptions`.
     - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
     - `scans`: scan the machine for members that the lists of children miss. Default: True. With False the caller
       reports orphans by `adopt`.
@@ -76,23 +73,17 @@ class Forest:
         self,
         roots: Iterable[int] = (),
         *,
-        memory: bool = True,
-        io: bool = False,
-        pss: bool = False,
-        accounting: str = "auto",
         engine: Engine | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         scans: bool = True,
+        **options: Unpack[SamplingKeywords],
     ) -> None:
-        if accounting not in ACCOUNTING:
-            raise ValueError(f"invalid accounting {accounting!r}: use one of {', '.join(ACCOUNTING)}")
+        self._options = SamplingOptions(**options)
+        self._options.check()
         self._engine = engines.active if engine is None else engine
         self._clock = clock
-        self._options = {"memory": memory, "io": io, "pss": pss}
-        self._accounting = accounting
         self._scans = scans
-        want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
-        self._tracker = self._engine.track(want, 0)
+        self._tracker = self._engine.track(self._options.want, 0)
         self._trees: dict[int, TreeState] = {}
         self._scanned_ns = clock()
         self._scan_cost_ns = 0
@@ -177,7 +168,7 @@ class Forest:
                 added = self._tracker.add(info.pid, number)
                 if added is None:
                     raise NoSuchProcess(info.pid)
-                tree = TreeState(added, number, **self._options, io_handed_on=self._engine.io_includes_children)
+                tree = TreeState(added, number, self._options, io_handed_on=self._engine.io_includes_children)
                 tree.events = events
                 if since_birth:
                     tree.ledger.count_from_birth()
@@ -191,10 +182,10 @@ class Forest:
 
     def _attach(self, root: int) -> TaskClocks | None:
         """Perf events for the tree, where they are wanted and available."""
-        if self._accounting == "ledger":
+        if self._options.accounting == "ledger":
             return None
         if not self._engine.clocks_usable:
-            if self._accounting == "perf":
+            if self._options.accounting == "perf":
                 raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")
             return None
         from prock.accounting.perf_clock import TaskClocks
@@ -202,7 +193,7 @@ class Forest:
         try:
             return TaskClocks([root], self._engine, _perf_descriptors_left())
         except (AccessDenied, NotSupported, OutOfDescriptors):
-            if self._accounting == "perf":
+            if self._options.accounting == "perf":
                 raise
             return None
 

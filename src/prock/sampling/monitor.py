@@ -7,6 +7,7 @@ import time
 
 from prock.model import TreeTotals
 from prock.results import MonitorFigures
+from prock.sampling.options import SamplingOptions
 from prock.sampling.sample import TreeSample
 from prock.sampling.sampler import TreeSampler
 from prock.sampling.schedule import Deadlines
@@ -14,9 +15,10 @@ from prock.sampling.schedule import Deadlines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import TypeVar
+    from typing import TypeVar, Unpack
 
     from prock.engine.protocol import Engine
+    from prock.sampling.options import SamplingKeywords
 
     Number = TypeVar("Number", int, float)
 
@@ -43,7 +45,7 @@ class Monitor:
     - `interval`: seconds between samples; default: 0.1.
     - `root`: pid of the root; default: the calling process.
     - `series`: keep the totals of every sample. Default: False.
-    - `memory`, `io`, `pss`, `accounting`, `engine`: as of `TreeSampler`.
+    - `options`, `engine`: as of `TreeSampler`.
 
     The constructor raises `ValueError` for an invalid interval, entering the block what `TreeSampler` raises, and
     leaving it what a sample in the thread has raised. Cost: as `Forest.sample`, each time.
@@ -61,17 +63,16 @@ class Monitor:
         root: int | None = None,
         *,
         series: bool = False,
-        memory: bool = True,
-        io: bool = False,
-        pss: bool = False,
-        accounting: str = "auto",
         engine: Engine | None = None,
+        **options: Unpack[SamplingKeywords],
     ) -> None:
         Deadlines(interval, 0)  # raises for an invalid interval
         self._interval = interval
         self._root = root
         self._keep_series = series
-        self._options = {"memory": memory, "io": io, "pss": pss, "accounting": accounting, "engine": engine}
+        SamplingOptions(**options).check()
+        self._options = options
+        self._engine = engine
         self.result: MonitorResult | None = None
         self._sampler: TreeSampler | None = None
         self._thread: threading.Thread | None = None
@@ -86,7 +87,7 @@ class Monitor:
         self._so_far: MonitorResult | None = None
         self._series: list[TreeTotals] = []
         self._failure: BaseException | None = None
-        self._sampler = TreeSampler(self._root, **self._options)  # type: ignore[arg-type]  # each has its own type
+        self._sampler = TreeSampler(self._root, engine=self._engine, **self._options)
         self._deadlines = Deadlines(self._interval, time.monotonic_ns())
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prock-monitor", daemon=True)

@@ -11,8 +11,10 @@ from prock.sampling.sample import TreeSample
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     from prock.engine.protocol import Engine
+    from prock.sampling.options import SamplingKeywords
 
 
 class TreeSampler:
@@ -22,10 +24,7 @@ class TreeSampler:
     share a sampler; a forked child cannot use it.
 
     - `root`: pid of the root; default: the calling process.
-    - `memory`: read resident and virtual memory. Default: True.
-    - `io`: read I/O counters, one more file a process. Default: False.
-    - `pss`: read proportional set sizes, each at most every 10 s, in at most a 50th of the time. Default: False.
-    - `accounting`: CPU source: ``ledger``, ``perf`` or ``auto`` (default), see `Forest`.
+    - `options`: see `SamplingOptions`.
     - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
 
     Raises `NoSuchProcess`; `AccessDenied` for a root that this user may not read; `ValueError` or `TypeError` for what
@@ -43,14 +42,11 @@ class TreeSampler:
         self,
         root: int | None = None,
         *,
-        memory: bool = True,
-        io: bool = False,
-        pss: bool = False,
-        accounting: str = "auto",
         engine: Engine | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
+        **options: Unpack[SamplingKeywords],
     ) -> None:
-        self._forest = Forest(memory=memory, io=io, pss=pss, accounting=accounting, engine=engine, clock=clock)
+        self._forest = Forest(engine=engine, clock=clock, **options)
         try:
             self._forest.add(root)
         except BaseException:

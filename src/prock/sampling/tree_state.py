@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prock.accounting.perf_clock import TaskClocks
     from prock.engine.protocol import TrackerSnapshot
     from prock.engine.tuples import MemberChange, MemberEnd
+    from prock.sampling.options import SamplingOptions
 
 PERF_SHARE = 100
 """Reading perf events takes at most one 100th of the time, but they are always read when a member has ended."""
@@ -25,15 +26,13 @@ NO_SUMS = TreeSums(0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
 class TreeState:
     """The state of one tree. `number` is its number in the engine's tracker."""
 
-    def __init__(
-        self, root: ProcessInfo, number: int, *, memory: bool, io: bool, pss: bool, io_handed_on: bool = True
-    ) -> None:
+    def __init__(self, root: ProcessInfo, number: int, options: SamplingOptions, *, io_handed_on: bool = True) -> None:
         self.root = root.identity
         self.number = number
         self.ledger = CpuLedger()
-        self.io = IoLedger(handed_on=io_handed_on) if io else None
-        self.memory = memory
-        self.pss = PssReader() if pss else None
+        self.io = IoLedger(handed_on=io_handed_on) if options.io else None
+        self.memory = options.memory
+        self.pss = PssReader() if options.pss else None
         self.events: TaskClocks | None = None
         """The tree's perf events; None: its CPU comes from the ledger alone."""
         self.sessions: set[int] = set()

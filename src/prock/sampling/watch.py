@@ -11,8 +11,10 @@ from prock.sampling.schedule import Deadlines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
+    from typing import Unpack
 
     from prock.engine.protocol import Engine
+    from prock.sampling.options import SamplingKeywords
 
 THREAD_FROM_NS = 5_000_000
 """If a sample costs more, a thread takes the next one, so that the event loop is not blocked."""
@@ -23,13 +25,10 @@ def watch(
     interval: float = 1.0,
     *,
     count: int | None = None,
-    memory: bool = True,
-    io: bool = False,
-    pss: bool = False,
-    accounting: str = "auto",
     engine: Engine | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
     sleep: Callable[[float], object] = time.sleep,
+    **options: Unpack[SamplingKeywords],
 ) -> Generator[TreeSample, None, None]:
     """Yield a `TreeSample` of a process tree every `interval` seconds, until the tree has ended.
 
@@ -40,7 +39,7 @@ def watch(
     - `interval`: seconds between samples; default: 1.
     - `count`: stop after so many samples; default: unlimited.
     - `sleep`: called with the seconds to wait; default: `time.sleep`.
-    - `memory`, `io`, `pss`, `accounting`, `engine`, `clock`: as of `TreeSampler`.
+    - `options`, `engine`, `clock`: as of `TreeSampler`.
 
     Raises, at the call and not in the loop, what `TreeSampler` raises, and `ValueError` for an invalid interval.
     Cost: as `Forest.sample`, each time.
@@ -51,9 +50,7 @@ def watch(
     True
     """
     deadlines = Deadlines(interval, clock())
-    sampler = TreeSampler(
-        root, memory=memory, io=io, pss=pss, accounting=accounting, engine=engine, clock=clock
-    )  # fmt: skip
+    sampler = TreeSampler(root, engine=engine, clock=clock, **options)
     return _watch(sampler, deadlines, count, clock, sleep)
 
 
@@ -81,12 +78,9 @@ async def awatch(
     interval: float = 1.0,
     *,
     count: int | None = None,
-    memory: bool = True,
-    io: bool = False,
-    pss: bool = False,
-    accounting: str = "auto",
     engine: Engine | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
+    **options: Unpack[SamplingKeywords],
 ) -> AsyncGenerator[TreeSample, None]:
     """`watch` for ``async for``. The baseline is taken when the loop begins. Cancelling the task closes everything.
 
@@ -105,9 +99,7 @@ async def awatch(
     taken = 0
     cost_ns = 0
     deadlines = Deadlines(interval, clock())
-    with TreeSampler(
-        root, memory=memory, io=io, pss=pss, accounting=accounting, engine=engine, clock=clock
-    ) as sampler:  # fmt: skip
+    with TreeSampler(root, engine=engine, clock=clock, **options) as sampler:
         while count is None or taken < count:
             await asyncio.sleep(deadlines.remaining(clock()))
             due_ns, skipped = deadlines.take(clock())
