@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         lively = [str(programs["work"]), "-", "-", "stir", str(MEMBERS), str(RUN_US)]
         for name in ("native", "pure"):
             for title, command in {"asleep": forest, f"lively, {RUN_US} µs each": lively}.items():
-                print(_price(command, name, title, 2.0 if options.quick else options.seconds), flush=True)
+                print(_cost(command, name, title, 2.0 if options.quick else options.seconds), flush=True)
 
 
 def _accuracy(program: Path, engine_name: str, kind: str, count: int, mib: int, expected: int) -> str:
@@ -99,7 +99,7 @@ def _peak_of(account: Path) -> int | None:
     return None
 
 
-def _price(command: list[str], engine_name: str, title: str, seconds: float) -> str:
+def _cost(command: list[str], engine_name: str, title: str, seconds: float) -> str:
     """Of `Footprint` at its default, of one that reads whenever anything has changed, and of reading all each time."""
     engine = open_engine(engine_name)
     pipe = subprocess.PIPE
@@ -125,7 +125,7 @@ def _price(command: list[str], engine_name: str, title: str, seconds: float) -> 
     words = [f"{name} {_percent(one.cost_ns, elapsed_ns)} ({one.passes} passes)" for name, one in found.items()]
     late_ns = found["footprint"].cost_ns
     return (
-        f"{engine_name:6} {title}: {', '.join(words)}; everybody each time {_percent(every_ns, elapsed_ns)};"
+        f"{engine_name:6} {title}: {', '.join(words)}; all members each time {_percent(every_ns, elapsed_ns)};"
         f" sampling itself {_percent(sampling_ns, elapsed_ns)}; {number(late_ns / samples / 1000)} µs a sample"
     )
 

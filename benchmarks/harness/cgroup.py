@@ -1,7 +1,6 @@
-"""The truth about CPU time: the account that the kernel keeps of a control group.
+"""Reference value of CPU time: the account of a control group.
 
-Whatever happens to a process, its parent and its session, its time stays in the account of the group that it joined
-before it began to work.
+The CPU time of a process stays in the account of the group that it joined, whatever its parent and its session.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 class Account:
-    """A control group of its own, with the CPU time of everything that ever was in it."""
+    """A control group, with the CPU time of all processes that were ever in it."""
 
     def __init__(self, home: Path, version: int) -> None:
         self.home = home
@@ -41,7 +40,7 @@ class Account:
         raise Unavailable(f"{self.home}/cpu.stat has no usage_usec")
 
     def pids(self) -> list[int]:
-        """Of those that are in it. Zombies are in none."""
+        """Its live processes; zombies are not in it."""
         try:
             return [int(pid) for pid in self.join_file.read_text().split()]
         except OSError:  # v2 refuses the list of a group of threads
@@ -51,7 +50,7 @@ class Account:
         return not self.pids()
 
     def close(self) -> None:
-        """End whoever is left, and remove the group."""
+        """Kill what is left, and remove the group."""
         for _ in range(100):
             for pid in self.pids():
                 try:
@@ -70,7 +69,7 @@ class Account:
 
 @contextmanager
 def new_account(versions: Collection[int] = VERSIONS) -> Iterator[Account]:
-    """An account of nothing yet. ``Unavailable`` where none can be opened in a hierarchy of these versions."""
+    """A new account; raises ``Unavailable`` where there is no hierarchy of these versions."""
     account = _open(versions)
     try:
         yield account
@@ -107,7 +106,7 @@ def _open(versions: Collection[int]) -> Account:
 
 
 def _try_out(account: Account) -> None:
-    """That a process can join, and is charged."""
+    """Raise unless a process can join and is charged."""
     join = 'echo 0 > "$0"; i=0; while [ $i -lt 200 ]; do i=$((i + 1)); done'
     done = subprocess.run(["sh", "-ec", join, account.join_file], stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -117,7 +116,7 @@ def _try_out(account: Account) -> None:
 
 
 def _parents() -> Iterator[tuple[int, Path]]:
-    """Where a group can perhaps be made: the group that this process is in, then the top of the mount."""
+    """Candidates: the group of this process, then the top of the mount."""
     mine = {}
     for line in (SELF / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)

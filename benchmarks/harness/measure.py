@@ -1,7 +1,7 @@
-"""Ask several contestants the same question, turn by turn, and compare how long they took.
+"""Compare how long several contestants take for the same question.
 
-A shared machine is twice as slow now as it was a second ago. So nobody is measured on his own: in every pass each
-contestant has a short turn, ratios are taken within the pass, and what is told is the median of those ratios.
+The speed of a shared machine changes within seconds. So in every pass each contestant has a short turn, ratios are
+taken within the pass, and the result is the median of those ratios.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 TURN_NS = 5_000_000
-"""How long a turn lasts: long against the clock's own cost, short against the machine's moods."""
+"""Length of a turn: long against the cost of the clock, short against changes of the machine's speed."""
 PASSES = 512
-"""Of one row. Only the quick take part in all of them."""
+"""Per row. Slow contestants skip some."""
 
 Turn = Callable[[int], float]
-"""Asks so many times, and returns the nanoseconds that asking once took."""
+"""Calls so many times, and returns the nanoseconds per call."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Contestant:
     name: str
     turn: Turn
     most_calls: int = 1_000_000
-    """In one turn."""
+    """Per turn."""
 
 
 class Spread(NamedTuple):
@@ -48,7 +48,7 @@ class Spread(NamedTuple):
 
 @dataclass
 class Row:
-    """What one question cost each contestant."""
+    """Cost of one question for each contestant."""
 
     title: str
     samples: dict[str, dict[int, float]] = field(default_factory=dict)
@@ -58,12 +58,12 @@ class Row:
         return Spread.of(list(self.samples[name].values())) if self.samples.get(name) else None
 
     def ratio(self, name: str, over: str) -> Spread | None:
-        """How many times as long as another it took."""
+        """Time of one over that of the other."""
         pairs = self._pairs(name, over)
         return Spread.of([one / other for one, other in pairs]) if pairs else None
 
     def difference(self, name: str, over: str) -> Spread | None:
-        """How many nanoseconds longer than another it took."""
+        """Time of one less that of the other, in nanoseconds."""
         pairs = self._pairs(name, over)
         return Spread.of([one - other for one, other in pairs]) if pairs else None
 
@@ -73,15 +73,15 @@ class Row:
 
 
 def measure(title: str, contestants: Sequence[Contestant], budget_s: float, *, least: int = 4) -> Row:
-    """Give each contestant about the same share of the time, but at least so many turns."""
+    """Each contestant gets about the same share of the time, but at least so many turns."""
     share_ns = budget_s * 1e9 / len(contestants)
     runners = [_Runner(contestant, share_ns, least) for contestant in contestants]
     for number in range(PASSES):
         due = [runner.turn_ns for runner in runners if runner.is_due(number / PASSES)]
-        # Who always followed the same one would always find that one's traces in the caches.
+        # Both orders, as each contestant finds the caches as its predecessor left them.
         runners.reverse()
         for runner in runners:
-            # Whoever is due takes all along that need no more than about his time: he is to be compared with them.
+            # Faster contestants run along with each that is due, as ratios need both in one pass.
             if due and runner.turn_ns <= 2 * max(due):
                 runner.take_turn(number)
     return Row(title, {runner.contestant.name: runner.samples for runner in runners})
@@ -102,7 +102,7 @@ class _Runner:
         self._calls = max(1, min(round(self._calls * TURN_NS / self.turn_ns), contestant.most_calls))
 
     def _is_turn_too_short(self) -> bool:
-        """Twice, as the first may only have been interrupted; unless it was longer than interruptions are."""
+        """Tried twice, as the first may have been interrupted; once if longer than any interruption."""
         shortest = TURN_NS / 4
         return self._timed_turn() < shortest or (self.turn_ns < 20 * TURN_NS and self._timed_turn() < shortest)
 
@@ -113,19 +113,19 @@ class _Runner:
         return self.turn_ns
 
     def is_due(self, gone: float) -> bool:
-        """Whether it has had no more than its share of the part of the passes that is gone."""
+        """Whether it has used no more than its share of the passes until now."""
         return self._spent_ns <= self._share_ns * gone or len(self.samples) < self._least * gone
 
     def take_turn(self, number: int) -> None:
         if self._calls > 1:
-            self.contestant.turn(1)  # who has just been given the processor finds the caches full of others' things
+            self.contestant.turn(1)  # warms the caches
         self._spent_ns += self._timed_turn()
         self.samples[number] = self._cost_ns
 
 
 def in_a_loop(call: Callable[[], object]) -> Turn:
-    """One call after the other, as fast as they come. CPU time of this thread: these calls wait for nothing, so that on
-    a quiet machine it is the time they take, and on a busy one they don't look dearer for what others are doing."""
+    """One call after the other, in CPU time of this thread: they do not wait, so that this is the elapsed time on an
+    idle machine, and other load does not change it."""
 
     def turn(calls: int) -> float:
         before = time.thread_time_ns()
@@ -137,7 +137,7 @@ def in_a_loop(call: Callable[[], object]) -> Turn:
 
 
 def now_and_then(call: Callable[[], object]) -> Turn:
-    """As a sampler does it: sleep for a moment, ask once. The median of the calls' elapsed time, without the sleep."""
+    """As a sampler: sleep 1 ms, call once. Median of the elapsed time of the calls."""
 
     def turn(calls: int) -> float:
         spent = []

@@ -1,4 +1,4 @@
-"""How much of the CPU time that a command's whole tree used a tool reports, when it has run it."""
+"""The share of the CPU time of a command's whole tree that a tool reports after running it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.harness.chapter import MISSING, Chapter, Table
 from benchmarks.harness.format import duration
 from benchmarks.run.execute import Ask, Outcome, why_no_truth
-from benchmarks.run.setting import ALONE, Setting, doing, ratio_told, told_raw, troubles
+from benchmarks.run.setting import ALONE, Setting, doing, ratio_text, raw_outcome, troubles
 from benchmarks.run.tool import Tool, What
 
 QUICK_SHARE = 0.12
@@ -17,14 +17,14 @@ ORPHANS, GROVE = "orphans", "313 processes"
 
 @dataclass(frozen=True)
 class Load:
-    """What work.c is told to do."""
+    """Arguments of work.c."""
 
     title: str
     kind: str
     count: int
     us: int
     scales: str = "count"
-    """Which of the two is less when time is short."""
+    """Which of the two is smaller in a quick run."""
 
     def sized(self, share: float) -> Load:
         count, us = self.count, self.us
@@ -59,7 +59,7 @@ Results = dict[str, dict[str, Outcome]]
 def chapter(setting: Setting) -> Chapter:
     made = Chapter("CPU time that is reported")
     if (reason := why_no_truth()) is not None:
-        made.notes.append(f"Skipped, as no control group could be made to know the truth by ({reason}).")
+        made.notes.append(f"Skipped: no control group for the reference value ({reason}).")
         return made
     share = QUICK_SHARE if setting.quick else 1.0
     results: Results = {}
@@ -72,12 +72,12 @@ def chapter(setting: Setting) -> Chapter:
             setting.kept[name, load.title] = row[name]
     made.notes += _notes(results, short=setting.quick)
     made.notes += troubles((tool, title, one) for title, row in results.items() for tool, one in row.items())
-    names = [tool.name for tool in setting.telling(What.CPU) if any(tool.name in row for row in results.values())]
-    lines = [[name, *(_told(row.get(name), row[ALONE]) for row in results.values())] for name in names]
+    names = [tool.name for tool in setting.reporting(What.CPU) if any(tool.name in row for row in results.values())]
+    lines = [[name, *(_text(row.get(name), row[ALONE]) for row in results.values())] for name in names]
     if any(CUT in cell for line in lines for cell in line):
-        made.notes.append(f"{CUT}: the tool ended the tree before its time, and the ratio is to what was left of it.")
+        made.notes.append(f"{CUT}: the tool ended the tree early; the ratio is to what the tree used until then.")
     made.tables.append(Table("CPU time reported ÷ truth", ("", *results), lines))
-    made.raw = {title: {name: told_raw(one) for name, one in row.items()} for title, row in results.items()}
+    made.raw = {title: {name: raw_outcome(one) for name, one in row.items()} for title, row in results.items()}
     return made
 
 
@@ -87,20 +87,20 @@ def run_load(setting: Setting, tool: Tool | None, load: Load) -> Outcome:
 
 
 def _contestants(setting: Setting, load: Load) -> list[Tool]:
-    """Others at a second interval where that matters most."""
+    """Tools are also run at a second interval where that matters most."""
     every = load.title in BY_INTERVAL and not setting.quick
-    some = [tool for tool in setting.telling(What.CPU) if every or not tool.is_variant or tool.about == "prock"]
+    some = [tool for tool in setting.reporting(What.CPU) if every or not tool.is_variant or tool.about == "prock"]
     return [tool for tool in some if tool.only in (None, load.title)]
 
 
-def _told(outcome: Outcome | None, alone: Outcome) -> str:
+def _text(outcome: Outcome | None, alone: Outcome) -> str:
     if outcome is None or outcome.report.cpu_s is None or not outcome.used_ns:
         return MISSING
-    return ("", CUT)[_is_cut(outcome, alone)] + ratio_told(outcome.report.cpu_s * 1e9 / outcome.used_ns)
+    return ("", CUT)[_is_cut(outcome, alone)] + ratio_text(outcome.report.cpu_s * 1e9 / outcome.used_ns)
 
 
 def _is_cut(outcome: Outcome, alone: Outcome) -> bool:
-    """Whether most of what outlives the root was not done. Elsewhere there is nothing, or less than runs differ by."""
+    """Whether most of the work after the root's end is missing. Other workloads do less there than runs differ by."""
     if outcome.used_ns is None or alone.used_ns is None or alone.used_by_root_end_ns is None:
         return False
     late_ns = alone.used_ns - alone.used_by_root_end_ns
@@ -109,8 +109,8 @@ def _is_cut(outcome: Outcome, alone: Outcome) -> bool:
 
 def _notes(results: Results, *, short: bool) -> list[str]:
     notes = [
-        "The truth is the account of a control group with everything in it, until the last has ended: in a hierarchy"
-        " that the tool makes no groups in; where there is none, that of the tool and all, less the tool's own clock.",
+        "Truth: CPU time of a control group with the whole tree, until its last process has ended, in a hierarchy in"
+        " which the tool makes no groups; where there is none, that of tool and tree, less the tool's own CPU clock.",
     ]
     at_end = [
         one.used_by_root_end_ns / one.used_ns
@@ -119,11 +119,11 @@ def _notes(results: Results, *, short: bool) -> list[str]:
     ]
     if at_end:
         notes.append(
-            f"Orphans: a quarter of them outlives the root, and a tool that ends with the root can know no more than"
-            f" {ratio_told(statistics.median(at_end))}."
+            f"Orphans: a quarter of them outlives the root, and a tool that ends with the root can report at most"
+            f" {ratio_text(statistics.median(at_end))}."
         )
     truths = {title: duration(row[ALONE].used_ns or 0) for title, row in results.items()}
-    notes.append(f"CPU time of each, with nobody looking: {', '.join(map(' '.join, truths.items()))}.")
+    notes.append(f"CPU time of each, alone: {', '.join(map(' '.join, truths.items()))}.")
     if short:
         notes.append(f"The workloads are {QUICK_SHARE:g} of what they are otherwise, and ticks weigh more.")
     return notes

@@ -1,4 +1,4 @@
-"""What a tool does when a command fails, when it is told to end, and with what the command writes."""
+"""What a tool does when a command fails, when it gets a signal, and with the command's output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BYTES = 1 << 20
 POKED_AFTER_S, ALIVE_AFTER_S = 0.7, 0.5
 LIMIT_S, SLOW_LIMIT_S = 5.0, 12.0
 
-Look = Callable[[Setting, Tool | None], str]
+Check = Callable[[Setting, Tool | None], str]
 
 
 def chapter(setting: Setting) -> Chapter:
@@ -27,7 +27,7 @@ def chapter(setting: Setting) -> Chapter:
         f" {ALIVE_AFTER_S:g} s later, and whether there is a report.",
         f"Output: {BYTES >> 10} KiB of all bytes through the tool's own standard output.",
     ]
-    columns: dict[str, Look] = {
+    columns: dict[str, Check] = {
         "exit 3": lambda setting, tool: _status(setting, tool, "exit 3"),
         "SIGSEGV": lambda setting, tool: _status(setting, tool, "kill -SEGV $$"),
         "SIGTERM": lambda setting, tool: _poked(setting, tool, signal.SIGTERM, to_group=False),
@@ -37,11 +37,11 @@ def chapter(setting: Setting) -> Chapter:
     found: dict[str, dict[str, str]] = {}
     for tool in (None, *(tool for tool in setting.plain() if tool.starts)):
         name = "alone" if tool is None else tool.name
-        for title, look in columns.items():
+        for title, check in columns.items():
             doing("behaviour", title, tool)
-            found.setdefault(name, {})[title] = look(setting, tool)
+            found.setdefault(name, {})[title] = check(setting, tool)
     lines = [[name, *(row[title] for title in columns)] for name, row in found.items()]
-    made.tables.append(Table("What each does", ("", *columns), lines))
+    made.tables.append(Table("Behaviour", ("", *columns), lines))
     made.raw = {"behaviour": found}
     return made
 
@@ -66,10 +66,10 @@ def _poked(setting: Setting, tool: Tool | None, number: signal.Signals, *, to_gr
     poke = Poke(POKED_AFTER_S, number, to_group=to_group)
     outcome, _ = setting.run(tool, Ask(command, limit_s=_limit_s(tool), poke=poke, patience_s=ALIVE_AFTER_S))
     alive = "?" if outcome.survivors is None else str(outcome.survivors)
-    told = [_ended(outcome), f"{alive} alive"]
+    words = [_ended(outcome), f"{alive} alive"]
     if tool is not None:
-        told.append("report" if any(outcome.report) else "no report")
-    return ", ".join(told)
+        words.append("report" if any(outcome.report) else "no report")
+    return ", ".join(words)
 
 
 def _output(setting: Setting, tool: Tool | None) -> str:

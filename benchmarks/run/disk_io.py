@@ -1,4 +1,4 @@
-"""What a tool reports of bytes that a tree wrote: through a shell, by children, and by orphans."""
+"""Bytes written that a tool reports: by children of a shell, by children, and by orphans."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmarks.harness.chapter import MISSING, Chapter, Table
 from benchmarks.harness.format import number
 from benchmarks.harness.programs import HERE, Unavailable
 from benchmarks.run.execute import Ask, Outcome
-from benchmarks.run.setting import Setting, doing, ratio_told, told_raw, troubles
+from benchmarks.run.setting import Setting, doing, ratio_text, raw_outcome, troubles
 from benchmarks.run.tool import Tool, What
 
 MIB = 1 << 20
 WRITTEN_MIB, QUICK_MIB = 256, 64
 NO_DISK = ("tmpfs", "ramfs", "overlay")
-"""What is written to the first two gets to no disk; an overlay says nothing of what it is on."""
+"""The first two are in memory; the file system below an overlay is unknown."""
 
 
 class Truth(NamedTuple):
@@ -31,7 +31,7 @@ class Truth(NamedTuple):
 def chapter(setting: Setting) -> Chapter:
     made = Chapter("Bytes written that are reported")
     mib = QUICK_MIB if setting.quick else WRITTEN_MIB
-    tools = [tool for tool in setting.telling(What.IO) if not tool.is_variant]
+    tools = [tool for tool in setting.reporting(What.IO) if not tool.is_variant]
     found: list[tuple[Tool, Outcome, Truth]] = []
     try:
         with _place(mib) as place:
@@ -44,12 +44,12 @@ def chapter(setting: Setting) -> Chapter:
     made.notes += [
         f"{mib} MiB in synchronous blocks to {_kind_of_place(place)}, by eight processes: half of it by children of a"
         " shell, a quarter by children that are waited for, a quarter by orphans.",
-        "The truth is what the kernel has charged each of them with just before it ends.",
+        "Truth: what the kernel has charged to each of them just before it ends.",
     ]
     made.notes += troubles((tool.name, "all", outcome) for tool, outcome, _ in found)
-    lines = [[tool.name, *_told(outcome, truth)] for tool, outcome, truth in found]
+    lines = [[tool.name, *_text(outcome, truth)] for tool, outcome, truth in found]
     made.tables.append(Table("Bytes written to storage", ("", "reported", "true", "ratio"), lines))
-    made.raw = {tool.name: {**told_raw(outcome), "truth": truth._asdict()} for tool, outcome, truth in found}
+    made.raw = {tool.name: {**raw_outcome(outcome), "truth": truth._asdict()} for tool, outcome, truth in found}
     return made
 
 
@@ -65,11 +65,11 @@ def _run(setting: Setting, tool: Tool, place: Path, mib: int) -> tuple[Outcome, 
     return outcome, truth
 
 
-def _told(outcome: Outcome, truth: Truth) -> list[str]:
+def _text(outcome: Outcome, truth: Truth) -> list[str]:
     reported, true = outcome.report.written_bytes, f"{truth.bytes / MIB:.0f} MiB" if truth.bytes else MISSING
     if reported is None or not truth.bytes:
         return [MISSING if reported is None else f"{number(reported / MIB)} MiB", true, MISSING]
-    return [f"{reported / MIB:.0f} MiB", true, ratio_told(reported / truth.bytes)]
+    return [f"{reported / MIB:.0f} MiB", true, ratio_text(reported / truth.bytes)]
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _place(mib: int) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(prefix="prock-bench-io-", dir=parent) as place:
                 yield Path(place)
             return
-    raise Unavailable("no directory to write to is on a disk with enough room")
+    raise Unavailable("no directory to write to is on a disk with enough space")
 
 
 def _kind_of_place(path: Path) -> str:

@@ -1,9 +1,8 @@
-"""Running one command under one tool: in a session of its own, with a limit, and nothing left of it afterwards.
+"""Run one command under one tool: in its own session, with a time limit, and kill what is left afterwards.
 
-The truth is the account of a control group, and a tool that makes control groups must not be disturbed by it. So the
-command joins its own in a hierarchy that the tool doesn't use (version 1 beside version 2, on most machines that have
-both). Where there is none, the command stays in the group that the tool was started in, which counts what is below it
-too, and what the tool's own process has used by its CPU clock is taken off.
+Truth: the CPU time of a control group. It must not disturb a tool that makes control groups itself, so the command
+joins its own group in a hierarchy that the tool doesn't use (version 1 or 2). Where there is none, the command stays in
+the group in which the tool was started, and the CPU time of the tool's own process is subtracted.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from benchmarks.harness.programs import BIN, Unavailable
 from benchmarks.run.tool import Report, Tool, What
 
 MARK = "PROCK_BENCHMARK_RUN"
-NOBODY = 65534
+OTHER_UID = 65534
 PATIENCE_S = 15.0
-"""With what outlives the root."""
+"""How long processes may outlive the root."""
 
 NONE: frozenset[int] = frozenset()
 
 
 class Poke(NamedTuple):
-    """A signal to the tool, some time after the command has begun."""
+    """A signal to the tool after the command has begun."""
 
     after_s: float
     number: signal.Signals
@@ -42,7 +41,7 @@ class Poke(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What is to be run, and how."""
+    """A command, and how to run it."""
 
     command: Sequence[str]
     what: What = What.CPU
@@ -53,7 +52,7 @@ class Ask(NamedTuple):
 
 @dataclass
 class Outcome:
-    """Of one run. None: not known."""
+    """Result of one run. None: unknown."""
 
     status: int | None = None
     """Of the tool; None if it didn't end within the limit."""
@@ -61,15 +60,15 @@ class Outcome:
     work_s: float | None = None
     """From when the command began until its root ended."""
     used_ns: int | None = None
-    """The truth: by the whole tree."""
+    """CPU time of the whole tree: the truth."""
     used_by_root_end_ns: int | None = None
     own_ns: int | None = None
-    """By the tool and its helpers."""
+    """CPU time of the tool and its helpers."""
     survivors: int | None = None
-    """How many of the tree were still there when patience ended."""
+    """Processes of the tree that were still alive after the patience."""
     report: Report = field(default_factory=Report)
     trouble: str | None = None
-    """Why there is no report."""
+    """Why the report is missing."""
 
 
 def why_no_truth() -> str | None:
@@ -82,7 +81,7 @@ def why_no_truth() -> str | None:
 
 @functools.cache
 def version_for(groups: frozenset[int]) -> int | None:
-    """Of a hierarchy where the command can join a group without disturbing a tool that uses these; None if none."""
+    """Version of a hierarchy that a tool with these groups does not use; None if there is none."""
     for version in VERSIONS:
         if version not in groups:
             try:
@@ -94,7 +93,7 @@ def version_for(groups: frozenset[int]) -> int | None:
 
 
 def run_under(tool: Tool | None, ask: Ask, charged: Path, home: Path) -> Outcome:
-    """Alone if there is no tool. The directory is made, and holds what the tool writes."""
+    """Run it alone without a tool. Creates the directory, which gets the files of the tool."""
     home.mkdir(parents=True)
     outcome = Outcome()
     groups = NONE if tool is None else tool.groups
@@ -113,13 +112,13 @@ def run_under(tool: Tool | None, ask: Ask, charged: Path, home: Path) -> Outcome
     if tool is not None and outcome.status is not None:
         try:
             outcome.report = tool.report(home)
-        except Exception as error:  # whatever a reader makes of a file that a stranger has half written
+        except Exception as error:  # any error of a parser in a half-written file
             outcome.trouble = _why(outcome, error, home)
     return outcome
 
 
 def _why(outcome: Outcome, error: Exception, home: Path) -> str:
-    """There is no report: in the tool's own words if it failed."""
+    """Why a report is missing: the last line of the tool's stderr if it failed."""
     said = (home / "stderr").read_text(errors="replace").strip().splitlines()
     if outcome.status and said:
         return f"status {outcome.status}: {said[-1][:120]}"
@@ -139,32 +138,32 @@ class _Run:
     ) -> None:
         self.ask, self.home, self.whole, self.work = ask, home, whole, work
         self.joins = work is not whole
-        """Whether the command has an account of its own."""
+        """Whether the command has its own account."""
         self._before_ns = 0
-        # What was used to try them out.
+        # The test of each account has used some CPU time.
         self._bases = {id(account): account.cpu_ns() for account in (whole, work) if account is not None}
         self._fifo = home / "began"
         os.mkfifo(self._fifo)
         join = str(work.join_file) if work is not None and self.joins else "-"
         command = [str(charged), join, str(self._fifo), *ask.command]
         outer = command if tool is None else tool.command(command, home, ask.what)
-        if tool is not None and tool.as_nobody:
-            outer = self._by_nobody(outer)
+        if tool is not None and tool.as_other_user:
+            outer = self._by_other_user(outer)
         start = str(whole.join_file) if whole is not None else "-"
         self._command = [str(charged), start, "-", *outer]
         path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
         self._env = {**os.environ, "PATH": path, "TMPDIR": str(home), MARK: mark}
 
-    def _by_nobody(self, command: list[str]) -> list[str]:
+    def _by_other_user(self, command: list[str]) -> list[str]:
         self.home.chmod(0o777)
         self._fifo.chmod(0o666)
         if self.work is not None and self.joins:
             self.work.join_file.chmod(0o666)
-        return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--", *command]
+        return ["setpriv", f"--reuid={OTHER_UID}", f"--regid={OTHER_UID}", "--clear-groups", "--", *command]
 
     @contextmanager
     def started(self) -> Iterator[subprocess.Popen[bytes]]:
-        # Before anybody can write to it: who finds nobody there to read says nothing.
+        # Before the writer opens it: without a reader it skips its report.
         self._reads = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             with self._session() as process:
@@ -194,7 +193,7 @@ class _Run:
             process.wait()
 
     def follow(self, process: subprocess.Popen[bytes], outcome: Outcome) -> None:
-        """Until the tool ends, or its time."""
+        """Wait until the tool ends or its time limit."""
         begin = time.monotonic()
         with ExitStack() as stack:
             poll = select.poll()
@@ -247,7 +246,7 @@ class _Run:
         return account.cpu_ns() - self._bases[id(account)]
 
     def settle(self, process: subprocess.Popen[bytes], outcome: Outcome) -> None:
-        """Once the tool has ended: what it used, and what the others did until they ended too."""
+        """After the tool's end: read its CPU time, and that of the tree until it has ended too."""
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         clock_ns = time.clock_gettime_ns(~process.pid << 3 | 2)
         if self.whole is not None and self.joins:
@@ -269,12 +268,12 @@ class _Run:
 
 
 def _end_marked(mark: str) -> None:
-    """Whoever has the mark in its environment: however it has left its session and its group."""
+    """Kill each process with the mark in its environment, in whatever session and group it is."""
     sought = f"{MARK}={mark}".encode()
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 if sought in Path("/proc", name, "environ").read_bytes().split(b"\0"):
                     os.kill(int(name), signal.SIGKILL)
-            except OSError:  # gone, or somebody else's
+            except OSError:  # gone, or another user's
                 continue

@@ -19,7 +19,7 @@ def denet(interval: float, log: str, command: Sequence[str]) -> int:
 def resource_tracker(interval: float, log: str, command: Sequence[str]) -> int:
     tracker = import_module("resource_tracker").ResourceTracker
     process = subprocess.Popen(command)
-    # Not asked for: the system's own figures, and what the cloud says of the machine.
+    # Off: figures of the whole system, and of the cloud service.
     options = {"track_system": False, "discover_server": False, "discover_cloud": False}
     with tracker(pid=process.pid, interval=interval, **options) as running:
         code = process.wait()

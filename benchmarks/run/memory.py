@@ -1,4 +1,4 @@
-"""The most memory that a tool reports of a tree, beside what the tree really held: shared pages once."""
+"""Peak memory that a tool reports of a tree, beside what the tree held: shared pages once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness.chapter import MISSING, Chapter, Table
 from benchmarks.run.execute import Ask, Outcome
-from benchmarks.run.setting import Setting, doing, ratio_told, told_raw, troubles
+from benchmarks.run.setting import Setting, doing, ratio_text, raw_outcome, troubles
 from benchmarks.run.tool import What
 
 MIB = 1 << 20
@@ -15,7 +15,7 @@ HOLD_MS, QUICK_HOLD_MS = 2000, 1200
 
 @dataclass(frozen=True)
 class Hold:
-    """What memory.c is told to do."""
+    """Arguments of memory.c, and the MiB that it takes."""
 
     title: str
     kind: str
@@ -38,11 +38,11 @@ def chapter(setting: Setting) -> Chapter:
         return made
     hold_ms = QUICK_HOLD_MS if setting.quick else HOLD_MS
     made.notes.append(
-        f"Held for {hold_ms / 1000:g} s. The truth is what the workload has touched; its programs themselves are a few"
-        " MiB more."
+        f"Held for {hold_ms / 1000:g} s. Truth: the memory that the workload has touched; its programs are a few MiB"
+        " more."
     )
     found: list[tuple[str, str, Outcome]] = []
-    tools = [tool for tool in setting.telling(What.MEMORY) if not tool.is_variant]
+    tools = [tool for tool in setting.reporting(What.MEMORY) if not tool.is_variant]
     for hold in HOLDS:
         command = [str(setting.program("memory")), hold.kind, str(hold.processes), str(hold.mib), str(hold_ms)]
         for tool in tools:
@@ -50,12 +50,12 @@ def chapter(setting: Setting) -> Chapter:
             found.append((tool.name, hold.title, setting.run(tool, Ask(command, What.MEMORY, limit_s=20))[0]))
     made.notes += troubles(found)
     by = {(tool, title): outcome for tool, title, outcome in found}
-    lines = [[tool.name, *(_told(by[tool.name, hold.title], hold) for hold in HOLDS)] for tool in tools]
+    lines = [[tool.name, *(_text(by[tool.name, hold.title], hold) for hold in HOLDS)] for tool in tools]
     made.tables.append(Table("Peak reported ÷ true footprint", ("", *(hold.title for hold in HOLDS)), lines))
-    made.raw = {hold.title: {tool.name: told_raw(by[tool.name, hold.title]) for tool in tools} for hold in HOLDS}
+    made.raw = {hold.title: {tool.name: raw_outcome(by[tool.name, hold.title]) for tool in tools} for hold in HOLDS}
     return made
 
 
-def _told(outcome: Outcome, hold: Hold) -> str:
+def _text(outcome: Outcome, hold: Hold) -> str:
     peak = outcome.report.peak_bytes
-    return MISSING if peak is None else ratio_told(peak / (hold.true_mib * MIB))
+    return MISSING if peak is None else ratio_text(peak / (hold.true_mib * MIB))

@@ -1,4 +1,4 @@
-"""What it costs to run a command under a tool: the tool's own CPU time, the time it adds, and what it slows down."""
+"""Overhead of running a command under a tool: the tool's own CPU time, the time that it adds, and the slow-down."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from benchmarks.harness.programs import BIN
 from benchmarks.run import prock_run
 from benchmarks.run.accuracy import GROVE, LOADS, PROCESSES, QUICK_SHARE, Load, run_load
 from benchmarks.run.execute import Ask, Outcome, why_no_truth
-from benchmarks.run.setting import ALONE, Setting, doing, told_raw, troubles
+from benchmarks.run.setting import ALONE, Setting, doing, raw_outcome, troubles
 from benchmarks.run.tool import Tool, What
 
 PYTHON = "python3 -c pass"
 LIMIT_S = 20.0
 SLOW_S = 0.6
-"""Who adds more than that to a command takes part in a quarter of the passes."""
+"""A tool that adds more than that takes part in a quarter of the passes."""
 SLOWED = (Load("fork storm", "storm", 150, 2000), Load("steady", "steady", 1, 400_000))
 
 
@@ -39,7 +39,7 @@ THOROUGH, QUICK = Pace(20, 4), Pace(5, 1)
 
 
 def chapter(setting: Setting) -> Chapter:
-    made = Chapter("Price")
+    made = Chapter("Overhead")
     pace = QUICK if setting.quick else THOROUGH
     made.raw = {}
     _own(setting, made)
@@ -53,13 +53,13 @@ def chapter(setting: Setting) -> Chapter:
 
 def _own(setting: Setting, made: Chapter) -> None:
     if (reason := why_no_truth()) is not None:
-        made.notes.append(f"The tools' own CPU time is not known, as no control group could be made ({reason}).")
+        made.notes.append(f"The tools' own CPU time is not known, without a control group ({reason}).")
         return
     load = next(load for load in LOADS if load.title == GROVE).sized(QUICK_SHARE if setting.quick else 1)
     found: dict[str, Outcome] = {}
     for tool in setting.tools:
         if tool.only is None and not (setting.quick and tool.is_variant):
-            doing("price", load.title, tool)
+            doing("overhead", load.title, tool)
             found[tool.name] = setting.kept.get((tool.name, load.title)) or run_load(setting, tool, load)
     made.notes.append(
         f"Own CPU time: of the tool and its helpers, over the {load.us / 1e5:g} s that {PROCESSES} processes run, of"
@@ -68,7 +68,7 @@ def _own(setting: Setting, made: Chapter) -> None:
     made.notes += troubles((name, load.title, outcome) for name, outcome in found.items())
     lines = [[name, _seconds(outcome.own_ns), *_share(outcome)] for name, outcome in found.items()]
     made.tables.append(Table("CPU time of the tool itself", ("", "CPU time", "of a processor"), lines))
-    made.raw["own"] = {name: told_raw(outcome) for name, outcome in found.items()}
+    made.raw["own"] = {name: raw_outcome(outcome) for name, outcome in found.items()}
 
 
 def _seconds(ns: int | None) -> str:
@@ -93,10 +93,10 @@ def _added(setting: Setting, made: Chapter, pace: Pace) -> None:
     if any(tool.about == "prock" for tool in tools):
         tools.append(prock_run.loud())
     contestants |= {tool.name: _starting(setting, tool) for tool in tools}
-    row = _in_turns("true", contestants, pace.starts)
+    row = _alternately("true", contestants, pace.starts)
     made.notes.append(
-        f"Added to `true`: elapsed time, in turns, passes: {pace.starts}, differences within a pass; beside them is the"
-        f" interpreter that the tools in Python run in. Who takes longer than {SLOW_S:g} s has a quarter of the turns."
+        f"Added to `true`: elapsed time, alternately, passes: {pace.starts}, differences within a pass; beside them the"
+        f" interpreter of the tools in Python. A tool that takes longer than {SLOW_S:g} s has a quarter of the turns."
     )
     lines = []
     for name in contestants:
@@ -112,7 +112,7 @@ def _starting(setting: Setting, tool: Tool) -> Callable[[], float]:
     home.mkdir()
 
     def once() -> float:
-        for file in home.iterdir():  # some refuse to write to what there is
+        for file in home.iterdir():  # some refuse to overwrite a file
             file.unlink()
         return _elapsed(tool.command(["true"], home, What.CPU), home)
 
@@ -127,7 +127,7 @@ def _elapsed(command: Sequence[str], home: Path) -> float:
     process = subprocess.Popen(
         command, cwd=home, env=env, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
     )
-    ends = os.pidfd_open(process.pid)  # subprocess itself waits with a limit by looking every 50 ms
+    ends = os.pidfd_open(process.pid)  # subprocess itself polls every 50 ms where there is a limit
     try:
         select.select([ends], [], [], LIMIT_S)
         return float(time.perf_counter_ns() - begin)
@@ -138,7 +138,7 @@ def _elapsed(command: Sequence[str], home: Path) -> float:
         process.wait()
 
 
-def _in_turns(title: str, contestants: dict[str, Callable[[], float]], passes: int) -> Row:
+def _alternately(title: str, contestants: dict[str, Callable[[], float]], passes: int) -> Row:
     row = Row(title, {name: {} for name in contestants})
     names = list(contestants)
     for number in range(passes):
@@ -147,7 +147,7 @@ def _in_turns(title: str, contestants: dict[str, Callable[[], float]], passes: i
             before = list(row.samples[name].values())
             if number % 4 and before and min(before) > SLOW_S * 1e9:
                 continue
-            doing("price", f"{title}, pass {number + 1} of {passes},", None)
+            doing("overhead", f"{title}, pass {number + 1} of {passes},", None)
             row.samples[name][number] = contestants[name]()
     return row
 
@@ -159,8 +159,8 @@ def _slow_downs(setting: Setting, made: Chapter, pace: Pace) -> None:
     tools: list[Tool | None] = [None, *setting.plain()]
     rows = {load.title: _slow_down(setting, load, tools, pace.slow_downs) for load in SLOWED}
     made.notes.append(
-        f"Slow-down: elapsed time of the command itself, in turns, passes: {pace.slow_downs}; ratios within a pass,"
-        " median and the least and the most."
+        f"Slow-down: elapsed time of the command itself, alternately, passes: {pace.slow_downs}; ratios within a pass,"
+        " median, least and most."
     )
     lines = [
         [tool.name, *(cell for row in rows.values() for cell in _slowed(row, tool.name))] for tool in tools if tool
@@ -175,7 +175,7 @@ def _slow_down(setting: Setting, load: Load, tools: Sequence[Tool | None], passe
     for number in range(passes):
         order.reverse()
         for tool in order:
-            doing("price", f"{load.title}, pass {number + 1} of {passes},", tool)
+            doing("overhead", f"{load.title}, pass {number + 1} of {passes},", tool)
             ask = Ask(setting.work(load.kind, load.count, load.us), limit_s=20)
             work_s = setting.run(tool, ask)[0].work_s
             if work_s:

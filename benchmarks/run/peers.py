@@ -1,4 +1,4 @@
-"""Others that run a command and say what it cost: how each is called, and what it reported."""
+"""Other tools that run a command and report its usage: their command lines and reports."""
 
 from __future__ import annotations
 

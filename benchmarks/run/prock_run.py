@@ -1,4 +1,4 @@
-"""``prock run``: how it is called, and what it reported. The only place here that knows its words."""
+"""``prock run``: its command lines and reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ours() -> tuple[Tool, ...]:
         _tool("prock run, waited", "--accounting", "waited"),
         _tool("prock run, ledger", "--accounting", "ledger"),
         _tool("prock run --wait-all", "--wait-all", only="orphans"),
-        *([replace(_tool("prock run, ordinary user"), as_nobody=True)] if can_be_another else []),
+        *([replace(_tool("prock run, ordinary user"), as_other_user=True)] if can_be_another else []),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the chapters of the benchmark of commands have in common."""
+"""What the chapters of the run benchmark share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.harness.programs import WORKLOADS, compile_c
 from benchmarks.run.execute import Ask, Outcome, run_under
 from benchmarks.run.tool import Tool, What
 
-ALONE = "nobody"
+ALONE = "no tool"
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Setting:
     _programs: dict[str, Path] = field(default_factory=dict)
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
     kept: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    """By tool and workload: what a later chapter needs not run again."""
+    """By tool and workload: reused by later chapters."""
 
     def program(self, name: str) -> Path:
         if name not in self._programs:
@@ -37,15 +37,15 @@ class Setting:
     def has_program(self, name: str) -> bool:
         return (WORKLOADS / f"{name}.c").exists()
 
-    def telling(self, what: What) -> list[Tool]:
-        return [tool for tool in self.tools if what in tool.tells]
+    def reporting(self, what: What) -> list[Tool]:
+        return [tool for tool in self.tools if what in tool.reports]
 
     def plain(self) -> list[Tool]:
-        """One of each, as it is by default."""
+        """One of each, with its default options."""
         return [tool for tool in self.tools if not tool.is_variant]
 
     def run(self, tool: Tool | None, ask: Ask, *, keep: bool = False) -> tuple[Outcome, Path]:
-        """And where the tool wrote: removed unless it is to be kept, by the caller then."""
+        """Also the directory of the tool's files, which is removed unless ``keep``."""
         home = self.home / f"run-{next(iter(self._numbers))}"
         outcome = run_under(tool, ask, self.program("charged"), home)
         if not keep:
@@ -60,19 +60,19 @@ def doing(chapter: str, what: str, tool: Tool | None) -> None:
     progress(f"{chapter}:", what, "under", ALONE if tool is None else tool.name)
 
 
-def ratio_told(ratio: float | None) -> str:
-    """Below a hundredth with what there is of it: .004 is not nothing."""
+def ratio_text(ratio: float | None) -> str:
+    """Three digits below 0.1."""
     if ratio is None:
         return MISSING
     return "0" if ratio == 0 else f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:.2f}" if ratio < 10 else number(ratio)
 
 
-def told_raw(outcome: Outcome) -> dict[str, Any]:
+def raw_outcome(outcome: Outcome) -> dict[str, Any]:
     return {**vars(outcome), "report": outcome.report._asdict()}
 
 
 def troubles(found: Iterable[tuple[str, str, Outcome]]) -> list[str]:
-    """A line for each that (tool, workload) failed in, once per tool and reason."""
+    """A line for each tool and reason of a missing report, with the workloads."""
     failed: dict[tuple[str, str], list[str]] = {}
     for tool, workload, outcome in found:
         if outcome.trouble is not None:

@@ -1,4 +1,4 @@
-"""What a tool is that runs a command and says what the command's tree cost."""
+"""A tool that runs a command and reports the usage of its tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class What(Enum):
-    """What is asked of a tool: some have to be told."""
+    """The figure that a run is about: some tools need an option for it."""
 
     CPU = "cpu"
     MEMORY = "memory"
@@ -19,7 +19,7 @@ class What(Enum):
 
 
 class Report(NamedTuple):
-    """What a tool said. None: nothing about that."""
+    """Figures of a tool. None: not reported."""
 
     cpu_s: float | None = None
     peak_bytes: float | None = None
@@ -30,24 +30,24 @@ class Report(NamedTuple):
 class Tool:
     name: str
     about: str
-    """Package or program, whose version is told."""
+    """The package or program, for its version."""
     command: Callable[[Sequence[str], Path, What], list[str]]
-    """That runs this command, and writes into this directory."""
+    """Command line that runs this command and writes into this directory."""
     report: Callable[[Path], Report]
-    """What it wrote there. May raise what reading raises."""
-    tells: frozenset[What]
+    """Parses what it wrote there; may raise any error."""
+    reports: frozenset[What]
     is_variant: bool = False
-    """Of another one here, and takes part only where that makes a difference."""
+    """With other options than the default; takes part only where they make a difference."""
     groups: frozenset[int] = frozenset()
-    """Versions of the hierarchies of control groups in which it puts the command into a group of its own."""
+    """Versions of the cgroup hierarchies in which it makes a group for the command."""
     starts: bool = True
-    """The command by itself. Otherwise it is attached by a shell, whose cost isn't its own."""
+    """Whether it starts the command. Otherwise a shell attaches it, at the shell's cost."""
     is_slow: bool = False
-    """To start, so that it takes part only where there is time."""
-    as_nobody: bool = False
-    """Run by an ordinary user, where this benchmark is run by root."""
+    """Whether its start is slow: left out of quick runs."""
+    as_other_user: bool = False
+    """Run by an ordinary user, if root runs the benchmark."""
     only: str | None = None
-    """The one workload that it is there for."""
+    """The only workload that it takes part in."""
 
 
 def version_of_package(name: str) -> str | None:

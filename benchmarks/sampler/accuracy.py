@@ -1,7 +1,7 @@
-"""How much of the CPU time that a tree used after the attach a monitor has seen in the end.
+"""The share of a tree's CPU time since the attach that a monitor reports in the end.
 
-The truth is the account of a control group that the workload joins before it begins. It is read at the attach, and
-again when everything has ended and the last sample has been taken.
+Truth: the CPU time of a control group that the workload joins before it begins, read at the attach and after the last
+sample, when all processes have ended.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from benchmarks.workloads.work import Work, Workload, workload
 LEDGER, PERF, PSUTIL = "ledger", "perf", "psutil loop"
 FAST, SLOW = 0.1, 1.0
 LAG_NS = 20_000_000 * (os.cpu_count() or 1)
-"""Of the account and of the clocks behind each other while threads run: each moves once a tick."""
+"""Between the account and the clocks while threads run: each moves once a tick."""
 
 
 class Pace(NamedTuple):
     scale: float
-    """Of the workloads. The smaller they are, the more weigh the ticks in which the kernel tells of ended children."""
+    """Size of the workloads. The CPU time of ended children is in ticks, which weigh more in small workloads."""
     peers: bool
 
 
@@ -56,12 +56,12 @@ def works(scale: float) -> list[Work]:
 
 
 LOST = ("fork storm, root reaped at once", "orphans", "SIGCHLD ignored")
-"""Where the ledger can't know everything: somebody ends, and nobody who is followed waited for him."""
+"""Where the ledger misses CPU time: of processes that no member waited for."""
 HARD = ("fork storm", "orphans", "SIGCHLD ignored")
 
 
 class Follower(Protocol):
-    """Is attached when it is made."""
+    """Attached on construction."""
 
     def cpu_ns(self) -> int:
         """Of the tree, since the attach."""
@@ -81,19 +81,19 @@ class Prock:
 
 
 class Psutil:
-    """Sums up what each process was last seen to have used; a process once seen is followed to its end."""
+    """Sum of the last known CPU time of each process; a process once seen is followed to its end."""
 
     def __init__(self, root: int) -> None:
         self._root = psutil.Process(root)
         self._alive: dict[psutil.Process, psutil.Process] = {}
         self._used: dict[psutil.Process, float] = {}
         self._base = 0.0
-        self._base = self._look()
+        self._base = self._read()
 
     def cpu_ns(self) -> int:
-        return round((self._look() - self._base) * 1e9)
+        return round((self._read() - self._base) * 1e9)
 
-    def _look(self) -> float:
+    def _read(self) -> float:
         try:
             found = [self._root, *self._root.children(recursive=True)]
         except psutil.NoSuchProcess:
@@ -115,16 +115,16 @@ class Psutil:
 
 @dataclass
 class Seen:
-    """What one contestant saw of one workload."""
+    """Samples of one contestant and one workload."""
 
     share: float
     fell: int = 0
-    """Samples that were less than the one before."""
+    """Samples below the one before."""
     over: int = 0
-    """Samples that were more than the account at that moment, by more than the clocks lag and the host stole."""
+    """Samples above the account at that moment, by more than the lag and the steal time."""
     stolen: float = 0.0
-    """What the host of a virtual machine stole from all its processors meanwhile, as a share of the truth. Perf counts
-    what it stole from a running thread; the account and the clocks do not."""
+    """Steal time of all processors meanwhile, as a share of the truth. Perf counts what was stolen from a running
+    thread; the account and the clocks do not."""
 
 
 Results = dict[str, dict[str, Seen]]
@@ -136,17 +136,16 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
     try:
         truth = about_accounts()
     except Unavailable as reason:
-        made.notes.append(f"Skipped, as no control group could be made to know the truth by ({reason}).")
+        made.notes.append(f"Skipped: no control group for the reference value ({reason}).")
         return made
     peers, versions = installed() if pace.peers else ([], {})
     made.notes += [
         f"CPU time seen since the attach, in percent of the truth: {truth}.",
-        "The root is reaped after the last sample, as by a parent that watches its child, where nothing else is said.",
+        "The root is reaped after the last sample, as by a parent that watches its child, unless stated otherwise.",
     ]
     if pace.scale < 1:
         made.notes.append(
-            "The workloads are short, and so the ticks weigh in which the kernel tells of those that ended: what the"
-            " ledger sees of them is not judged."
+            "The workloads are short, so that the ticks of ended children weigh: no target for the ledger there."
         )
     if versions:
         made.notes.append(f"Peers, each at {FAST:g} s: {', '.join(' '.join(pair) for pair in versions.items())}.")
@@ -168,7 +167,7 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
                 row[peer.name] = Seen(share)
     stolen = [seen.stolen * 100 for row in results.values() for name, seen in row.items() if name in contestants]
     made.notes.append(
-        "Perf counts what the host of a virtual machine steals from a running thread. From all, this one stole"
+        "Perf counts what the host of a virtual machine steals from a running thread. Stolen from all threads:"
         f" {statistics.median(stolen):.1f} % of the truth in the median, {max(stolen):.1f} % at most."
     )
     made.tables.append(_table(results, [*contestants, *(peer.name for peer in peers)]))
@@ -209,7 +208,7 @@ def _watched(
             while not over:
                 due += interval
                 over = _over_by(run, due)
-                latest = _look(follower, run, before, seen, latest, stolen_ns() - stolen_before)
+                latest = _check(follower, run, before, seen, latest, stolen_ns() - stolen_before)
             used = run.account.cpu_ns() - before
             seen.share, seen.stolen = latest / used, (stolen_ns() - stolen_before) / used
             return seen
@@ -217,7 +216,7 @@ def _watched(
             follower.close()
 
 
-def _look(follower: Follower, run: Workload, before: int, seen: Seen, latest: int, stolen: int) -> int:
+def _check(follower: Follower, run: Workload, before: int, seen: Seen, latest: int, stolen: int) -> int:
     now = follower.cpu_ns()
     seen.fell += now < latest
     seen.over += now > (run.account.cpu_ns() - before) * 1.005 + LAG_NS + stolen
@@ -225,22 +224,22 @@ def _look(follower: Follower, run: Workload, before: int, seen: Seen, latest: in
 
 
 def stolen_ns() -> int:
-    """From this virtual machine by its host, since it started."""
+    """Steal time of this machine since boot."""
     return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _over_by(run: Workload, due: float) -> bool:
-    """Wait until then, or until all have ended: then a monitor takes its last sample."""
+    """Wait until then, or until all have ended; True if they have."""
     while (left := due - time.monotonic()) > 0:
         if run.is_over():
-            time.sleep(0.05)  # the last to end may not have left the processor yet
+            time.sleep(0.05)  # the last process may still be on a processor
             return True
         time.sleep(min(left, 0.02))
     return False
 
 
 def _reported(program: Path, work: Work, temporary: Path, peer: Peer) -> float | None:
-    """What a peer says. It is given time to begin, to see the end, and to write."""
+    """The share that a peer reports. It gets time to begin, to see the end, and to write."""
     home = temporary / f"{peer.name}-{work.kind}"
     home.mkdir()
     with workload(program, work, temporary) as run:

@@ -1,4 +1,4 @@
-"""What a sample of a followed tree costs: by size, among strangers, under churn, beside a thread that computes."""
+"""Cost of a sample of a followed tree: by size, among other processes, under churn, beside a busy thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.sampler.followers import (
     PSUTIL,
     PSUTIL_ALL,
     SNAPSHOT,
-    Asker,
+    TimedCalls,
     floor,
     follow,
 )
@@ -40,19 +40,19 @@ FORKED = (LEDGER, ALL)
 PACED = (LEDGER, PERF, ALL, PSUTIL)
 PACED_S, PACED_SAMPLES = 0.1, 10
 BUSY = 100
-"""The largest tree that psutil can be asked for beside a busy thread."""
+"""The largest tree that psutil reads beside a busy thread."""
 
-STRANGERS = 2000
+OTHERS = 2000
 SHARE = 10
-"""Of the members, one in so many is replaced between two samples, or a child started that has ended."""
+"""One member in so many is replaced between two samples, or starts a child that ends."""
 
 
 class Pace(NamedTuple):
     sizes: tuple[int, ...]
     changing: tuple[int, ...]
-    """Of trees in which something happens."""
+    """Sizes of trees that change."""
     some_sizes: tuple[int, ...]
-    """Of all others."""
+    """Sizes of all others."""
     row_s: float
     churn_s: float
     """Of each kind of change."""
@@ -93,7 +93,7 @@ QUICK = Pace(
 
 
 Change = Callable[[Churn, Churn, int], object]
-"""What happens to a tree between two samples, to so many of its members; and what to a stranger."""
+"""A change between two samples: of a tree, of an unrelated tree, and to how many members."""
 
 
 class Rounds(NamedTuple):
@@ -102,7 +102,7 @@ class Rounds(NamedTuple):
     still: dict[int, Row]
     paced: dict[int, Row]
     by_size: dict[str, Row]
-    """By what is asked; the contestants are the sizes, all there at the same time."""
+    """By contestant; the sizes are compared, all trees at the same time."""
     awake: dict[int, Row]
     awake_forked: dict[int, Row]
     replaced: dict[int, Row]
@@ -129,7 +129,7 @@ def run(temporary: Path, pace: Pace) -> Rounds:
         paced={count: _paced(programs, count, pace) for count in pace.some_sizes},
         by_size={name: _by_size(programs, name, pace) for name in (FLOOR, *BY_SIZE)},
         awake=changed("have run", lambda tree, *_: tree.wake()),
-        awake_forked=changed("have run, and a stranger has forked", _wake_and_fork),
+        awake_forked=changed("have run, and another process has forked", _wake_and_fork),
         replaced=changed("were replaced", lambda tree, _, some: tree.replace(some), beside_still=True),
         spawned=changed("had a child", lambda tree, _, some: tree.spawn(some), beside_still=True),
         among={count: _among(programs, count, pace) for count in pace.some_sizes},
@@ -150,29 +150,29 @@ def _still(programs: Programs, count: int, pace: Pace) -> Row:
 def _all(names: Sequence[str], root: int, count: int, stack: ExitStack) -> Iterator[tuple[str, Turn]]:
     """Those that can take part, each in a process of its own, and each of which sees the whole tree."""
     for name in names:
-        asker = stack.enter_context(Asker(name, root))
-        if asker.seen is None:
+        calls = stack.enter_context(TimedCalls(name, root))
+        if calls.seen is None:
             continue
-        if asker.seen != count:
-            raise RuntimeError(f"the tree has {count} processes, but {name} sees {asker.seen}")
-        yield name, asker.turn
+        if calls.seen != count:
+            raise RuntimeError(f"the tree has {count} processes, but {name} sees {calls.seen}")
+        yield name, calls.turn
 
 
 def _paced(programs: Programs, count: int, pace: Pace) -> Row:
-    """Ten times a second, as a monitor does, which finds the processor's caches full of others' things."""
+    """Ten times a second, as a monitor does, with cold processor caches."""
     row = Row(f"still tree of {count}, at {PACED_S:g} s")
     with ExitStack() as stack:
         root = stack.enter_context(forest(programs.forest, count))
-        turns = list(_all(PACED, root, count, stack))
+        rounds_of = list(_all(PACED, root, count, stack))
         for number in range(pace.paced_passes):
-            for name, turn in turns:
+            for name, turn in rounds_of:
                 progress("cost: still tree of", count, f"at {PACED_S:g} s,", name)
                 row.samples.setdefault(name, {})[number] = _after(lambda: time.sleep(PACED_S), turn)(PACED_SAMPLES)
     return row
 
 
 def _by_size(programs: Programs, name: str, pace: Pace) -> Row:
-    """Trees of all sizes in turn: only so are their prices comparable."""
+    """Trees of all sizes alternately, so that their costs are comparable."""
     progress("cost: trees of all sizes,", name)
     with ExitStack() as stack:
         contestants = []
@@ -191,32 +191,32 @@ def _changed(programs: Programs, count: int, what: str, change: Change, pace: Pa
     """Each sample finds something changed."""
     progress("cost: tree of", count, "members that", what)
     with ExitStack() as stack:
-        tree, stranger = (stack.enter_context(churning(programs.churn, size)) for size in (count, 3))
+        tree, unrelated = (stack.enter_context(churning(programs.churn, size)) for size in (count, 3))
         contestants = []
         for name, turn in _all(CHURNED, tree.root, count, stack):
-            changed = _after(lambda: change(tree, stranger, max(1, count // SHARE)), turn)
+            changed = _after(lambda: change(tree, unrelated, max(1, count // SHARE)), turn)
             contestants.append(Contestant(name, changed, most_calls=50))
             if beside_still:
                 contestants.append(Contestant(still(name), _after(_nothing, turn), most_calls=100))
         return measure(f"tree of {count}, members {what}", contestants, pace.churn_s, least=pace.least)
 
 
-def _wake_and_fork(tree: Churn, stranger: Churn, _: int) -> None:
+def _wake_and_fork(tree: Churn, unrelated: Churn, _: int) -> None:
     tree.wake()
-    stranger.spawn(1)
+    unrelated.spawn(1)
 
 
 def still(name: str) -> str:
-    """What a contestant is called in the turns in which nothing changes."""
+    """Name of a contestant while nothing changes."""
     return f"{name}, still"
 
 
 def _nothing() -> None:
-    """What changes in a still tree: measured like a change, and after what others have changed has been seen."""
+    """The change of a still tree, which is measured like any other."""
 
 
 def _after(change: Callable[[], object], turn: Turn) -> Turn:
-    """One sample after each change. The changes that others have asked for since are not this turn's."""
+    """One sample after each change. A first sample takes in the changes of other rounds_of."""
 
     def changed(calls: int) -> float:
         turn(1)
@@ -230,27 +230,27 @@ def _after(change: Callable[[], object], turn: Turn) -> Turn:
 
 
 def _among(programs: Programs, count: int, pace: Pace) -> Row:
-    """With strangers and without in turn: they are made and ended in each pass."""
-    row = Row(f"tree of {count} among {STRANGERS} strangers")
+    """Alternately with and without unrelated processes, which are started and ended in each pass."""
+    row = Row(f"tree of {count} among {OTHERS} other processes")
     with ExitStack() as stack:
         root = stack.enter_context(forest(programs.forest, count))
-        turns = list(_all(AMONG, root, count, stack))
+        rounds_of = list(_all(AMONG, root, count, stack))
         for number in range(pace.among_passes):
-            progress("cost: tree of", count, "among strangers, pass", number + 1)
-            for name, turn in turns:
+            progress("cost: tree of", count, "among other processes, pass", number + 1)
+            for name, turn in rounds_of:
                 row.samples.setdefault(name, {})[number] = _median_of_some(turn)
-            with forest(programs.forest, STRANGERS, fanout=STRANGERS):
-                for name, turn in turns:
+            with forest(programs.forest, OTHERS, fanout=OTHERS):
+                for name, turn in rounds_of:
                     row.samples.setdefault(among(name), {})[number] = _median_of_some(turn)
     return row
 
 
 def among(name: str) -> str:
-    return f"{name}, among strangers"
+    return f"{name}, among other processes"
 
 
 def _median_of_some(turn: Turn) -> float:
-    """Of a few short turns: one that was interrupted doesn't count."""
+    """Median of a few short rounds_of, against interruptions."""
     took = max(turn(1), 1.0)
     if took > TURN_NS:
         return turn(1)
@@ -259,20 +259,20 @@ def _median_of_some(turn: Turn) -> float:
 
 
 def _forked(programs: Programs, count: int, pace: Pace) -> Row:
-    """Somebody else forks before each sample: then the machine's last pid, which tells that nobody did, does not."""
-    progress("cost: tree of", count, "while a stranger forks")
+    """Another process forks before each sample, so that the machine's last pid changes."""
+    progress("cost: tree of", count, "while another process forks")
     with ExitStack() as stack:
         root = stack.enter_context(forest(programs.forest, count))
-        stranger = stack.enter_context(churning(programs.churn, 3))
+        unrelated = stack.enter_context(churning(programs.churn, 3))
         contestants = []
         for name, turn in _all(FORKED, root, count, stack):
-            contestants.append(Contestant(name, _after(lambda: stranger.spawn(1), turn), most_calls=100))
+            contestants.append(Contestant(name, _after(lambda: unrelated.spawn(1), turn), most_calls=100))
             contestants.append(Contestant(still(name), _after(_nothing, turn), most_calls=100))
-        return measure(f"tree of {count}, a stranger forks", contestants, pace.forked_s, least=pace.least)
+        return measure(f"tree of {count}, another process forks", contestants, pace.forked_s, least=pace.least)
 
 
 def _beside(programs: Programs, count: int, pace: Pace) -> Row:
-    """In this process, which has the busy thread."""
+    """In this process, with the busy thread."""
     progress("cost: tree of", count, "beside a busy thread")
     with ExitStack() as stack:
         root = stack.enter_context(forest(programs.forest, count))

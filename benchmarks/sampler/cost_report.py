@@ -1,4 +1,4 @@
-"""What the chapter on cost tells."""
+"""Tables and targets of the cost chapter."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchmarks.sampler.cost import (
     BESIDE,
     BY_SIZE,
     CHURNED,
+    OTHERS,
     PACED,
     PACED_S,
     PACED_SAMPLES,
     SHARE,
     STILL,
-    STRANGERS,
     Pace,
     Rounds,
     among,
@@ -31,20 +31,20 @@ from benchmarks.sampler.cost import (
 from benchmarks.sampler.followers import ALL, ALL_ROWS, FLOOR, LEDGER, LEDGER_ROWS, PSUTIL, PSUTIL_ALL, USUAL_LIMIT
 
 NOTES = (
-    "CPU time of the thread that samples; medians of turns taken in turn, ratios within a pass.",
-    f"CPU: totals of CPU time and processes; rows: one for each member is made as well; all: RSS and I/O too. {FLOOR}:"
-    " a loop that asks the CPU clock of each member and nothing else. perf: by perf events; the others by the ledger.",
+    "CPU time of the thread that samples; medians of alternate turns, ratios within a pass.",
+    f"CPU: totals of CPU time and processes; rows: one for each member as well; all: RSS and I/O too. {FLOOR}:"
+    " a loop that reads the CPU clock of each member only. perf: by perf events; the others by the ledger.",
     "psutil: children(recursive=True), then cpu_times() of each, or with oneshot() cpu_times(), memory_info() and"
-    " io_counters(); Process objects are kept from sample to sample.",
-    "Awake: each member has run since the sample before. What has not run is not read again, but for memory once a"
-    " second: so a still tree is cheap whatever is asked, and this is the other end. While nobody on the machine forks,"
-    " no member can have: so that is told apart.",
+    " io_counters(); Process objects are reused.",
+    "Awake: each member has run since the sample before. A member that has not run is not read again, except memory"
+    " once a second: a still tree is the cheapest case, and this the most expensive one. Without a fork on the machine"
+    " no member has a new child: so that is a separate row.",
     f"few fds: with the usual soft limit of {USUAL_LIMIT} descriptors; all others have the hard one,"
-    f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}. Each has a process of its own.",
+    f" {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}. Each runs in its own process.",
     f"Replaced: one member in {SHARE} has ended, was waited for, and has a successor at each sample. Spawned: as many"
     " children more were started since the sample before, and have ended.",
-    "Samples follow each other at once, so what they look at lies in the processor's caches as far as it fits; but for"
-    f" those at {PACED_S:g} s, of which each turn is the mean of {PACED_SAMPLES}.",
+    "Samples follow each other at once, with warm processor caches; except those at"
+    f" {PACED_S:g} s, of which each turn is the mean of {PACED_SAMPLES}.",
 )
 PER_PROCESS = "per process and sample"
 
@@ -67,16 +67,16 @@ def _tables(rounds: Rounds) -> Iterator[Table]:
     yield _marginal(rounds.by_size)
     yield _by_member(f"Awake tree, {PER_PROCESS}", rounds.awake, CHURNED)
     yield _ratios("Awake tree, how many times as much psutil costs", rounds.awake)
-    yield _by_member(f"Awake tree, and somebody has forked, {PER_PROCESS}", rounds.awake_forked, CHURNED)
+    yield _by_member(f"Awake tree, and another process has forked, {PER_PROCESS}", rounds.awake_forked, CHURNED)
     yield _by_member(f"A tenth of the members replaced, {PER_PROCESS}", rounds.replaced, CHURNED)
     yield _by_change("A tenth replaced, over a still tree, per member replaced", rounds.replaced)
     yield _by_member(f"As many short-lived children spawned, {PER_PROCESS}", rounds.spawned, CHURNED)
     yield _by_change("As many spawned, over a still tree, per child", rounds.spawned)
     yield _ratios("A tenth replaced, how many times as much psutil costs", rounds.replaced)
     yield _pairs(
-        f"Among {STRANGERS} strangers (and how many times as much as without)", rounds.among, cost.AMONG, among
+        f"Among {OTHERS} other processes (and how many times as much as without)", rounds.among, cost.AMONG, among
     )
-    heading = "A stranger has forked since the sample before (and how many times as much as when nobody did)"
+    heading = "Another process has forked since the sample before (and how many times as much as without)"
     yield _pairs(heading, rounds.forked, cost.FORKED, str, still)
     yield _pairs(
         "Beside a busy Python thread, elapsed (and how many times as long as without)", rounds.beside, BESIDE, beside
@@ -109,40 +109,40 @@ def _sizes(row: Row) -> list[str]:
     return sorted(row.samples, key=int)
 
 
-def prices(row: Row) -> dict[str, float]:
-    """What one member more costs, from each size to the next, in nanoseconds: a sample's own price is not in it."""
+def member_costs(row: Row) -> dict[str, float]:
+    """Nanoseconds per additional member, from each size to the next, without the fixed cost of a sample."""
     found = {}
     sizes = _sizes(row)
     for less, more in pairwise(sizes):
-        dearer = row.difference(more, less)
-        if dearer is not None:
-            found[f"{less} to {more}"] = dearer.median / (int(more) - int(less))
+        longer = row.difference(more, less)
+        if longer is not None:
+            found[f"{less} to {more}"] = longer.median / (int(more) - int(less))
     return found
 
 
 def _steepness(row: Row) -> float | None:
     """How many times as much a member costs in the largest tree as in a small one."""
-    price = list(prices(row).values())
-    return price[-1] / price[0] if price and price[0] > 0 else None
+    costs = list(member_costs(row).values())
+    return costs[-1] / costs[0] if costs and costs[0] > 0 else None
 
 
 def _marginal(rows: dict[str, Row]) -> Table:
-    steps = list(prices(next(iter(rows.values()))))
+    steps = list(member_costs(next(iter(rows.values()))))
     lines = []
     for name, row in rows.items():
-        price, least = prices(row), _sizes(row)[0]
+        costs, least = member_costs(row), _sizes(row)[0]
         cost = row.cost(least)
-        fixed = MISSING if cost is None else duration(cost.median - int(least) * price[steps[0]])
-        lines.append([name, fixed, *(duration(price[step]) if step in price else MISSING for step in steps)])
-    return Table("What a sample costs by itself, and each member more", ("", "a sample", *steps), lines)
+        fixed = MISSING if cost is None else duration(cost.median - int(least) * costs[steps[0]])
+        lines.append([name, fixed, *(duration(costs[step]) if step in costs else MISSING for step in steps)])
+    return Table("Fixed cost of a sample, and cost of each additional member", ("", "a sample", *steps), lines)
 
 
 def _by_change(heading: str, rows: dict[int, Row]) -> Table:
     lines = []
     for count, row in rows.items():
-        dearer = [row.difference(name, still(name)) for name in CHURNED]
+        longer = [row.difference(name, still(name)) for name in CHURNED]
         changes = max(1, count // SHARE)
-        lines.append([str(count), *(MISSING if one is None else duration(one.median / changes) for one in dearer)])
+        lines.append([str(count), *(MISSING if one is None else duration(one.median / changes) for one in longer)])
     return Table(heading, ("members", *CHURNED), lines)
 
 
@@ -180,9 +180,9 @@ def _targets(rounds: Rounds) -> Iterator[Target]:
         steepness, unavoidable = (_steepness(rounds.by_size[one]) for one in (name, FLOOR))
         measured = steepness / unavoidable if steepness and unavoidable else None
         largest = _sizes(rounds.by_size[name])[-1]
-        what = f"{name}, price of a member in a tree of {largest} ÷ in one of 100, over that of the {FLOOR}"
+        what = f"{name}, cost of a member in a tree of {largest} ÷ in one of 100, over that of the {FLOOR}"
         yield Target(what, measured, 1.25)
     for name in (LEDGER, ALL):
         ratios = [ratio.median for row in rounds.among.values() if (ratio := row.ratio(among(name), name))]
         measured = statistics.median(ratios) if ratios else None
-        yield Target(f"{name}, among {STRANGERS} strangers ÷ without", measured, 1.1)
+        yield Target(f"{name}, among {OTHERS} other processes ÷ without", measured, 1.1)

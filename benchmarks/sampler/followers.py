@@ -1,4 +1,4 @@
-"""Who follows a tree, and asks what of it in each sample."""
+"""The contestants that follow a tree, and what each reads per sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import prock
 from benchmarks.harness.programs import PipeProgram
 
 FLOOR = "C floor"
-"""The CPU clock of each member, who is who being known: less can't be asked."""
+"""The CPU clock of each member, with known members: the minimum."""
 LEDGER = "CPU"
 LEDGER_ROWS = "CPU, rows"
 PERF = "CPU, perf"
@@ -34,7 +34,7 @@ Call = Callable[[], object]
 
 
 class How(NamedTuple):
-    """A sampler's options, and whether its rows are made."""
+    """A sampler's options, and whether rows are built."""
 
     accounting: str
     all: bool
@@ -55,7 +55,7 @@ OURS = {
 
 
 def follow(name: str, root: int, stack: ExitStack) -> Call | None:
-    """What takes one sample; None where that can't be done here. What it keeps open is closed with the stack."""
+    """A function that takes one sample; None where it is not supported. The stack closes what it opens."""
     if name == SNAPSHOT:
         return lambda: prock.snapshot_tree(root)
     if name in (PSUTIL, PSUTIL_ALL):
@@ -69,7 +69,7 @@ def follow(name: str, root: int, stack: ExitStack) -> Call | None:
 
 
 def sampler_of(root: int, how: How) -> prock.TreeSampler:
-    """With the accounting that was asked for; ``NotSupported`` where that can't be had."""
+    """With that accounting; raises ``NotSupported`` where it is not available."""
     try:
         sampler = prock.TreeSampler(root, memory=how.all, io=how.all, accounting=how.accounting)
     except OSError as refusal:  # also where descriptors do not suffice
@@ -81,61 +81,61 @@ def sampler_of(root: int, how: How) -> prock.TreeSampler:
 
 
 def allow_descriptors(soft: int | None) -> None:
-    """To this process. None: as many as this user may have; prock keeps some of those that the soft limit leaves."""
+    """Set the soft limit of this process; None: the hard limit. prock caches descriptors below the soft limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft is None else min(soft, hard), hard))
 
 
 class PsutilTree:
-    """Keeps its ``Process`` objects from sample to sample: asking a new one is dearer."""
+    """Reuses ``Process`` objects from sample to sample: a new one is slower."""
 
     def __init__(self, root: int, *, all_metrics: bool) -> None:
         self._root = psutil.Process(root)
-        self._kept: dict[psutil.Process, psutil.Process] = {}
-        self._ask = _ask_all if all_metrics else _ask_cpu
+        self._processes: dict[psutil.Process, psutil.Process] = {}
+        self._read = _read_all if all_metrics else _read_cpu
 
     def __call__(self) -> list[object]:
         found = [self._root, *self._root.children(recursive=True)]
-        self._kept = {process: self._kept.get(process, process) for process in found}
+        self._processes = {process: self._processes.get(process, process) for process in found}
         rows = []
-        for process in self._kept.values():
+        for process in self._processes.values():
             try:
-                rows.append(self._ask(process))
+                rows.append(self._read(process))
             except psutil.NoSuchProcess:
                 continue
         return rows
 
 
-def _ask_cpu(process: psutil.Process) -> object:
+def _read_cpu(process: psutil.Process) -> object:
     return process.cpu_times()
 
 
-def _ask_all(process: psutil.Process) -> object:
+def _read_all(process: psutil.Process) -> object:
     with process.oneshot():
         return process.cpu_times(), process.memory_info(), process.io_counters()
 
 
 def count_seen(call: Call) -> int:
-    """Of how many processes one sample tells."""
+    """Number of processes in one sample."""
     seen = call()
     if isinstance(seen, (prock.TreeSample, prock.TreeStats)):
         return seen.process_count
     return len(seen) if isinstance(seen, (list, tuple)) else 0
 
 
-class Asker:
-    """Running timed_calls.py."""
+class TimedCalls:
+    """A running timed_calls.py."""
 
     def __init__(self, name: str, root: int) -> None:
         command = [sys.executable, "-m", "benchmarks.sampler.timed_calls", name, str(root)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        seen = self._answer()
+        seen = self._reply()
         self.seen = None if seen == "missing" else int(seen)
-        """How many processes it sees; None where it can't follow."""
+        """Number of processes that it sees; None where it is not supported."""
 
-    def _answer(self) -> str:
+    def _reply(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -143,11 +143,11 @@ class Asker:
         return line.strip()
 
     def turn(self, calls: int) -> float:
-        """Nanoseconds of CPU time that one of so many samples took."""
+        """CPU time of one sample in nanoseconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{calls}\n")
         self._process.stdin.flush()
-        return float(self._answer())
+        return float(self._reply())
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ def prock_rows(pid: int, interval: float, _: str) -> None:
 
 
 def psutil_loop(pid: int, interval: float, _: str) -> None:
-    """With kept ``Process`` objects, without which there are no percentages, and only what is asked for."""
+    """With reused ``Process`` objects, which percentages need, and only the figures that are compared."""
     import psutil
 
     root = psutil.Process(pid)

@@ -1,7 +1,6 @@
-"""What a whole monitor costs: a process that follows CPU time and memory of 300 others ten times a second.
+"""Cost of a whole monitor: a process that follows CPU time and memory of 300 others ten times a second.
 
-Counted is all that the process and whatever it starts use, by the account of a control group of its own; from when it
-has started until a few seconds later.
+Its CPU time and that of its children, by a control group, from its start until a few seconds later.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from benchmarks.workloads.work import Work, workload
 
 INTERVAL = 0.1
 MEMBERS = 300
-STRANGERS = 2000
+OTHERS = 2000
 RUN_US = 20
 """Each member computes that long, ten times a second."""
 REPLACED = 3
@@ -58,8 +57,8 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
     made.notes.append(
         f"CPU and RSS of {MEMBERS} processes at {INTERVAL:g} s; CPU time of the monitor, in percent of a processor,"
         f" over {pace.seconds:g} s after it has started. Lively: each member runs ten times a second. Still: none does."
-        f" Churning: {REPLACED} of the members are replaced ten times a second, the others sleep, and {STRANGERS}"
-        " strangers beside."
+        f" Churning: {REPLACED} of the members are replaced ten times a second, the others sleep, and {OTHERS}"
+        " unrelated processes beside."
     )
     if versions:
         made.notes.append(f"Peers: {', '.join(' '.join(pair) for pair in versions.items())}.")
@@ -67,14 +66,14 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
         with new_account():
             pass
     except Unavailable as reason:
-        made.notes.append(f"Skipped, as no control group could be made to measure by ({reason}).")
+        made.notes.append(f"Skipped, without a control group ({reason}).")
         return made
     lively = {name: _beside_lively(programs, command, temporary, pace) for name, command in _ours().items()}
     for peer in peers:
         lively[peer.name] = _peer_beside_lively(programs, peer, temporary, pace)
     found = {"lively": lively, "still": _beside_still(programs, temporary, pace)}
     found["churning"] = _beside_churning(programs, temporary, pace)
-    lines = [[name, *(_told(column.get(name)) for column in found.values())] for name in lively]
+    lines = [[name, *(_text(column.get(name)) for column in found.values())] for name in lively]
     made.tables.append(Table("CPU time of a monitor, percent of a processor", ("", *found), lines))
     made.targets = [
         Target(f"{name}, {what}", column.get(name), 1, unit=" %")
@@ -85,7 +84,7 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
     return made
 
 
-def _told(percent: float | None) -> str:
+def _text(percent: float | None) -> str:
     return MISSING if percent is None else f"{number(percent)} %"
 
 
@@ -131,7 +130,7 @@ def _peer_beside_lively(programs: Programs, peer: Peer, temporary: Path, pace: P
         with _lively(programs) as pid:
             return _measured(peer.attach(pid, INTERVAL, home), home, PEER_START_S, pace)
     assert peer.launch is not None
-    # What it launches leaves its account for another.
+    # The monitor joins the account instead of the workload.
     with workload(programs.work, Work("lively", "stir", MEMBERS, RUN_US), home) as run:
         command = peer.launch([*run.command[:2], "-", *run.command[3:]], INTERVAL, home)
         return _measured(command, home, PEER_START_S, pace)
@@ -148,7 +147,7 @@ def _beside_still(programs: Programs, temporary: Path, pace: Pace) -> dict[str, 
 
 def _beside_churning(programs: Programs, temporary: Path, pace: Pace) -> dict[str, float | None]:
     with ExitStack() as stack:
-        stack.enter_context(forest(programs.forest, STRANGERS, fanout=STRANGERS))
+        stack.enter_context(forest(programs.forest, OTHERS, fanout=OTHERS))
         churn = stack.enter_context(churning(programs.churn, MEMBERS))
         stack.enter_context(_replacing(churn))
         found = {}

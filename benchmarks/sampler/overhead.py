@@ -1,4 +1,4 @@
-"""What it costs to be followed: a fork storm's speed, and that of a Python program that watches its own children."""
+"""Overhead of being followed: of a fork storm, and of a Python program that watches its own children."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ STORMS = (Storm("2 ms each", 200, 2000), Storm("end at once", 1000, 0))
 
 class Mutual(NamedTuple):
     row: Row
-    """Nanoseconds that a fixed amount of computing took."""
+    """Nanoseconds of a fixed computation."""
     late: dict[str, list[int]]
     """How many nanoseconds each sample came late."""
     due: dict[str, int]
@@ -61,11 +61,11 @@ class Mutual(NamedTuple):
 
 
 def chapter(temporary: Path, pace: Pace) -> Chapter:
-    made = Chapter("Price of being followed")
+    made = Chapter("Overhead")
     made.notes += [
-        f"Storm: children one after the other, waited for; the same tree with nobody, and with each who follows it"
-        f" every {INTERVAL:g} s from another process, in turn; ratios within a pass, medians.",
-        f"Computing: a Python program whose {CHILDREN} children sleep, and which follows itself from a thread.",
+        f"Storm: children one after the other, waited for; the same tree alone, and with each monitor that follows it"
+        f" every {INTERVAL:g} s from another process, alternately; ratios within a pass, medians.",
+        f"Computing: a Python program with {CHILDREN} sleeping children, which follows itself from a thread.",
     ]
     storms = {row.title: row for storm in STORMS for row in _storm_rows(temporary, storm, pace)}
     made.tables.append(_storm_table(storms))
@@ -83,7 +83,7 @@ def chapter(temporary: Path, pace: Pace) -> Chapter:
 
 
 def _more(row: Row, name: str) -> float | None:
-    """Percent, than when nobody follows."""
+    """Percent more than alone."""
     ratio = row.ratio(name, NONE)
     return None if ratio is None else (ratio.median - 1) * 100
 
@@ -124,7 +124,7 @@ def _attached(name: str, pid: int) -> AbstractContextManager[Callable[[], object
 
 
 def _storm_rows(temporary: Path, storm: Storm, pace: Pace) -> tuple[Row, Row]:
-    """How long it lasted, and how much of the processors it used: on a machine with much else to do only that tells."""
+    """Elapsed time and CPU time: on a busy machine only the second is comparable."""
     rows = Row(f"{storm.title}, elapsed"), Row(f"{storm.title}, CPU time")
     order = f"{max(1, round(storm.count * pace.share))} {storm.us}\n"
     with _server(compile_c("work", temporary)) as server:
@@ -132,7 +132,7 @@ def _storm_rows(temporary: Path, storm: Storm, pace: Pace) -> tuple[Row, Row]:
         for number_of_pass in range(-1, pace.passes):  # the first only warms up
             names.reverse()
             for name in names:
-                progress("price: fork storm,", storm.title, name)
+                progress("overhead: fork storm,", storm.title, name)
                 try:
                     with _attached(name, server.pid) as sample:
                         took = _one_storm(server, order, sample)
@@ -161,12 +161,12 @@ def _storm_table(rows: dict[str, Row]) -> Table:
     lines = []
     for title, row in rows.items():
         cost = row.cost(NONE)
-        ratios = [_told(row.ratio(name, NONE)) for name in FOLLOWED_BY[1:]]
+        ratios = [_text(row.ratio(name, NONE)) for name in FOLLOWED_BY[1:]]
         lines.append([title, MISSING if cost is None else duration(cost.median), *ratios])
     return Table("A fork storm, and how many times as much when it is followed", ("", *FOLLOWED_BY), lines)
 
 
-def _told(ratio: Spread | None) -> str:
+def _text(ratio: Spread | None) -> str:
     return MISSING if ratio is None else f"{ratio.median:.3f}x ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
@@ -207,7 +207,7 @@ def _mutual(temporary: Path, pace: Pace) -> Mutual:
         for number_of_pass in range(pace.compute_passes):
             names.reverse()
             for name in names:
-                progress("price: computing beside", name)
+                progress("overhead: computing beside", name)
                 took = _computing(name, rounds, mutual)
                 mutual.row.samples.setdefault(name, {})[number_of_pass] = took
     return mutual
@@ -251,7 +251,7 @@ def _mutual_table(mutual: Mutual) -> Table:
             [
                 name,
                 MISSING if cost is None else duration(cost.median),
-                MISSING if name == NONE else _told(mutual.row.ratio(name, NONE)),
+                MISSING if name == NONE else _text(mutual.row.ratio(name, NONE)),
                 duration(statistics.median(late)) if late else MISSING,
                 duration(late[-1]) if late else MISSING,
                 MISSING if name == NONE else f"{len(late)} of {mutual.due[name]}",

@@ -29,7 +29,7 @@ class Peer(NamedTuple):
     attach: Callable[[int, float, Path], list[str]] | None
     """The command that follows this pid, at this interval in seconds, and writes into this directory."""
     launch: Callable[[Sequence[str], float, Path], list[str]] | None
-    """The command that starts this one and follows it, where there is no way to attach."""
+    """Command line that starts this command and follows it, where the monitor can't attach."""
     log: str
     """The file that has something in it once it follows."""
     cpu_s: Callable[[Path], float]
@@ -131,7 +131,7 @@ def installed() -> tuple[list[Peer], dict[str, str]]:
 
 @contextmanager
 def running(command: Sequence[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A monitor, which is asked to end when the block does, and then made to, with whatever it started."""
+    """A monitor that is interrupted at the end of the block, then killed with its children."""
     env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     with open(home / "output", "wb") as output:
         process = subprocess.Popen(

@@ -3,7 +3,7 @@
  * Writes "PID NS" into the FIFO REPORT: its pid, which becomes the command's, and the CPU time that starting this
  * program took before it joined, of which the group knows nothing. "-" stands for none.
  *
- * What the process had used before that belongs to whoever forked it, and there is no telling the two apart. So this
+ * What the process had used before that belongs to its parent's group, and the two can't be separated. So this
  * program starts a second time, and that the first start took as long as the second is a good guess. */
 
 #define _GNU_SOURCE
@@ -29,7 +29,7 @@ static int join(const char *account)
     return fd >= 0 && write(fd, "0", 1) == 1 && close(fd) == 0;
 }
 
-/* Nobody may be reading any more: that is no reason not to run. */
+/* Runs also without a reader. */
 static void report(const char *to, long long before_ns)
 {
     int fd = open(to, O_WRONLY | O_NONBLOCK | O_CLOEXEC);

@@ -1,7 +1,7 @@
-/* churn COUNT: COUNT processes in one tree that sleep, and change when they are told to.
+/* churn COUNT: COUNT processes in one tree that sleep, and change on command.
  *
  * This one is the root. Its children have up to FANOUT children each, which are the leaves. Prints "ready" once all
- * sleep, and then answers each line of standard input with "done":
+ * sleep, and then replies to each line of standard input with "done":
  *
  *     replace N   N leaves are ended, waited for, and new ones put in their places, one per parent at the same time
  *     spawn N     N children more are started by parents of leaves, end at once, and are waited for
@@ -129,7 +129,7 @@ static void plant(long count)
 }
 
 /* An order is a signal, and a second one to the same process would be lost while the first waits: so each gets one,
- * and all answer before the next. */
+ * and all reply before the next. */
 static void give_orders(int order, long count)
 {
     while (count > 0) {

@@ -1,4 +1,4 @@
-"""A tree of sleepers that changes when it is told to."""
+"""A tree of sleeping processes that changes on command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Churn:
-    """Running churn.c."""
+    """A running churn.c."""
 
     def __init__(self, program: Path, count: int) -> None:
         self._process = subprocess.Popen(
@@ -33,11 +33,11 @@ class Churn:
         assert self._process.stdin is not None
         self._process.stdin.write(line)
         self._process.stdin.flush()
-        self.await_answer("done\n")
+        self.await_line("done\n")
 
-    def await_answer(self, answer: str) -> None:
+    def await_line(self, line: str) -> None:
         assert self._process.stdout is not None
-        if self._process.stdout.readline() != answer:
+        if self._process.stdout.readline() != line:
             raise RuntimeError("churn ended before its time")
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ def churning(program: Path, count: int) -> Iterator[Churn]:
     """So many processes, the root included. They are gone when the block ends, and whenever this process ends."""
     churn = Churn(program, count)
     try:
-        churn.await_answer("ready\n")
+        churn.await_line("ready\n")
         yield churn
     finally:
         churn.close()

@@ -1,7 +1,7 @@
-/* The floor: the system calls that an answer needs, and nothing else. Nothing is parsed that the next call does not
+/* The floor: the system calls that a question needs, and nothing else. Nothing is parsed that the next call does not
  * need, nothing is kept, no object is built.
  *
- * Reads lines "QUESTION PID TIMES" and answers each with the nanoseconds of CPU time that asking so many times took.
+ * Reads lines "QUESTION PID TIMES" and replies to each with the CPU time of so many calls in nanoseconds.
  * The program in crate/ speaks the same way. */
 
 #define _GNU_SOURCE
@@ -47,7 +47,7 @@ static long slurp(const char *path)
 {
     int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return -1; /* ended meanwhile: no affair of a benchmark */
+        return -1; /* ended meanwhile */
     long got = read(fd, buffer, 4096);
     close(fd);
     return got;
@@ -149,7 +149,7 @@ static void ask_tree(int root)
     }
 }
 
-/* Of a tree that does not change: the CPU clock of each member, who is who being known. */
+/* Of a tree that does not change: the CPU clock of each member, with known members. */
 static void ask_clocks(int root)
 {
     static int known = 0;

@@ -1,7 +1,7 @@
 /* forest COUNT FANOUT: COUNT sleeping processes in one tree, this one its root, each with up to FANOUT children.
  *
- * Prints "ready" once all of them sleep, and ends them all when its standard input closes: so they go with whoever
- * started them, however that one ends. */
+ * Prints "ready" once all of them sleep, and ends them all when its standard input closes: so they end with the process
+ * that started them. */
 
 #define _GNU_SOURCE
 #include <errno.h>

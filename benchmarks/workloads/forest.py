@@ -1,4 +1,4 @@
-"""Processes to look at: a tree of sleepers, made in C, as two thousand of them have to be cheap."""
+"""A tree of sleeping processes, in C, so that thousands of them are cheap."""
 
 from __future__ import annotations
 

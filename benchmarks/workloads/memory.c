@@ -5,10 +5,10 @@
  *   cow       a parent with MIB, and PROCESSES children that read them
  *   cowbreak  as cow, but each child writes to a quarter of them
  *   grow      PROCESSES, each with MIB in ten steps, within half of HOLD_MS; for the other half that is held, then half
- *             of it given back
+ *             of it freed
  *
- * Once all have what they are to have, the root says so in a line ("held"), and all hold it for HOLD_MS. Nobody runs
- * meanwhile, and nobody outlives the root. */
+ * Once all have what they are to have, the root says so in a line ("held"), and all hold it for HOLD_MS. No process
+ * runs meanwhile, and none outlives the root. */
 
 #define _GNU_SOURCE
 #include <signal.h>

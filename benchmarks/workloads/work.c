@@ -1,10 +1,10 @@
 /* work ACCOUNT GATE KIND COUNT US: use CPU time in one of the ways that are hard to follow.
  *
- * Joins the control group whose cgroup.procs is ACCOUNT, and works once somebody opens the FIFO GATE for writing: so
- * there is time to attach whatever is to follow it. "-" stands for none. US is CPU time: a machine that is busy
+ * Joins the control group whose cgroup.procs is ACCOUNT, and works once the FIFO GATE is opened for writing: so
+ * a monitor can attach before. "-" stands for none. US is CPU time: a machine that is busy
  * elsewhere changes how long all this takes, but not what it uses.
  *
- * It ends by itself, whatever becomes of who started it. */
+ * It ends by itself, also without its parent. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -235,7 +235,7 @@ static void threads(long count, long us)
 }
 
 /* COUNT processes, this one among them, of which the children compute for US ten times a second, until the pipe on
- * standard input closes. They share a group, and nobody else does. */
+ * standard input closes. They share a process group of their own. */
 static void stir(long count, long us)
 {
     char byte;
@@ -264,7 +264,7 @@ static long long used_ns(void)
            (children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000LL;
 }
 
-/* For each line "COUNT US" a storm, answered with the nanoseconds that it lasted, and that it used of processors. */
+/* For each line "COUNT US" a storm, and a reply with its elapsed and CPU time in nanoseconds. */
 static void serve(long count, long us)
 {
     alarm(0);

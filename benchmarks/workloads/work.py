@@ -1,4 +1,4 @@
-"""Running work.c: a workload that has an account of its own, and begins when it is told to."""
+"""A running work.c: a workload with its own account, which begins on command."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.harness.cgroup import Account, new_account
 
 @dataclass(frozen=True)
 class Work:
-    """What work.c is told to do."""
+    """Arguments of work.c."""
 
     title: str
     kind: str
     count: int
     us: int
     reaped_at_once: bool = False
-    """The root, by somebody else, as soon as it has ended; otherwise only after the last look at it."""
+    """Whether a thread reaps the root at its end; otherwise it is reaped after the last sample."""
 
 
 class Workload:

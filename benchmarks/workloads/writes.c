@@ -1,8 +1,8 @@
 /* writes all DIRECTORY MIB REPORT: write MIB in eighths, each by a process of its own, and remove the files again.
  *
- * Four are children of a shell, two are waited for, and two are orphans, which somebody else reaps. Each block is
+ * Four are children of a shell, two are waited for, and two are orphans, which another process reaps. Each block is
  * synchronous, so that it gets to the disk. Each process appends to REPORT "WCHAR WRITE_BYTES", which is what the
- * kernel has charged it with by then. A pause after each block gives those who look now and then time to do so.
+ * kernel has charged it with by then. A pause after each block gives a monitor time to sample.
  *
  * writes one FILE MIB REPORT: one of these processes. */
 

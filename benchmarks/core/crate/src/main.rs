@@ -1,5 +1,5 @@
-//! Reads lines "QUESTION PID TIMES" and answers each with the nanoseconds of CPU time that asking so many times took, as
-//! floor.c does.
+//! Reads lines "QUESTION PID TIMES" and replies to each with the CPU time of so many calls in nanoseconds, as floor.c
+//! does.
 
 use std::hint::black_box;
 use std::io::{self, BufRead, Write};
@@ -22,7 +22,7 @@ fn spent_ns() -> i64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut answers = io::stdout();
+    let mut replies = io::stdout();
     for line in io::stdin().lock().lines() {
         let line = line?;
         let mut words = line.split_whitespace();
@@ -34,8 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..times {
             ask(question, pid)?;
         }
-        writeln!(answers, "{}", spent_ns() - before)?;
-        answers.flush()?;
+        writeln!(replies, "{}", spent_ns() - before)?;
+        replies.flush()?;
     }
     Ok(())
 }
