@@ -63,7 +63,7 @@ def _accuracy(program: Path, engine_name: str, kind: str, count: int, mib: int, 
             footprint = Footprint(engine)
             with prock.TreeSampler(root.pid, engine=engine, accounting="ledger") as sampler:
                 while root.poll() is None:
-                    footprint.take(sampler.sample())
+                    footprint.add_sample(sampler.sample())
                     time.sleep(INTERVAL_S)
         elapsed_ns = time.monotonic_ns() - began_ns
         counted = None if account is None else _peak_of(account)
@@ -114,7 +114,7 @@ def _cost(command: list[str], engine_name: str, title: str, seconds: float) -> s
                 sample = sampler.sample()
                 sampling_ns += sample.cost_ns
                 for footprint in found.values():
-                    footprint.take(sample)
+                    footprint.add_sample(sample)
                 if samples % 10 == 0:
                     before_ns = time.thread_time_ns()
                     engine.pss([member.pid for member in sample.members], 2**63)

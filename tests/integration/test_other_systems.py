@@ -77,7 +77,7 @@ with prock.Monitor(0.01) as monitor:
 answer["monitor"] = monitor.result.cpu_ns >= 0 and monitor.result.peak_rss_bytes > 2**20
 from prock.sampling.footprint import Footprint
 footprint = Footprint(prock.engine.active)
-footprint.take(sample)
+footprint.add_sample(sample)
 answer["footprint"] = [footprint.peak_bytes, footprint.source]
 answer["perf"] = outcome(prock.TreeSampler, pid, accounting="perf")["lacks"]
 """

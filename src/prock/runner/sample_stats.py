@@ -67,7 +67,7 @@ class SampleStats:
         self.peak_process_count = max(self.peak_process_count, sample.process_count)
         self.peak_thread_count = max(self.peak_thread_count, sample.thread_count)
         self.denied = max(self.denied, sample.denied)
-        self.footprint.take(sample)
+        self.footprint.add_sample(sample)
         if now_ns >= self._rows_ns or now_ns - self._began_ns < ROWS_EARLY_NS:
             self._rows_ns = now_ns + ROWS_EVERY_NS
             self._look_at(sample.members, now_ns)

@@ -1,19 +1,20 @@
-"""How much memory a tree takes, shared pages counted once: when its shares (PSS) must be read, of whom, and the peak.
+"""The memory footprint of a tree, shared pages counted once: when and of which members PSS is read, and the peak.
 
-The sum of resident sets (RSS) comes with every sample, but counts a page once for each process that maps it: 4 or 5
-times too much where processes share. The sum of proportional shares is right, but the kernel walks all page tables for
-it, 17 µs a MiB of RSS, and holds a lock of the process meanwhile. So shares are read only where they can matter: where
-the footprint may have a new peak, within a small part of the time.
+The sum of resident sets (RSS) comes with every sample but counts a page once in each process that maps it: 4 or 5
+times too much where processes share. The sum of proportional set sizes (PSS) is right, but for PSS the kernel walks
+all page tables, 17 µs a MiB of RSS, and holds a lock of the process meanwhile. So PSS is read only where the footprint
+may have a new peak, and within a small part of the time.
 
-What bounds the footprint between two readings: it can't be more than the sum of resident sets; it grows by what that
-sum has grown at most; and what the sum doesn't show (a shared page that is written to becomes two, one member frees
-what another takes) takes the tree CPU time, as each page has to be filled.
+Between two readings the footprint is bounded: it is at most the sum of RSS; it grows at most as that sum grows; and
+growth that the sum does not show (a shared page that is written to becomes two, one member frees what another
+allocates) costs the tree CPU time, as each page has to be filled.
 """
 
 from __future__ import annotations
 
 import time
 
+from prock._compat.namedtuple import NamedTuple
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 
 TYPE_CHECKING = False
@@ -23,63 +24,73 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
     from prock.sampling.sample import TreeSample
 
-NEWS = 1.02
-"""What is not above the known peak by that factor is no new one."""
+NEW_PEAK_FACTOR = 1.02
+"""A footprint counts as a new peak from this multiple of the known one."""
 UNREAD_SHARE = 0.04
-"""Members that hold together no more than this part of the footprint are not read, and count with half of their RSS:
-an error of 2 % at most."""
+"""Members that together have at most this part of the footprint are not read and count with half of their RSS: an
+error of at most 2 %."""
 LARGE_BYTES = 64 << 20
-"""From here on what a process shares with programs outside (libraries: 1 to 3 MiB) is too little to read it for."""
-NOISE_BYTES = 128 << 10
-"""By so much the RSS of a process moves though nothing happens (median; up to 340 KiB on two processors): the kernel
-sums it up for ``statm`` (seen with Linux 6.18), but not for ``stat``, and the engines read now one, now the other."""
+"""From this RSS on, pages shared with programs outside the tree (libraries: 1 to 3 MiB) do not justify a reading."""
+RSS_NOISE_BYTES = 128 << 10
+"""Change of the RSS of an idle process (median; up to 340 KiB with two CPUs): the kernel adds up its per-CPU counters
+for ``statm`` (seen with Linux 6.18) but not for ``stat``, and the engines read either."""
 FILLED_BYTES_PER_NS = 16
-"""How fast a process can fill pages, at most: huge ones are cleared at about 10 GB/s."""
+"""The fastest that a process can fill pages: huge pages are cleared at about 10 GB/s."""
 
-ALLOWANCE_NS = 100_000_000
-"""For the beginning, as short commands have a peak, too: 5 GiB of RSS are read once. And the most that is saved up."""
-STANDSTILL_NS = 2_000_000_000
-"""So long a pass is put off while memory moves, as the next will be the better one; the more it costs the longer."""
-PRICE_PER_PROCESS_NS = 30_000
-PRICE_PER_MIB_NS = 17_000
-"""Of 4 KiB pages; a huge page costs as much as one of them. Both are where learning begins."""
-TELLING_NS = 2_000_000
-"""Passes that cost less say little of what others will."""
-PATIENCE_LOG2 = 4
-"""Passes that found no new peak, though RSS has no new one either, make the part of the time smaller: each halves it,
-four times."""
-MANY = 32
-"""Members. Of fewer the rows cost less than 40 µs, and are looked at whenever they could spare a reading."""
+BUDGET_NS = 100_000_000
+"""CPU time for reading at the start, as short commands have a peak, too: 5 GiB of RSS are read once. Also the most that
+is saved up."""
+SETTLING_NS = 2_000_000_000
+"""While memory changes, a pass is delayed up to this long, in proportion to its cost: a later one is more exact."""
+COST_PER_PROCESS_NS = 30_000
+COST_PER_MIB_NS = 17_000
+"""Of 4 KiB pages; a huge page costs as much as one of them. Both are only the initial estimate."""
+MEASURABLE_NS = 2_000_000
+"""The cost of passes that are faster than this does not predict that of others."""
+BACKOFF_LOG2 = 4
+"""Each pass without a new peak halves the allowed part of the time, up to four times, until RSS has a new peak."""
+MANY_MEMBERS = 32
+"""The rows of fewer members cost less than 40 µs and are used whenever they could save a reading."""
 
-REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
-BIAS_OF_SHARES = "estimate: as sampled; without what is swapped out"
+UNREADABLE = (AccessDenied, MalformedProcFile, NotSupported)
+BIAS_OF_PSS = "estimate: as sampled; without what is swapped out"
 BIAS_OF_ONE = "estimate: as sampled; with all that one large process shares with programs outside"
 BIAS_OF_RSS = "upper bound: counts shared pages once for each process"
-BIAS_OF_REFUSED = "upper bound: members that refuse to tell their shares count with all they share"
+BIAS_OF_DENIED = "upper bound: members that deny access to their PSS count with all they share"
 BIAS_OF_ENDED = "estimate: members that ended while they were read count with half of their RSS"
-BIAS_OF_GUESS = "estimate: memory grew faster than it could be read"
+BIAS_OF_GUESS = "estimate: memory changed faster than it was sampled"
+
+
+class _Reading(NamedTuple):
+    """The tree when its footprint was last known."""
+
+    footprint: int
+    rss: int
+    cpu_ns: int
 
 
 class Footprint:
-    """Keeps the footprint of one tree, sample by sample. In bytes; None where no sample knew of memory.
+    """The footprint of one tree, updated by each sample. In bytes; None while no sample had memory.
 
-    `take` each sample. `share`: reading takes at most one part in so many of the time, and once 100 ms more, of which
-    a tree with little memory takes little. `always_pss`: read whenever memory may have changed, not only where
-    there may be a new peak; within the same share. `clock` and `cpu_clock` are of the calling thread, in ns.
+    The footprint is the sum of the members' PSS (``Pss`` of ``smaps_rollup``). It includes shared memory and mapped
+    files, but not swapped-out pages, hugetlbfs, and page cache that no process maps. Members are read one after the
+    other, 17 ms a GiB of RSS. If a member unmaps shared pages or ends meanwhile, its part counts in those read later;
+    if it maps pages of others, these were counted as theirs alone before. A pass during which more than a little has
+    changed counts only until there is another; a member that ended meanwhile counts with half of its RSS.
 
-    The footprint is the sum of the members' shares (``Pss`` of ``smaps_rollup``). Shared memory and mapped files are in
-    it; swapped-out pages, pages of hugetlbfs, and page cache that nobody maps are not. Members are read one after the
-    other, 17 ms a GiB of RSS. Where somebody gives back meanwhile what he shared, or ends, his part counts in those
-    that are read later; where somebody maps what others have, it counted as theirs alone before. A pass during which
-    more than a little has moved is only believed until there is another; who has ended counts with half of his RSS.
+    - `engine`: reads PSS.
+    - `share`: reading takes at most one part in so many of the time, and once 100 ms more. Default: 200.
+    - `always_pss`: read whenever memory may have changed, not only for a new peak, within the same share. Default:
+      False.
+    - `clock`, `cpu_clock`: nanoseconds of the monotonic clock, and of CPU time of the calling thread.
 
-    Cost: some 10 µs for a sample without news, whatever the size of the tree; else a row (1 µs) and, where it must be,
-    a read of ``smaps_rollup`` for each member (30 µs and up). Who is read waits meanwhile if it maps or unmaps memory:
-    16 ms for each GiB that it has, and within the same share of the time.
+    Cost: 10 µs for most samples, whatever the size of the tree; else 1 µs a member for its row and, if it is read,
+    30 µs and more for ``smaps_rollup``. A process that is read waits meanwhile if it maps or unmaps memory: 16 ms for
+    each GiB that it has.
 
     >>> with prock.TreeSampler() as sampler:
     ...     footprint = Footprint(prock.engine.active)
-    ...     footprint.take(sampler.sample())
+    ...     footprint.add_sample(sampler.sample())
     >>> footprint.peak_bytes > 2**20 and footprint.source in ("pss", "rss")
     True
     """
@@ -99,13 +110,13 @@ class Footprint:
         self._clock = clock
         self._cpu_clock = cpu_clock
         self.current_bytes: int | None = None
-        """In the latest sample. Estimate, moved with RSS, where it was not read."""
+        """Of the latest sample. Estimate from the change of RSS where PSS was not read."""
         self.peak_rss_bytes: int | None = None
-        """Highest sum of resident sets. Upper bound of `peak_bytes`, but for what RSS lags behind."""
+        """The largest sum of RSS. Upper bound of `peak_bytes`, apart from the lag of RSS."""
         self.peak_pss_bytes: int | None = None
-        """Highest sum of shares that was read of all who matter; None where there was none."""
+        """The largest sum of PSS of all members that matter; None if there was none."""
         self.cost_ns = 0
-        """CPU time that all this took of the calling thread."""
+        """CPU time of the calling thread for all this."""
         self.passes = 0
         """Readings of the tree."""
         self.readings = 0
@@ -113,100 +124,100 @@ class Footprint:
         self._peak: int | None = None
         self._peak_source, self._peak_bias = "rss", BIAS_OF_RSS
         self._is_provisional = False
-        """Whether the peak is of a pass during which memory moved: the next one during which it rests replaces it."""
+        """Whether memory changed during the pass that found the peak: the next pass without changes replaces it."""
         self._guess: tuple[int, int] | None = None
-        """Where the peak may have been missed: what it was, as far as can be guessed, and the sum of RSS then."""
-        self._allowance_ns = ALLOWANCE_NS
-        self._factor = 1.0
-        """Of prices: what passes really cost."""
+        """If a peak may have been missed: its estimate, and the sum of RSS then."""
+        self._budget_ns = BUDGET_NS
+        self._cost_factor = 1.0
+        """Measured over estimated cost of passes."""
         self._fruitless = 0
-        self._patient_until_ns = self._passed_ns = self._dearest_ns = 0
-        self._taken_ns: int | None = None
+        """Passes in a row without a new peak."""
+        self._backoff_until_ns = self._passed_ns = self._largest_cost_ns = 0
+        self._sampled_ns: int | None = None
         self._rss_before = 0
-        """In the sample before."""
-        self._read: tuple[int, int, int] | None = None
-        """Footprint, sum of RSS and CPU time when it was known last."""
+        """In the previous sample."""
+        self._known: _Reading | None = None
         self._highest_rss = 0
-        """Of sums at which it was known."""
+        """The largest sum of RSS with a known footprint."""
         self._lowest_rss = 0
-        """Of sums since it was known."""
+        """The smallest sum of RSS since the footprint was known."""
         self._slope = 1.0
-        """Of what RSS grows by: the part that the footprint has grown by."""
+        """Growth of the footprint over growth of RSS."""
 
     @property
     def peak_bytes(self) -> int | None:
-        """The highest footprint. Peaks between samples are missed; for the rest see `bias`."""
+        """The largest footprint. Peaks between samples are missed; see also `bias`."""
         if self._peak is None:
             return self.peak_rss_bytes
         return self._peak if self._guess is None else max(self._peak, self._guess[0])
 
     @property
     def source(self) -> str:
-        """Where `peak_bytes` comes from: ``pss``; ``rss``, if that is as good or no other was to be had; ``mixed``."""
+        """Source of `peak_bytes`: ``pss``; ``rss``, if that is as exact or PSS was not available; or ``mixed``."""
         return "mixed" if self._is_guess else self._peak_source
 
     @property
     def bias(self) -> str:
-        """How far `peak_bytes` can be trusted, in a line."""
+        """Bias of `peak_bytes`, in one line."""
         return BIAS_OF_GUESS if self._is_guess else self._peak_bias
 
     @property
     def _is_guess(self) -> bool:
-        return self._guess is not None and self._peak is not None and self._guess[0] > NEWS * self._peak
+        return self._guess is not None and self._peak is not None and self._guess[0] > NEW_PEAK_FACTOR * self._peak
 
-    def take(self, sample: TreeSample) -> None:
-        """Look at a sample, the tree's newest, and read what has to be read. Raises nothing for members that refuse."""
+    def add_sample(self, sample: TreeSample) -> None:
+        """Update by the latest sample, and read PSS if necessary. Never raises for an unreadable member."""
         rss = sample.rss_bytes
         if rss is None:
             return
         began_ns = self._cpu_clock()
-        listed_ns = self._price_ns(sample.process_count, rss)
-        price_ns = int(self._factor * listed_ns)
-        self._dearest_ns = max(self._dearest_ns, listed_ns)
-        self._earn(sample.taken_ns)
+        estimate_ns = self._estimated_cost_ns(sample.process_count, rss)
+        cost_ns = int(self._cost_factor * estimate_ns)
+        self._largest_cost_ns = max(self._largest_cost_ns, estimate_ns)
+        self._add_budget(sample.taken_ns)
         self.peak_rss_bytes = max(rss, self.peak_rss_bytes or 0)
         self._lowest_rss = min(rss, self._lowest_rss)
-        if not (self._may_be_news(sample, rss) and self._find(sample, rss, price_ns)):
-            self._guess_it(rss, sample.process_count * NOISE_BYTES)
+        if not (self._may_be_new_peak(sample, rss) and self._determine(sample, rss, cost_ns)):
+            self._estimate(rss, sample.process_count * RSS_NOISE_BYTES)
         self._rss_before = rss
         self.cost_ns += self._cpu_clock() - began_ns
 
     @staticmethod
-    def _price_ns(members: int, rss: int) -> int:
-        return members * PRICE_PER_PROCESS_NS + rss * PRICE_PER_MIB_NS // (1 << 20)
+    def _estimated_cost_ns(members: int, rss: int) -> int:
+        return members * COST_PER_PROCESS_NS + rss * COST_PER_MIB_NS // (1 << 20)
 
     @property
-    def _allowed_at_most_ns(self) -> int:
-        """More is saved up than for the beginning only where a single pass takes more."""
-        return max(ALLOWANCE_NS, int(self._factor * self._dearest_ns))
+    def _budget_limit_ns(self) -> int:
+        """More than the initial budget is saved up only if a single pass costs more."""
+        return max(BUDGET_NS, int(self._cost_factor * self._largest_cost_ns))
 
-    def _earn(self, now_ns: int) -> None:
-        if self._taken_ns is not None:
-            earned_ns = self._allowance_ns + max(0, now_ns - self._taken_ns) // self._share
-            self._allowance_ns = min(earned_ns, self._allowed_at_most_ns)
+    def _add_budget(self, now_ns: int) -> None:
+        if self._sampled_ns is not None:
+            saved_ns = self._budget_ns + max(0, now_ns - self._sampled_ns) // self._share
+            self._budget_ns = min(saved_ns, self._budget_limit_ns)
         else:
             self._passed_ns = now_ns
-        self._taken_ns = now_ns
+        self._sampled_ns = now_ns
 
-    def _may_be_news(self, sample: TreeSample, rss: int) -> bool:
-        if self._read is None:
+    def _may_be_new_peak(self, sample: TreeSample, rss: int) -> bool:
+        if self._known is None:
             return True
         if self._always:
-            return self._read[1:] != (rss, sample.cpu_ns) or sample.appeared + sample.ended > 0
-        return self._most(sample, rss) > NEWS * (self._peak or 0)
+            return self._known[1:] != (rss, sample.cpu_ns) or sample.appeared + sample.ended > 0
+        return self._upper_bound(sample, rss) > NEW_PEAK_FACTOR * (self._peak or 0)
 
-    def _most(self, sample: TreeSample, rss: int) -> int:
-        """What the footprint can be at most. One process shares with nobody here, so RSS shows all that it takes."""
-        assert self._read is not None
-        footprint, _, cpu_ns = self._read
+    def _upper_bound(self, sample: TreeSample, rss: int) -> int:
+        """Upper bound of the footprint. A single process shares with no member, so RSS shows all of its memory."""
+        assert self._known is not None
+        footprint, _, cpu_ns = self._known
         hidden = 0 if sample.process_count == 1 else (sample.cpu_ns - cpu_ns) * FILLED_BYTES_PER_NS
         return min(rss, footprint + rss - self._lowest_rss + hidden)
 
-    def _guess_it(self, rss: int, noise: int) -> None:
-        """Without reading: growth as it was, falls in proportion."""
+    def _estimate(self, rss: int, noise: int) -> None:
+        """Estimate the footprint: it grows as it grew before, and falls in proportion to RSS."""
         guess = rss
-        if self._read is not None:
-            footprint, known_rss, _ = self._read
+        if self._known is not None:
+            footprint, known_rss, _ = self._known
             if rss < known_rss:
                 guess = footprint * rss // known_rss
             else:
@@ -216,40 +227,40 @@ class Footprint:
         if self._guess is None or guess > self._guess[0]:
             self._guess = (guess, rss)
 
-    def _find(self, sample: TreeSample, rss: int, price_ns: int) -> bool:
-        """The footprint now, if it can be had. Whether it could."""
-        may_read = self._may_read(sample, rss, price_ns)
-        if may_read or sample.process_count <= MANY:
+    def _determine(self, sample: TreeSample, rss: int, cost_ns: int) -> bool:
+        """Determine the footprint now. Returns whether that was possible."""
+        may_read = self._may_read(sample, rss, cost_ns)
+        if may_read or sample.process_count <= MANY_MEMBERS:
             rows = sorted(((row.rss_bytes or 0, row.pid) for row in sample.members), reverse=True)
             largest = rows[0][0] if rows else 0
             if largest >= LARGE_BYTES and rss - largest <= UNREAD_SHARE * rss:
-                self._know(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)
+                self._set(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)
                 return True
-            if may_read and rss and self._read_shares(sample, rss, rows, price_ns):
+            if may_read and rss and self._read_pss(sample, rss, rows, cost_ns):
                 return True
         return False
 
-    def _would_settle(self, sample: TreeSample, rss: int) -> bool:
-        """Whether memory is as high as when it was guessed."""
-        return self._guess is None or rss + sample.process_count * NOISE_BYTES >= 0.95 * self._guess[1]
+    def _is_as_high_as_guess(self, sample: TreeSample, rss: int) -> bool:
+        """Whether memory is as high as at the time of the guess."""
+        return self._guess is None or rss + sample.process_count * RSS_NOISE_BYTES >= 0.95 * self._guess[1]
 
-    def _may_read(self, sample: TreeSample, rss: int, price_ns: int) -> bool:
-        is_record = rss > NEWS * self._highest_rss + sample.process_count * NOISE_BYTES
-        if not is_record and not self._always and sample.taken_ns < self._patient_until_ns:
+    def _may_read(self, sample: TreeSample, rss: int, cost_ns: int) -> bool:
+        is_new_high = rss > NEW_PEAK_FACTOR * self._highest_rss + sample.process_count * RSS_NOISE_BYTES
+        if not is_new_high and not self._always and sample.taken_ns < self._backoff_until_ns:
             return False
-        allowance_ns = self._allowance_ns
-        if self._is_guess and not self._would_settle(sample, rss) and allowance_ns < self._allowed_at_most_ns:
-            return False  # saved for when memory is as high again: else all would go into readings of cheap moments
-        if abs(rss - self._rss_before) > (NEWS - 1) * rss:
-            waited_ns = max(STANDSTILL_NS // 20, sample.taken_ns - self._passed_ns)
-            allowance_ns = allowance_ns * min(waited_ns, STANDSTILL_NS) // STANDSTILL_NS
-        return price_ns <= allowance_ns
+        budget_ns = self._budget_ns
+        if self._is_guess and not self._is_as_high_as_guess(sample, rss) and budget_ns < self._budget_limit_ns:
+            return False  # saved for when memory is as high again, not spent on readings of less memory
+        if abs(rss - self._rss_before) > (NEW_PEAK_FACTOR - 1) * rss:
+            waited_ns = max(SETTLING_NS // 20, sample.taken_ns - self._passed_ns)
+            budget_ns = budget_ns * min(waited_ns, SETTLING_NS) // SETTLING_NS
+        return cost_ns <= budget_ns
 
-    def _read_shares(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], price_ns: int) -> bool:
-        """A pass: the largest members first, until the others hold little. Whether the footprint is known by it."""
+    def _read_pss(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], cost_ns: int) -> bool:
+        """A pass: largest members first, until the rest is small. Returns whether the footprint is known by it."""
         began_ns, cpu_began_ns = self._clock(), self._cpu_clock()
-        until_ns = began_ns + 8 * price_ns + 50_000_000
-        found = refused = ended = at = 0
+        until_ns = began_ns + 8 * cost_ns + 50_000_000
+        found = denied = ended = at = 0
         left = sum(size for size, _ in rows)
         limit = UNREAD_SHARE * left
         complete = True
@@ -260,92 +271,92 @@ class Footprint:
                 batch.append(rows[at])
                 left -= rows[at][0]
                 at += 1
-            shares = self._engine.pss([pid for _, pid in batch], until_ns)
-            self.readings += len(shares)
-            complete = len(shares) == len(batch)
-            for (size, pid), share in zip(batch, shares, strict=False):
-                if share is not None:
-                    found += share
+            pss = self._engine.pss([pid for _, pid in batch], until_ns)
+            self.readings += len(pss)
+            complete = len(pss) == len(batch)
+            for (size, pid), member_pss in zip(batch, pss, strict=False):
+                if member_pss is not None:
+                    found += member_pss
                     read.append((size, pid))
-                elif self._is_there(pid):
-                    refused += size
+                elif self._has_memory(pid):
+                    denied += size
                 else:
                     ended += size
-            limit = UNREAD_SHARE * (found + refused)
+            limit = UNREAD_SHARE * (found + denied)
         self.passes += 1
-        self._pay(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
-        if not complete or found + refused == 0:
+        self._charge(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
+        if not complete or found + denied == 0:
             return False
         moved = ended + sum(abs(self._rss_now(pid, size) - size) for size, pid in read)
-        settled = moved <= UNREAD_SHARE * found + len(read) * NOISE_BYTES
+        settled = moved <= UNREAD_SHARE * found + len(read) * RSS_NOISE_BYTES
         if not settled and self._peak is not None:
             return False
-        self._know_shares(sample, rss, found, refused, ended, left)
+        self._set_from_pss(sample, rss, found, denied, ended, left)
         if not settled:
             self._is_provisional, self.peak_pss_bytes = True, None
         return True
 
     def _rss_now(self, pid: int, known: int) -> int:
-        """Of a member that was read; as it was where that is refused, and nothing of one that has ended."""
+        """RSS of a member that was read; the known one if access is denied, 0 if it has ended."""
         try:
             memory = self._engine.memory(pid)
-        except REFUSALS:
+        except UNREADABLE:
             return known
         return 0 if memory is None else memory[0]
 
-    def _is_there(self, pid: int) -> bool:
-        """Of a member whose share is not told: as it is refused, or as its main thread has ended while others go on.
+    def _has_memory(self, pid: int) -> bool:
+        """Whether a member without a PSS has memory: access is denied, or only its main thread has ended.
 
-        Not of one that is about to end: the kernel takes the memory first, and calls it a zombie later.
+        False for one that is about to end: the kernel frees the memory before the process becomes a zombie.
         """
         try:
             info = self._engine.info(pid)
-        except REFUSALS:
+        except UNREADABLE:
             return True
         return info is not None and info.is_alive and (info.rss_bytes > 0 or info.thread_count > 1)
 
-    def _pay(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
-        """By CPU time; who waits long for a target's lock pays for that, too, so that it does not happen often."""
+    def _charge(self, sample: TreeSample, rss: int, wall_ns: int, cpu_ns: int, complete: bool) -> None:
+        """Charge the budget with CPU time, or with an 8th of the wall time where a pass waited for locks."""
         cost_ns = max(cpu_ns, wall_ns // 8)
-        self._allowance_ns -= cost_ns
-        factor = cost_ns / max(1, self._price_ns(sample.process_count, rss))
+        self._budget_ns -= cost_ns
+        factor = cost_ns / max(1, self._estimated_cost_ns(sample.process_count, rss))
         if not complete:
-            self._factor = 2 * max(factor, self._factor)
-        elif cost_ns > TELLING_NS:
-            self._factor = max(factor, (self._factor + factor) / 2)
-        self._fruitless += 1  # unless it shows to be otherwise
-        wait_ns = self._share * cost_ns << min(self._fruitless, PATIENCE_LOG2)
-        self._patient_until_ns = sample.taken_ns + wait_ns
+            self._cost_factor = 2 * max(factor, self._cost_factor)
+        elif cost_ns > MEASURABLE_NS:
+            self._cost_factor = max(factor, (self._cost_factor + factor) / 2)
+        self._fruitless += 1  # until it turns out to be a new peak
+        wait_ns = self._share * cost_ns << min(self._fruitless, BACKOFF_LOG2)
+        self._backoff_until_ns = sample.taken_ns + wait_ns
         self._passed_ns = sample.taken_ns
 
-    def _know_shares(self, sample: TreeSample, rss: int, found: int, refused: int, ended: int, left: int) -> None:
-        footprint = found + refused + (ended + left) // 2
+    def _set_from_pss(self, sample: TreeSample, rss: int, found: int, denied: int, ended: int, left: int) -> None:
+        footprint = found + denied + (ended + left) // 2
         if found == 0:
             source, bias = "rss", BIAS_OF_RSS
-        elif refused:
-            source, bias = "mixed", BIAS_OF_REFUSED
+        elif denied:
+            source, bias = "mixed", BIAS_OF_DENIED
         elif ended > UNREAD_SHARE * found:
             source, bias = "mixed", BIAS_OF_ENDED
         else:
-            source, bias = "pss", BIAS_OF_SHARES
+            source, bias = "pss", BIAS_OF_PSS
             self.peak_pss_bytes = max(footprint, self.peak_pss_bytes or 0)
-        if footprint > NEWS * (self._peak or 0):
-            self._fruitless = self._patient_until_ns = 0
-        self._know(sample, rss, footprint, source, bias)
+        if footprint > NEW_PEAK_FACTOR * (self._peak or 0):
+            self._fruitless = self._backoff_until_ns = 0
+        self._set(sample, rss, footprint, source, bias)
 
-    def _know(self, sample: TreeSample, rss: int, footprint: int, source: str, bias: str) -> None:
-        before, rss_before, _ = self._read or (0, 0, 0)
+    def _set(self, sample: TreeSample, rss: int, footprint: int, source: str, bias: str) -> None:
+        before, rss_before, _ = self._known or (0, 0, 0)
         if rss - rss_before >= max(LARGE_BYTES, rss // 20):
             self._slope = min(1.0, max(0.0, (footprint - before) / (rss - rss_before)))
-        self._read = (footprint, rss, sample.cpu_ns)
+        self._known = _Reading(footprint, rss, sample.cpu_ns)
         self._highest_rss = max(rss, self._highest_rss)
         self._lowest_rss = rss
         self.current_bytes = footprint
-        if self._would_settle(sample, rss):
+        if self._is_as_high_as_guess(sample, rss):
             self._guess = None
         elif self._guess is not None:
             guess, guess_rss = self._guess
-            above = guess_rss - rss  # what is shared now need not have been when there was much more
+            above = guess_rss - rss  # memory beyond what is there now need not have been shared
             again = footprint + int(self._slope * min(above, rss)) + max(0, above - rss)
             self._guess = (min(guess, again), guess_rss)
         if self._peak is None or footprint > self._peak or self._is_provisional:

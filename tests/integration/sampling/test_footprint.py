@@ -63,7 +63,7 @@ class Watch:
     def take(self, times: int = 1) -> Footprint:
         for _ in range(times):
             self.clock.passes(0.1)
-            self.footprint.take(self.sampler.sample())
+            self.footprint.add_sample(self.sampler.sample())
         return self.footprint
 
 
@@ -152,7 +152,7 @@ def test_members_that_end(puppet: Program, watch: Watch) -> None:
         os.kill(pid, signal.SIGKILL)
     puppet.does("os.waitpid(pids[0], 0); has_ended(pids[1])")  # one is gone, one a zombie
     footprint = watch.footprint
-    footprint.take(sample)
+    footprint.add_sample(sample)
     lost = sum(row.rss_bytes or 0 for row in sample.members if row.pid in pids[:2])
     assert footprint.source == "mixed" and "ended" in footprint.bias
     assert footprint.peak_bytes == pytest.approx(shares_of([puppet.pid, *pids[2:]]) + lost / 2, rel=0.05)
