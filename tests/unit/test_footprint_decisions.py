@@ -374,7 +374,7 @@ def test_members_that_refuse_count_with_their_rss(machine: Machine) -> None:
     machine.processes = {1: (100, 50), 2: (90, None), 3: (80, 40)}
     footprint = machine.footprint()
     machine.take(footprint, 2)
-    assert mib(footprint.peak_bytes) == 180 and footprint.source == "mixed" and "refuse" in footprint.bias
+    assert mib(footprint.peak_bytes) == 180 and footprint.source == "mixed" and "deny access" in footprint.bias
     assert footprint.peak_pss_bytes is None
 
 

@@ -208,7 +208,7 @@ def test_some_members_of_another_user(puppet: Program, engine: Engine) -> None:
         watch = Watch(puppet.pid, engine)
         footprint = watch.take(3)
         watch.sampler.close()
-        assert footprint.source == "mixed" and "refuse" in footprint.bias and footprint.peak_pss_bytes is None
+        assert footprint.source == "mixed" and "deny access" in footprint.bias and footprint.peak_pss_bytes is None
         assert footprint.peak_bytes is not None and footprint.peak_rss_bytes is not None
         assert 40 * MIB < footprint.peak_bytes < footprint.peak_rss_bytes
 
