@@ -65,7 +65,7 @@ class Chapter:
 
 def render(chapter: Chapter, markdown: bool) -> Iterator[str]:
     """Paragraphs and tables, in order."""
-    yield f"{'## ' if markdown else ''}{chapter.name}\n"
+    yield f"{'### ' if markdown else ''}{chapter.name}\n"
     if chapter.notes:
         yield "\n".join(f"{'- ' if markdown else ''}{note}" for note in chapter.notes) + "\n"
     tables = list(chapter.tables)
@@ -73,7 +73,7 @@ def render(chapter: Chapter, markdown: bool) -> Iterator[str]:
         lines = [target.line() for target in chapter.targets]
         tables.append(Table(f"{chapter.name}: targets", ("", "measured", "required", ""), lines))
     for one in tables:
-        yield f"{'### ' if markdown else ''}{one.heading}\n\n{table(one.header, one.lines, markdown=markdown)}\n"
+        yield f"{'#### ' if markdown else ''}{one.heading}\n\n{table(one.header, one.lines, markdown=markdown)}\n"
 
 
 def raw(chapter: Chapter) -> dict[str, object]:
