@@ -1,6 +1,6 @@
 #!/bin/sh
-# The C for other machines than this one: compiled for arm64 and with musl, warnings being errors; its tests run, and the
-# launcher launches something. An emulator of user programs knows no perf events: of those only the parsers are tested.
+# The C code for other platforms: compiles it for arm64 and with musl, with warnings as errors, runs the C tests, and
+# launches a command. qemu's user mode has no perf events: only their parsers are tested.
 set -eu
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ need() { # COMMAND PACKAGE...
         { apt-get update && apt-get install -y --no-install-recommends "$@"; } >/dev/null 2>&1 || :
     fi
     command -v "$program" >/dev/null || {
-        echo "cross: $program is missing, and can't be installed here (Debian: apt-get install $*)" >&2
+        echo "cross: $program is missing: apt-get install $* (Debian)" >&2
         exit 1
     }
 }
@@ -26,7 +26,7 @@ check() { # NAME EMULATOR COMPILER OPTION...
     shift 2
     options="-std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Werror -static -Inative"
     library="native/procfs/*.c native/tracker/*.c native/perf/*.c"
-    # shellcheck disable=SC2086  # they are words
+    # shellcheck disable=SC2086  # split into words
     "$@" $options $library native/launcher/*.c -o "$directory/launcher-$name"
     # shellcheck disable=SC2086
     "$@" $options -Wno-conversion $library native/launcher/arguments.c native/tests/*.c -o "$directory/tests-$name"
@@ -42,6 +42,6 @@ need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 need qemu-aarch64-static qemu-user-static
 need musl-gcc musl-tools
 check arm64 qemu-aarch64-static aarch64-linux-gnu-gcc
-# It has no headers of the kernel; this machine's are those of every C library.
+# musl-gcc lacks the kernel's headers; those of this machine suit every C library.
 headers=$(gcc -print-multiarch)
 check musl "" musl-gcc -idirafter /usr/include -idirafter "/usr/include/$headers"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzz every parser of bytes in C: each target of native/fuzz for SECONDS, two at a time. What crashes is kept below
-# native/fuzz/kept/, where every test run meets it again. FUZZ names targets, if not all.
+# Fuzzes the C parsers: each target of native/fuzz for SECONDS, two at a time. Inputs that fail are moved to
+# native/fuzz/regressions/, which every test run replays. FUZZ selects targets.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
@@ -9,7 +9,7 @@ sh tools/need-clang.sh clang
 mkdir -p "$build/objects"
 flags="-std=c11 -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all -Inative"
 for source in native/procfs/*.c native/tracker/*.c native/perf/*.c native/launcher/arguments.c; do
-    # shellcheck disable=SC2086  # they are words
+    # shellcheck disable=SC2086  # split into words
     clang $flags -fsanitize=fuzzer-no-link -c "$source" -o "$build/objects/$(basename "$source" .c).o"
 done
 targets=${FUZZ:-$(cd native/fuzz && ls *.c | sed 's/\.c$//' | grep -vx replay)}
@@ -21,20 +21,20 @@ done
 one='
 target=$1 seconds=$2 build=$3
 directories="native/fuzz/corpus/$target"
-test ! -d "native/fuzz/kept/$target" || directories="$directories native/fuzz/kept/$target"
+test ! -d "native/fuzz/regressions/$target" || directories="$directories native/fuzz/regressions/$target"
 "$build/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 \
     -artifact_prefix="$build/found/$target/" "$build/corpus/$target" $directories >"$build/$target.log" 2>&1 || failed=1
 runs=$(sed -n "s/^stat::number_of_executed_units: *//p" "$build/$target.log")
 if test -z "${failed:-}"; then
-    echo "fuzz: $target: ${runs:-?} inputs in $seconds s, none that breaks it"
+    echo "fuzz: $target: ${runs:-?} inputs in $seconds s, no failure"
     exit 0
 fi
-mkdir -p "native/fuzz/kept/$target"
+mkdir -p "native/fuzz/regressions/$target"
 for file in "$build/found/$target"/*; do
     test -f "$file" || continue
-    mv "$file" "native/fuzz/kept/$target/"
-    echo "fuzz: $target breaks at native/fuzz/kept/$target/$(basename "$file"); again: $build/$target" \
-        "native/fuzz/kept/$target/$(basename "$file")" >&2
+    mv "$file" "native/fuzz/regressions/$target/"
+    echo "fuzz: $target fails at native/fuzz/regressions/$target/$(basename "$file"); to repeat: $build/$target" \
+        "native/fuzz/regressions/$target/$(basename "$file")" >&2
 done
 tail -n 40 "$build/$target.log" >&2
 exit 1

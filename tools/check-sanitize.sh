@@ -1,6 +1,6 @@
 #!/bin/sh
-# The whole test suite once, with the C core and the launcher built with AddressSanitizer and UBSan, in a virtual
-# environment of its own. Any report fails it, whichever process made it. ARGS goes to pytest.
+# Runs the test suite with the C core and the launcher built with AddressSanitizer and UBSan, in a separate virtual
+# environment. Fails on any report of any process. ARGS are passed to pytest.
 set -eu
 python=$1
 shift
@@ -19,9 +19,9 @@ flags=$("$bin/python" -c '
 from sysconfig import get_config_var as of
 print("-I" + of("INCLUDEPY"), "-L" + of("LIBDIR"), "-L" + of("LIBPL"), "-Wl,-rpath," + of("LIBDIR"),
       "-lpython" + of("LDVERSION"), of("LIBS"), of("SYSLIBS"), of("LINKFORSHARED"))')
-# shellcheck disable=SC2086  # they are words
+# shellcheck disable=SC2086  # split into words
 gcc -g -O1 -fsanitize=address,undefined -DREPORTS="\"$directory/reports/of\"" tools/sanitized_python.c $flags \
-    -o "$directory/python" || { echo "sanitize: Python's own library is needed (Debian: apt-get install libpython3-dev)" >&2; exit 1; }
+    -o "$directory/python" || { echo "sanitize: libpython is missing: apt-get install libpython3-dev (Debian)" >&2; exit 1; }
 for name in python python3 "python$("$bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"; do
     rm -f "$bin/$name"
     cp "$directory/python" "$bin/$name"

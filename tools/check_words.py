@@ -22,7 +22,7 @@ SHIPPED = (
 TEXT = {".py", ".pyi", ".c", ".h", ".md", ".toml", ".sh", ".1", ".ini", ".rs", ".build", ".options", ".css", ""}
 ALLOWED = Path(__file__).with_name("words_allowed.txt")
 SKIPPED = (
-    "native/fuzz/corpus/", "native/fuzz/kept/", "benchmarks/core/crate/Cargo.lock",
+    "native/fuzz/corpus/", "native/fuzz/regressions/", "benchmarks/core/crate/Cargo.lock",
     "tools/check_words.py", "tools/words_allowed.txt",
 )  # fmt: skip
 

@@ -41,7 +41,7 @@ SUFFIXES = {
     "tools": {".c", ".ini", ".py", ".sh", ".supp", ".txt"},
 }
 """And below it. Inputs of fuzz targets have names of any kind."""
-ANY_NAME = ("native/fuzz/corpus/", "native/fuzz/kept/")
+ANY_NAME = ("native/fuzz/corpus/", "native/fuzz/regressions/")
 
 MODES_OF_GIT = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "tar.umask", "GIT_CONFIG_VALUE_0": "0022"}
 """An sdist is made by git archive, which has an umask of its own; and not every Python that unpacks it has another."""

@@ -1,15 +1,14 @@
 #!/bin/sh
-# Compile and run the C tests of the native parsers and lists, which need no Python; and the fuzz targets over the files
-# that are kept for them, which need no clang.
+# Compiles and runs the C tests, which need no Python, and replays the fuzz targets over their corpus, without clang.
 set -eu
 cd "$(dirname "$0")/.."
-compiler=$(command -v "${CC:-gcc}" || command -v cc) || { echo "C tests: no compiler, nothing to test"; exit 0; }
+compiler=$(command -v "${CC:-gcc}" || command -v cc) || { echo "C tests: skipped, no compiler"; exit 0; }
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 flags="-std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover -Inative"
 mkdir "$directory/objects"
 for source in native/procfs/*.c native/tracker/*.c native/perf/*.c native/launcher/arguments.c; do
-    # shellcheck disable=SC2086  # they are words
+    # shellcheck disable=SC2086  # split into words
     "$compiler" $flags -c "$source" -o "$directory/objects/$(basename "$source" .c).o"
 done
 # shellcheck disable=SC2086

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install prock without the engine in C, elsewhere, and see that it works there and says what it is.
+# Installs prock without the C core into a temporary directory and tests it there.
 set -eu
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 cd "$(dirname "$0")/.."
@@ -10,4 +10,4 @@ trap 'rm -rf "$directory"' EXIT
     -Csetup-args=-Dnative=disabled
 cd "$directory"
 PYTHONPATH=$directory "$python" "$source/tools/smoke.py" pure "$directory"
-echo "pure install: works, and says that it is the pure engine"
+echo "pure install: works with the pure engine"

@@ -1,10 +1,10 @@
-/* The launcher's arguments, one a line of the input (a NUL ends each). */
+/* Arguments of the launcher, separated by NUL. */
 #include "launcher/arguments.h"
 #include "fuzz.h"
 
 #include <limits.h>
 
-/* As many as there are commas and one, none of them negative. */
+/* As many numbers as commas plus one, none negative. */
 static void walk(const char *list)
 {
     size_t expected = *list != '\0', n = 0;
@@ -30,15 +30,15 @@ FUZZ(arguments)
     text[size] = '\0';
     for (char *at = text; argc < 63 && at <= text + size; at += strlen(at) + 1)
         argv[argc++] = at;
-    struct arguments how;
-    if (parse_arguments(argc, argv, &how)) {
-        HOLDS(how.control >= 0 && how.group >= -1 && how.umask >= -1 && how.umask <= 07777);
-        HOLDS(how.count >= 1 && how.files + how.count < argv + argc && how.files > argv);
-        HOLDS(how.cpus && how.signals && how.directory);
-        walk(how.cpus);
-        walk(how.signals);
-        if (how.keep)
-            walk(how.keep);
+    struct arguments options;
+    if (parse_arguments(argc, argv, &options)) {
+        HOLDS(options.control >= 0 && options.cgroup >= -1 && options.umask >= -1 && options.umask <= 07777);
+        HOLDS(options.count >= 1 && options.files + options.count < argv + argc && options.files > argv);
+        HOLDS(options.cpus && options.signals && options.directory);
+        walk(options.cpus);
+        walk(options.signals);
+        if (options.keep)
+            walk(options.keep);
     }
     free(text);
     return 0;

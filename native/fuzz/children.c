@@ -17,10 +17,10 @@ static bool naive(struct text rest, struct prock_pids *out)
     return word.len == 0;
 }
 
-/* The same through a pipe that hands out pieces of that length, as the kernel hands out pages. */
+/* Through a pipe that returns pieces of that length, as the kernel returns pages. */
 static int in_pieces(struct text text, size_t piece, struct prock_pids *out)
 {
-    enum { MOST = 16 }; /* what a pipe holds */
+    enum { MOST = 16 }; /* packets that fit into a pipe */
     int ends[2];
     HOLDS(pipe2(ends, O_DIRECT | O_CLOEXEC) == 0);
     if (piece * MOST < text.len)

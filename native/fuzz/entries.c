@@ -1,4 +1,4 @@
-/* What getdents64 gives, as a file system that lies might. */
+/* Buffers of getdents64(2) from a faulty file system. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 #include "procfs/procfs.h"

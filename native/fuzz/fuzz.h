@@ -1,7 +1,7 @@
-/* What the fuzz targets share. Each is one file: FUZZ(name) and what must hold for any bytes, beside "no crash".
+/* Shared by the fuzz targets. Each is one file with FUZZ(name), which asserts what holds for any input.
  *
- * clang links one target with libFuzzer (tools/check-fuzz.sh); any compiler links all of them with replay.c, which runs
- * them over the files of corpus/ and kept/ (tools/test-native.sh). */
+ * clang links one target with libFuzzer (tools/check-fuzz.sh); any compiler links all targets with replay.c, which runs
+ * them over the files of corpus/ and regressions/ (tools/test-native.sh). */
 #ifndef PROCK_FUZZ_H
 #define PROCK_FUZZ_H
 
@@ -32,12 +32,12 @@ fuzz_target LLVMFuzzerTestOneInput;
 #define HOLDS(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                             \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)
 
-/* ---- the second, naive parser: text is cut into words, and the C library reads the numbers ---- */
+/* ---- reference parser: splits text into words; numbers are parsed by the C library ---- */
 
 struct text {
     const char *at;
@@ -49,7 +49,7 @@ static inline struct text text_of(const uint8_t *data, size_t size)
     return (struct text){(const char *)data, size};
 }
 
-/* What comes before a byte; the rest is behind it. Without that byte all of it, and false. */
+/* Splits at the first `at`. Without it, before is the whole text, and the result is false. */
 static inline bool cut(struct text *rest, char at, struct text *before)
 {
     const char *found = rest->len ? memchr(rest->at, at, rest->len) : NULL;
@@ -65,7 +65,7 @@ static inline bool starts_with(struct text text, const char *start)
     return text.len >= strlen(start) && memcmp(text.at, start, strlen(start)) == 0;
 }
 
-/* At most 20 digits and nothing else, and 64 bits. */
+/* At most 20 digits that fit into 64 bits. */
 static inline bool naive_u64(struct text word, uint64_t *value)
 {
     char copy[21] = {0};
@@ -79,7 +79,7 @@ static inline bool naive_u64(struct text word, uint64_t *value)
     return errno == 0;
 }
 
-/* The same with a minus before it, perhaps. */
+/* With an optional minus. */
 static inline bool naive_signed(struct text word, bool *negative, uint64_t *value)
 {
     *negative = starts_with(word, "-");
@@ -98,7 +98,7 @@ static inline bool naive_i32(struct text word, int32_t *out)
     return true;
 }
 
-/* Of a stream of choices that the input makes; 0 at its end. */
+/* The next n bytes of the input as a number; missing bytes are 0. */
 static inline uint64_t take_bytes(const uint8_t **data, size_t *size, size_t n)
 {
     uint64_t value = 0;

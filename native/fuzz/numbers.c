@@ -1,4 +1,4 @@
-/* Arithmetic that takes any numbers. */
+/* Arithmetic with any numbers. */
 #include "fuzz.h"
 #include "procfs/procfs.h"
 

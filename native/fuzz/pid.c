@@ -1,4 +1,4 @@
-/* A pid alone, as a name in a directory; and as the last word of ns_last_pid or loadavg. */
+/* A pid as the name of a directory, and as the last word of ns_last_pid or loadavg. */
 #include "fuzz.h"
 #include "procfs/procfs.h"
 

@@ -1,4 +1,4 @@
-/* The set of pids, against a plain list. */
+/* The map of pids, compared with a plain list. */
 #include "fuzz.h"
 #include "procfs/procfs.h"
 
@@ -24,7 +24,7 @@ FUZZ(pidmap)
             HOLDS(has == (at < n) && (!has || found == list[at].value));
             continue;
         }
-        if (pid == 0) /* nobody's */
+        if (pid == 0) /* marks free slots */
             continue;
         bool is_new = at == n, puts = what % 4 != 0;
         if (puts)

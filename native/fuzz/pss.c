@@ -1,7 +1,7 @@
 #include "fuzz.h"
 #include "procfs/procfs.h"
 
-/* The first line that begins with "Pss:" tells, or nobody does. */
+/* Only the first line that starts with "Pss:" counts. */
 static bool naive(struct text rest, uint64_t *bytes)
 {
     struct text line;

@@ -1,5 +1,5 @@
-/* Runs every target over the files that are kept for it: replay native/fuzz. Of one target, any files:
- * replay NAME FILE... */
+/* replay native/fuzz: runs each target over its files in corpus/ and regressions/.
+ * replay NAME FILE...: runs one target over these files. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 
@@ -24,10 +24,10 @@ void replay_add(const char *name, fuzz_target *run)
     targets[count++].run = run;
 }
 
-/* Sanitizers end in one, too. */
-static void say_which(int number)
+/* Sanitizers abort, too. */
+static void print_current_file(int number)
 {
-    static const char why[] = "\nreplay: ended by ";
+    static const char why[] = "\nreplay: failed at ";
     ssize_t ignored = write(STDERR_FILENO, why, sizeof why - 1) + write(STDERR_FILENO, current, strlen(current)) +
                       write(STDERR_FILENO, "\n", 1);
     (void)ignored;
@@ -35,7 +35,7 @@ static void say_which(int number)
     raise(number);
 }
 
-/* Read into a block without a byte to spare, so that the sanitizer sees who reads on. */
+/* In a block of exactly that size, so that the sanitizer reports a read past its end. */
 static void replay(fuzz_target *run, const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -75,7 +75,7 @@ static size_t replay_all(fuzz_target *run, const char *root, const char *kind, c
 
 int main(int argc, char **argv)
 {
-    signal(SIGABRT, say_which);
+    signal(SIGABRT, print_current_file);
     bool known = false;
     if (argc < 2)
         return 2;
@@ -86,14 +86,14 @@ int main(int argc, char **argv)
         for (int file = 2; file < argc; file++)
             replay(targets[i].run, argv[file]);
         if (argc == 2 && replay_all(targets[i].run, argv[1], "corpus", targets[i].name) == 0) {
-            fprintf(stderr, "replay: there is no corpus of %s below %s\n", targets[i].name, argv[1]);
+            fprintf(stderr, "replay: no corpus of %s in %s: run native/fuzz/seeds.py\n", targets[i].name, argv[1]);
             return 1;
         }
         if (argc == 2)
-            replay_all(targets[i].run, argv[1], "kept", targets[i].name);
+            replay_all(targets[i].run, argv[1], "regressions", targets[i].name);
     }
     if (!known) {
-        fprintf(stderr, "replay: there is no target %s\n", argv[1]);
+        fprintf(stderr, "replay: unknown target %s: use the name of a file in native/fuzz\n", argv[1]);
         return 2;
     }
     printf("Fuzz targets: %zu of %zu files replayed\n", argc > 2 ? (size_t)1 : count, files);

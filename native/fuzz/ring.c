@@ -1,4 +1,4 @@
-/* Buffers of perf events whose other side may write anything, and tell any position. */
+/* Ring buffers with any content and any write position. */
 #include "fuzz.h"
 #include "perf/perf.h"
 
@@ -34,7 +34,7 @@ static void unmake(struct prock_rings *rings)
     free(rings->run_times);
 }
 
-/* The other side writes some bytes, and says how far it is now: mostly the truth. */
+/* Writes some bytes and a write position, mostly the right one. */
 static void write_some(struct prock_ring *ring, const uint8_t **data, size_t *size)
 {
     uint64_t head = position(ring, HEAD), how = take_bytes(data, size, 1);

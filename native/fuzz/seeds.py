@@ -1,4 +1,4 @@
-"""Writes the corpus from which fuzzing starts: python native/fuzz/seeds.py. Some are right, some nearly."""
+"""Writes the initial corpus: ``python native/fuzz/seeds.py``. Some seeds are valid, some nearly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RECORDS = [
 
 
 def round_of(data: bytes, how: int = 0, until: int = 255) -> bytes:
-    """What ring.c reads of one ring: how its position is told, how much there is, and that."""
+    """Input of ring.c for one ring: how its position is written, the length, and the data."""
     return struct.pack(">BH", how, len(data)) + data + bytes([until])
 
 

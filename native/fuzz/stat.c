@@ -1,7 +1,7 @@
 #include "fuzz.h"
 #include "procfs/procfs.h"
 
-/* As src/prock/engine/pure/parse.py reads it. */
+/* Like src/prock/engine/pure/parse.py. */
 static bool naive(struct text text, struct prock_stat *out)
 {
     int32_t ignored;

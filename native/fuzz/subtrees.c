@@ -1,4 +1,5 @@
-/* Tables of members in any shape, with cycles and strangers: every member once, sums as their parts. */
+/* Tables of members of any shape, with cycles and members of other trees: each member once, sums equal to their parts.
+ */
 #include "fuzz.h"
 #include "tracker/tracker.h"
 
@@ -31,7 +32,7 @@ FUZZ(subtrees)
         HOLDS(rows[index].tree == 1 && !(rows[index].flags & (PROCK_GONE | PROCK_UNREAD)));
         uint32_t parent = rows[index].flags & PROCK_ROOT ? 0 : rows[index].parent;
         bool is_top = parent == 0 || rows[parent - 1].tree != 1 || rows[parent - 1].flags & (PROCK_GONE | PROCK_UNREAD);
-        HOLDS(is_top || seen[parent - 1]); /* parents come before their children */
+        HOLDS(is_top || seen[parent - 1]); /* parents precede their children */
         HOLDS(sums[index].processes >= 1 && sums[index].processes == sums[index].threads);
         HOLDS(is_top || sums[parent - 1].processes > sums[index].processes);
         top_processes += is_top ? (size_t)sums[index].processes : 0;

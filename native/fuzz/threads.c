@@ -1,4 +1,4 @@
-/* loadavg: how many threads there are. */
+/* The number of threads in loadavg. */
 #include "fuzz.h"
 #include "procfs/procfs.h"
 

@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { CONTROL = 1, GROUP, CPUS, KEEP, SIGNALS, FLAGS, UMASK, DIRECTORY, COUNT, FILES };
+enum { CONTROL = 1, CGROUP, CPUS, KEEP, SIGNALS, FLAGS, UMASK, DIRECTORY, COUNT, FILES };
 
-/* Digits up to a comma or the end, and not past INT_MAX. */
+/* Digits up to a comma or the end; at most INT_MAX. */
 static bool read_number(const char **at, int base, int *number)
 {
     long long value = 0;
@@ -28,7 +28,7 @@ bool next_number(const char **list, int *number)
     return true;
 }
 
-/* None, or numbers with a comma between two. */
+/* Empty, or numbers separated by commas. */
 static bool is_list(const char *text)
 {
     int number;
@@ -49,11 +49,11 @@ static bool is_number(const char *text, int base, int *number)
 
 bool parse_arguments(int argc, char **argv, struct arguments *out)
 {
-    *out = (struct arguments){.group = -1, .umask = -1};
+    *out = (struct arguments){.cgroup = -1, .umask = -1};
     if (argc <= FILES + 1)
         return false;
     if (!is_number(argv[CONTROL], 10, &out->control) ||
-        (strcmp(argv[GROUP], "-1") != 0 && !is_number(argv[GROUP], 10, &out->group)) ||
+        (strcmp(argv[CGROUP], "-1") != 0 && !is_number(argv[CGROUP], 10, &out->cgroup)) ||
         (strcmp(argv[UMASK], "-") != 0 && (!is_number(argv[UMASK], 8, &out->umask) || out->umask > 07777)) ||
         !is_number(argv[COUNT], 10, &out->count) || out->count < 1 || out->count >= argc - FILES)
         return false;
@@ -67,7 +67,7 @@ bool parse_arguments(int argc, char **argv, struct arguments *out)
         return false;
     out->scripts = strchr(argv[FLAGS], 'x') != NULL;
     out->new_session = strchr(argv[FLAGS], 's') != NULL;
-    out->new_group = strchr(argv[FLAGS], 'g') != NULL;
+    out->new_process_group = strchr(argv[FLAGS], 'g') != NULL;
     out->switches = strchr(argv[FLAGS], 'w') != NULL;
     out->directory = argv[DIRECTORY];
     out->files = argv + FILES;

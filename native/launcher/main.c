@@ -1,25 +1,36 @@
-/* prock-launcher CONTROL GROUP CPUS KEEP SIGNALS FLAGS UMASK DIRECTORY COUNT FILE... COMMAND ARGUMENT...: become
- * COMMAND, counted from its first instruction on.
+// clang-format off
+/* prock-launcher CONTROL CGROUP CPUS KEEP SIGNALS FLAGS UMASK DIRECTORY COUNT FILE... COMMAND ARGUMENT...
  *
- * A program of its own because of its size: a process keeps the largest resident set that it ever had when it executes
- * another program, and so does whoever is forked off a Python of 200 MB. This one has some 100 kB.
+ * Becomes COMMAND, counted from its first instruction on.
  *
- * It makes the process that becomes the command as a sibling of its own, a child of who called it, and ends. The new
- * process is born in the cgroup whose directory is the descriptor GROUP: to move it there later takes up to 8 ms, for
- * the kernel waits until no fork is under way anywhere. It opens its own perf events, hands them over through the
- * socket CONTROL, waits for a byte (its buffers have to be mapped first), and tries the COUNT names of the program in
- * turn.
+ * A separate program because of its size: on exec a process keeps the largest resident set that it ever had, and so does
+ * a child forked by a Python of 200 MB. The launcher has about 100 kB.
  *
- *   CPUS   "-": no perf events; "any": one; or a list of numbers: one for each of these CPUs
- *   KEEP   "-": all descriptors stay open that are inherited; or a list of those above 2 that do
- *   SIGNALS  a list of those that are blocked meanwhile only: who is stopped here keeps others waiting
- *   FLAGS  letters: "x" a file that is no program is a script of sh, as for execvp(3); "s" a new session, "g" a new
- * process group, "w" events that tell who runs when, after the others UMASK  octal, or "-" -1 for GROUP, and "" for
- * DIRECTORY: leave it as it is
+ * The launcher clones a sibling, a child of its own parent, and exits; the sibling becomes the command. It is created in
+ * the cgroup of the directory descriptor CGROUP: moving a process later takes up to 8 ms, as the kernel waits until no
+ * fork is in progress anywhere. It opens its own perf events, sends them through the socket CONTROL, waits for a byte
+ * (the caller maps the ring buffers first), and tries the COUNT names of the program in turn.
  *
- * Messages, text: "b PID GROUP_ERRNO PERF_ERRNO CPU_NS OUTSIDE_NS", the CPU time that it has used itself so far, and
- * that part of it that it used before it was in the group, with the events' descriptors; then none, or one of "d ERRNO"
- * (the directory), "s ERRNO" (session or process group), "x ERRNO" (no FILE could be executed). */
+ *   CONTROL    descriptor of a socket
+ *   CGROUP     descriptor of a directory, or "-1": stay in the caller's cgroup
+ *   CPUS       "-": no perf events; "any": one for any CPU; a list of numbers: one for each of these CPUs
+ *   KEEP       "-": inherited descriptors stay open; a list: of those above 2 only these stay open
+ *   SIGNALS    list of signals that are blocked until exec only: a launcher that is stopped would block its caller
+ *   FLAGS      letters: "x" a file of unknown format is a script of sh, as for execvp(3); "s" new session;
+ *              "g" new process group; "w" also events of context switches, sent after the others
+ *   UMASK      octal, or "-": unchanged
+ *   DIRECTORY  working directory, or "": unchanged
+ *
+ * Messages are text:
+ *
+ *   "b PID CGROUP_ERRNO PERF_ERRNO CPU_NS OUTSIDE_NS", with the descriptors of the events. CPU_NS is the CPU time that the
+ *              process has used so far, OUTSIDE_NS the part of it before it was in the cgroup.
+ *   "d ERRNO"  changing the directory failed
+ *   "s ERRNO"  making the session or process group failed
+ *   "x ERRNO"  no FILE could be executed
+ *
+ * Nothing follows the first message if exec succeeds. */
+// clang-format on
 #define _GNU_SOURCE
 #include "launcher/arguments.h"
 #include "perf/perf.h"
@@ -54,17 +65,16 @@ enum { MOST_EVENTS = 253 /* SCM_MAX_FD */ };
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
-/* struct clone_args of Linux 5.7, which older headers lack. */
+/* struct clone_args of Linux 5.7, missing in older headers. */
 struct clone_into {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
 
-/* A sibling, in the group where the kernel can do that. 0 in the new process, which is this one where none can be made.
- */
-static long clone_sibling(int group, bool *joined)
+/* Returns 0 in the new process, or in this process if clone failed. *joined: the new process is in the cgroup. */
+static long clone_sibling(int cgroup, bool *joined)
 {
-    struct clone_into options = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)group};
-    long pid = group < 0 ? -1 : syscall(SYS_clone3, &options, sizeof options);
+    struct clone_into options = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)cgroup};
+    long pid = cgroup < 0 ? -1 : syscall(SYS_clone3, &options, sizeof options);
     *joined = pid >= 0;
     if (pid < 0)
 #ifdef __s390x__
@@ -75,22 +85,22 @@ static long clone_sibling(int group, bool *joined)
     return pid > 0 ? pid : 0;
 }
 
-/* Before Linux 5.7, and where a sandbox refuses clone3. */
-static int join_cgroup(int group)
+/* For kernels before Linux 5.7, and sandboxes without clone3. */
+static int join_cgroup(int cgroup)
 {
-    int procs = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    int procs = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
     int error = procs < 0 || write(procs, "0", 1) < 0 ? errno : 0;
     if (procs >= 0)
         close(procs);
     return error;
 }
 
-/* One for each CPU of a list, or where that is empty one for any; none if one fails. */
-static size_t open_all(const char *cpus, int open_one(int), int *events, size_t room, int *error)
+/* One event per CPU of the list, or one for any CPU if it is empty; none if one fails. */
+static size_t open_all(const char *cpus, int open_one(int), int *events, size_t cap, int *error)
 {
     size_t n = 0;
     int cpu = -1;
-    while (n < room && (next_number(&cpus, &cpu) || n == 0)) {
+    while (n < cap && (next_number(&cpus, &cpu) || n == 0)) {
         int fd = open_one(cpu);
         if (fd < 0) {
             *error = -fd;
@@ -125,7 +135,7 @@ static int send_message(int control, const char *text, const int *events, size_t
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     if (n > 0) {
         message.msg_control = extra.bytes;
-        message.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int)); /* musl has it so */
+        message.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof(int)); /* musl's type */
         struct cmsghdr *header = &extra.aligned;
         *header = (struct cmsghdr){
             .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = (socklen_t)CMSG_LEN(n * sizeof(int))};
@@ -142,27 +152,27 @@ static void fail(int control, char code, int error)
     _exit(127);
 }
 
-/* Names are tried as execvp(3) does: the first error that is not "there is no such file" is the one that is told. */
+/* Tries the names like execvp(3). Returns the first errno other than ENOENT and ENOTDIR, if any. */
 static int execute(char **files, int count, char **command, bool with_scripts)
 {
-    int record_size = ENOENT;
+    int error = ENOENT;
     for (int i = 0; i < count; i++) {
         execve(files[i], command, environ);
         if (errno == ENOEXEC && with_scripts) {
-            /* Before the command stands the last of the files: there is room for one word more. */
+            /* The last of the files precedes the command: its slot in argv is free for one more word. */
             char *script = files[i], shell[] = "/bin/sh";
             command[-1] = shell;
             command[0] = script;
             execve("/bin/sh", command - 1, environ);
             return errno;
         }
-        if (record_size == ENOENT || record_size == ENOTDIR)
-            record_size = errno;
+        if (error == ENOENT || error == ENOTDIR)
+            error = errno;
     }
-    return record_size;
+    return error;
 }
 
-/* Marks all above 2 as not to be inherited, but for a list. */
+/* Marks all descriptors above 2 as close-on-exec, except those of the list. */
 static void keep_only_fds(const char *list)
 {
     if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0) { /* before Linux 5.11 */
@@ -174,13 +184,13 @@ static void keep_only_fds(const char *list)
         fcntl(fd, F_SETFD, 0);
 }
 
-/* posix_spawn of the C library leaves those ignored that it keeps for itself, and lets nobody else set them. */
+/* posix_spawn(3) leaves the C library's internal signals ignored, and signal(2) of the C library rejects them. */
 static void reset_libc_signals(void)
 {
-    static const char as_by_default[256]; /* larger than any kernel's struct sigaction */
+    static const char default_action[256]; /* larger than any kernel's struct sigaction */
     for (int number = 32; number <= 34; number++)
         if (number < SIGRTMIN)
-            syscall(SYS_rt_sigaction, number, as_by_default, NULL, (SIGRTMAX + 7) / 8);
+            syscall(SYS_rt_sigaction, number, default_action, NULL, (SIGRTMAX + 7) / 8);
 }
 
 static long long cpu_used_ns(void)
@@ -190,7 +200,7 @@ static long long cpu_used_ns(void)
     return used.tv_sec * 1000000000LL + used.tv_nsec;
 }
 
-/* One that came meanwhile is forgotten: who stops now is not heard of by who waits for the exec. */
+/* Pending signals are discarded: a stop would be missed by the caller, which waits for the exec. */
 static void unblock_signals(const char *list)
 {
     sigset_t set;
@@ -207,24 +217,24 @@ static void run_child(const struct arguments *options, bool joined)
 {
     static int events[MOST_EVENTS];
     char text[128], byte;
-    int group_error = 0, perf_error, control = options->control;
+    int cgroup_error = 0, perf_error, control = options->control;
     long long outside_ns = 0;
-    if (options->group >= 0 && !joined) {
-        group_error = join_cgroup(options->group);
+    if (options->cgroup >= 0 && !joined) {
+        cgroup_error = join_cgroup(options->cgroup);
         outside_ns = cpu_used_ns();
     }
     size_t n = open_events(options, events, &perf_error);
     snprintf(
-        text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), group_error, perf_error, cpu_used_ns(), outside_ns);
+        text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), cgroup_error, perf_error, cpu_used_ns(), outside_ns);
     if (send_message(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
-        _exit(127); /* nobody is left who wants to know */
+        _exit(127); /* the caller is gone */
 
     reset_libc_signals();
     if (options->keep)
         keep_only_fds(options->keep);
     if (options->new_session && setsid() < 0)
         fail(control, 's', errno);
-    if (options->new_group && setpgid(0, 0) < 0)
+    if (options->new_process_group && setpgid(0, 0) < 0)
         fail(control, 's', errno);
     if (options->umask >= 0)
         umask((mode_t)options->umask);
@@ -238,16 +248,16 @@ int main(int argc, char **argv)
 {
     struct arguments options;
     if (!parse_arguments(argc, argv, &options)) {
-        static const char why[] = "prock-launcher: a part of prock, not to be called by hand\n";
+        static const char why[] = "prock-launcher: internal program: use prock run\n";
         ssize_t ignored = write(STDERR_FILENO, why, sizeof why - 1);
         (void)ignored;
         return 125;
     }
     fcntl(options.control, F_SETFD, FD_CLOEXEC);
-    if (options.group >= 0)
-        fcntl(options.group, F_SETFD, FD_CLOEXEC);
+    if (options.cgroup >= 0)
+        fcntl(options.cgroup, F_SETFD, FD_CLOEXEC);
     bool joined;
-    if (clone_sibling(options.group, &joined) == 0)
+    if (clone_sibling(options.cgroup, &joined) == 0)
         run_child(&options, joined);
     return 0;
 }

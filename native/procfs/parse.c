@@ -248,13 +248,13 @@ int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_t
 {
     const size_t names = offsetof(struct dirent64, d_name), size = offsetof(struct dirent64, d_reclen);
     while (len > 0) {
-        uint16_t record_size;
+        uint16_t entry_size;
         int32_t pid;
         if (len <= names)
             return -EBADMSG;
-        memcpy(&record_size, buf + size, sizeof record_size);
+        memcpy(&entry_size, buf + size, sizeof entry_size);
         const char *end =
-            record_size > names && record_size <= len ? memchr(buf + names, '\0', record_size - names) : NULL;
+            entry_size > names && entry_size <= len ? memchr(buf + names, '\0', entry_size - names) : NULL;
         if (!end)
             return -EBADMSG;
         if (prock_parse_pid(buf + names, (size_t)(end - buf) - names, &pid)) {
@@ -263,8 +263,8 @@ int prock_parse_entries(const char *buf, size_t len, struct prock_pids *append_t
             if (error)
                 return error;
         }
-        buf += record_size;
-        len -= record_size;
+        buf += entry_size;
+        len -= entry_size;
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* What the C tests share. */
+/* Shared by the C tests. */
 #ifndef PROCK_CHECKS_H
 #define PROCK_CHECKS_H
 
@@ -12,11 +12,11 @@ extern int failures, checks;
         checks++;                                                                                                      \
         if (!(condition)) {                                                                                            \
             failures++;                                                                                                \
-            printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                             \
+            printf("%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                                      \
         }                                                                                                              \
     } while (0)
 
-/* A copy without a byte to spare, so that the sanitizer sees a parser that reads on. */
+/* A copy of exactly that size, so that the sanitizer reports a read past its end. */
 char *exact(const char *bytes, size_t len);
 
 /* test_ring.c */

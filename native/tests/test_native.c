@@ -1,4 +1,4 @@
-/* The parsers and lists on their own, at their edges; run under the sanitizers by tools/test-native.sh. */
+/* Parsers, lists and sums at their limits; run under sanitizers by tools/test-native.sh. */
 #define _GNU_SOURCE
 #include "checks.h"
 #include "perf/perf.h"
@@ -47,7 +47,7 @@ static void test_stat(void)
     CHECK(parse_stat(STAT, up_to_rss + 1, &stat) == 0);
 }
 
-static void test_stat_of_any_bytes_ends(void)
+static void test_stat_with_random_bytes(void)
 {
     struct prock_stat stat;
     char line[sizeof STAT];
@@ -102,7 +102,7 @@ static void test_pidmap(void)
     for (int32_t pid = 1; pid <= 5000; pid++)
         CHECK(prock_pidmap_get(&map, pid * 7, &value) && value == (uint32_t)pid);
     CHECK(!prock_pidmap_get(&map, 8, &value));
-    CHECK(!prock_pidmap_get(&map, 0, &value)); /* the parent of init: nobody */
+    CHECK(!prock_pidmap_get(&map, 0, &value)); /* the ppid of init */
     CHECK(prock_pidmap_put(&map, 7, 99) == 0 && prock_pidmap_get(&map, 7, &value) && value == 99);
     CHECK(prock_pidmap_put(&map, 8, 1) == 0 && prock_pidmap_get(&map, 8, &value) && value == 1);
     CHECK(prock_pidmap_get(&map, 14, &value) && value == 2 && map.n == 5001);
@@ -121,7 +121,7 @@ static void test_pids(void)
     prock_pids_free(&pids);
 }
 
-/* What is refused; the rest needs a kernel that grants it. */
+/* Errors only: success depends on the kernel's settings. */
 static void test_perf(void)
 {
     uint64_t total = 1;
@@ -153,7 +153,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* The kernel's structure is the one that the C library's headers describe. */
+/* The kernel's struct stat is that of the C library's headers. */
 static void test_stat_of_a_file(void)
 {
     struct stat ours, its;
@@ -199,7 +199,7 @@ static void test_pss(void)
     CHECK(parse_pss("Pss: 18446744073709551615 kB\n", 29, &bytes) == 0 && bytes == UINT64_MAX);
 }
 
-/* A member that used `own_ns`; `parent` is a place + 1. */
+/* parent: index + 1. */
 static struct prock_member member(int32_t pid, uint32_t parent, unsigned flags, uint64_t own_ns)
 {
     struct prock_member row = {.pid = pid, .tree = 1, .parent = parent, .flags = flags, .own_ns = own_ns};
@@ -212,15 +212,15 @@ static struct prock_member member(int32_t pid, uint32_t parent, unsigned flags, 
 static void test_subtrees(void)
 {
     struct prock_member rows[] = {
-        member(5, 0, 0, 1),                          /* 0: an orphan that others adopted, known before the root */
-        member(1, 3, PROCK_ROOT | PROCK_NEW, 10),    /* 1: the root, whose parent is in the tree, too: no matter */
+        member(5, 0, 0, 1),                          /* 0: an adopted orphan, listed before the root */
+        member(1, 3, PROCK_ROOT | PROCK_NEW, 10),    /* 1: the root; its parent in the tree is ignored */
         member(2, 2, PROCK_HAS_IO, 100),             /* 2 */
         member(3, 3, PROCK_HAS_IO, 1000),            /* 3: below 2 */
-        member(4, 2, PROCK_GONE, 10000),             /* 4: has ended */
-        member(6, 5, 0, 100000),                     /* 5: its parent has */
-        member(7, 2, PROCK_UNREAD, 1000000),         /* 6: has not been read */
+        member(4, 2, PROCK_GONE, 10000),             /* 4: exited */
+        member(6, 5, 0, 100000),                     /* 5: its parent exited */
+        member(7, 2, PROCK_UNREAD, 1000000),         /* 6: not read yet */
         member(8, 2, 0, 10000000),                   /* 7: of another tree */
-        member(9, 8, 0, 100000000),                  /* 8: its parent is */
+        member(9, 8, 0, 100000000),                  /* 8: its parent is of another tree */
         member(10, 2, PROCK_NEW | PROCK_STARTED, 7), /* 9 */
     };
     const size_t n = sizeof rows / sizeof *rows;
@@ -233,7 +233,7 @@ static void test_subtrees(void)
     size_t count = 0;
     sums[2].used_ns = 5;
     CHECK(prock_subtree_sums(&table, 1, 1000, order, &count, sums) == 0);
-    const uint32_t expected[] = {1, 0, 5, 8, 2, 9, 3}; /* root, strays, then breadth first */
+    const uint32_t expected[] = {1, 0, 5, 8, 2, 9, 3}; /* root, other tops, then breadth first */
     CHECK(count == sizeof expected / sizeof *expected && memcmp(order, expected, sizeof expected) == 0);
     CHECK(sums[1].processes == 4 && sums[1].threads == 4 && sums[1].rss_bytes == 4 * 4096);
     CHECK(sums[1].cpu_ns == 10 + 100 + 1000 + 2000 + 7 && sums[2].cpu_ns == 100 + 1000 + 2000);
@@ -245,7 +245,7 @@ static void test_subtrees(void)
         prock_member_used_ns(&rows[2]) == 40);
 }
 
-/* A table of what was read at different times can hold a cycle: who is in it is left out, and the pass ends. */
+/* Rows read at different times can form a cycle: its members are left out, and the call returns. */
 static void test_subtrees_of_a_cycle(void)
 {
     struct prock_member rows[] = {
@@ -261,7 +261,7 @@ static void test_subtrees_of_a_cycle(void)
 int main(void)
 {
     test_stat();
-    test_stat_of_any_bytes_ends();
+    test_stat_with_random_bytes();
     test_io_and_statm();
     test_split();
     test_pidmap();

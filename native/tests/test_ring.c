@@ -1,4 +1,4 @@
-/* Records of what has ended: one by one, and in the buffers of events. */
+/* Records of perf events: single ones, and in ring buffers. */
 #define _GNU_SOURCE
 #include "checks.h"
 #include "perf/perf.h"
@@ -17,7 +17,7 @@ static int parse_record(const unsigned char *bytes, size_t len, struct prock_rec
     return error;
 }
 
-static void test_records_of_any_bytes_end(void)
+static void test_records_with_random_bytes(void)
 {
     unsigned char bytes[64] = {0};
     struct prock_record record;
@@ -39,7 +39,7 @@ static void test_records_of_any_bytes_end(void)
     }
 }
 
-static void test_records_that_cannot_be_mapped(void)
+static void test_rings_that_cannot_be_mapped(void)
 {
     struct prock_rings rings = {0};
     uint64_t total, lost;
@@ -48,14 +48,14 @@ static void test_records_that_cannot_be_mapped(void)
     CHECK(prock_rings_map(&rings, NULL, NULL, 0, 65536) == -EINVAL);
     CHECK(prock_perf_read((const int[]){-1}, 1, &total, &lost) == -EBADF);
     int error = prock_perf_stop((const int[]){-1}, 1);
-    CHECK(error == -EBADF || error == -ENOSYS); /* of an emulator that does not know the call */
+    CHECK(error == -EBADF || error == -ENOSYS); /* ENOSYS: of an emulator without this call */
     CHECK(prock_exec_event_open(1 << 20) < 0 && prock_exec_switch_event_open(1 << 20) < 0);
 }
 
 #define BUFFER 131072
 #define PAGE ((size_t)sysconf(_SC_PAGESIZE))
 
-/* A file like the buffer of an event, as the kernel sees it. */
+/* A file with the layout of an event's buffer, mapped as by the kernel. */
 static unsigned char *buffer(int *fd)
 {
     *fd = memfd_create("buffer", 0);
@@ -79,7 +79,7 @@ static uint64_t tail(const unsigned char *base)
     return at;
 }
 
-static void test_buffers_of_any_bytes(void)
+static void test_rings_with_random_bytes(void)
 {
     int fds[2];
     unsigned char *bases[] = {buffer(&fds[0]), buffer(&fds[1])};
@@ -123,8 +123,8 @@ static void put(unsigned char *base, uint64_t *head, uint32_t type, uint16_t mis
     set_head(base, *head += size);
 }
 
-/* What each of many processes ran is found again, in whatever order they end. */
-static void test_what_processes_ran(void)
+/* The run time of each of many processes is found, in any order of exits. */
+static void test_run_times(void)
 {
     enum { N = 1000 };
     int fds[2];
@@ -152,8 +152,8 @@ static void test_what_processes_ran(void)
 
 void test_ring(void)
 {
-    test_records_of_any_bytes_end();
-    test_records_that_cannot_be_mapped();
-    test_buffers_of_any_bytes();
-    test_what_processes_ran();
+    test_records_with_random_bytes();
+    test_rings_that_cannot_be_mapped();
+    test_rings_with_random_bytes();
+    test_run_times();
 }

@@ -1,5 +1,5 @@
-/* Threads that ask everything at once: what they share is read only, what they change is their own. Under
- * ThreadSanitizer (make check-threads) each access that breaks this is told. */
+/* Threads that call everything at once: shared data is read only, each thread changes its own. ThreadSanitizer (make
+ * check-threads) reports other accesses. */
 #define _GNU_SOURCE
 #include "perf/perf.h"
 #include "tracker/tracker.h"
@@ -19,7 +19,7 @@ enum { THREADS = 6, CHILDREN = 20, PAGE = 4096, BYTES = 4096 };
 #define HOLDS(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                             \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)
@@ -68,7 +68,7 @@ static void read_all_processes(void)
     prock_tree_walk_free(&walk);
 }
 
-/* A keep of the thread's own, of the same tree as everybody's. */
+/* Each thread has its own tracker of the same tree. */
 static void track(struct prock_tracker *tracker, int round)
 {
     uint32_t order[512];
@@ -93,7 +93,7 @@ static int buffer(void)
     return fd;
 }
 
-/* A thread's records are its own; this one's other side is a thread too, which writes as the kernel does. */
+/* A ring buffer per thread; another thread writes it as the kernel does. */
 struct ring {
     int fd;
     unsigned char *base;
@@ -127,7 +127,7 @@ static void read_records(void)
     struct prock_rings rings = {0};
     pthread_t writer;
     HOLDS(prock_rings_map(&rings, &nothing, &ring.fd, 1, BYTES) == 0);
-    ring.base = rings.rings[1].base; /* the same mapping, so that the sanitizer sees both sides of it */
+    ring.base = rings.rings[1].base; /* the same mapping, so that the sanitizer sees the accesses of both threads */
     HOLDS(pthread_create(&writer, NULL, write_records, &ring) == 0);
     while (rings.switches < (uint64_t)rounds * 100) {
         struct prock_record_list list = {0};
@@ -142,7 +142,7 @@ static void read_records(void)
     close(nothing);
 }
 
-static void *ask(void *unused)
+static void *run_thread(void *unused)
 {
     (void)unused;
     struct prock_tracker tracker;
@@ -180,17 +180,16 @@ int main(int argc, char **argv)
         if ((children[i] = fork()) == 0) {
             char byte;
             close(gate[1]);
-            _exit(read(gate[0], &byte, 1) != 0); /* until the parent has ended, however that may be */
+            _exit(read(gate[0], &byte, 1) != 0); /* until the parent exits */
         }
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
-        HOLDS(pthread_create(&threads[i], NULL, ask, NULL) == 0);
+        HOLDS(pthread_create(&threads[i], NULL, run_thread, NULL) == 0);
     for (int i = 0; i < THREADS; i++)
         HOLDS(pthread_join(threads[i], NULL) == 0);
     close(gate[1]);
     for (int i = 0; i < CHILDREN; i++)
         HOLDS(waitpid(children[i], NULL, 0) == children[i]);
-    printf(
-        "C threads: %d of them, %ld rounds, %ld records, nothing shared that changes\n", THREADS, passes, records_read);
+    printf("C threads: %d threads, %ld rounds, %ld records, no data race\n", THREADS, passes, records_read);
     return 0;
 }
