@@ -16,9 +16,24 @@ from __future__ import annotations
 
 import errno
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class ProckError(Exception):
     """Base class of all exceptions of prock."""
+
+    _parameters: tuple[str, ...] = ()
+    """The parameters of the constructor, each an attribute: by these an error is pickled."""
+
+    def __str__(self) -> str:
+        return str(self.args[-1]) if self.args else ""
+
+    def __reduce__(self) -> Any:
+        if not self._parameters:
+            return super().__reduce__()
+        return type(self), tuple(getattr(self, name) for name in self._parameters)
 
 
 class AccessDenied(ProckError, PermissionError):
@@ -27,68 +42,51 @@ class AccessDenied(ProckError, PermissionError):
     Also raised where ``/proc`` is mounted with ``hidepid`` and hides the process.
     """
 
+    _parameters = ("pid", "what")
+
     def __init__(self, pid: int, what: str) -> None:
         message = f"access denied to {what} of process {pid}: run prock as the user of that process or as root"
         super().__init__(errno.EACCES, message)
         self.pid = pid
         self.what = what
 
-    def __str__(self) -> str:
-        return str(self.strerror)
-
-    def __reduce__(self) -> tuple[type[AccessDenied], tuple[int, str]]:
-        return type(self), (self.pid, self.what)
-
 
 class NoSuchProcess(ProckError, ProcessLookupError):
     """Process `pid`, which is to be followed, does not exist or has ended."""
+
+    _parameters = ("pid",)
 
     def __init__(self, pid: int) -> None:
         super().__init__(errno.ESRCH, f"no process {pid}: it has ended, or the pid is wrong")
         self.pid = pid
 
-    def __str__(self) -> str:
-        return str(self.strerror)
-
-    def __reduce__(self) -> tuple[type[NoSuchProcess], tuple[int]]:
-        return type(self), (self.pid,)
-
 
 class NotSupported(ProckError, OSError):
     """The system, the kernel or the engine in use does not provide `what`."""
+
+    _parameters = ("what",)
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.ENOTSUP, f"not available here: {what}")
         self.what = what
 
-    def __str__(self) -> str:
-        return str(self.strerror)
-
-    def __reduce__(self) -> tuple[type[NotSupported], tuple[str]]:
-        return type(self), (self.what,)
-
 
 class OutOfDescriptors(ProckError, OSError):
     """More file descriptors are needed than `count`, the number that a limit of the caller or the system allows."""
+
+    _parameters = ("count",)
 
     def __init__(self, count: int) -> None:
         super().__init__(errno.EMFILE, f"{count} file descriptors are too few: raise the limit (ulimit -n)")
         self.count = count
 
-    def __str__(self) -> str:
-        return str(self.strerror)
-
-    def __reduce__(self) -> tuple[type[OutOfDescriptors], tuple[int]]:
-        return type(self), (self.count,)
-
 
 class MalformedProcFile(ProckError, ValueError):
     """File `what` of process `pid` below ``/proc`` does not have the format that proc(5) describes."""
+
+    _parameters = ("pid", "what")
 
     def __init__(self, pid: int, what: str) -> None:
         super().__init__(f"{what} of process {pid} does not have the format of proc(5): check what is mounted on /proc")
         self.pid = pid
         self.what = what
-
-    def __reduce__(self) -> tuple[type[MalformedProcFile], tuple[int, str]]:
-        return type(self), (self.pid, self.what)

@@ -16,9 +16,8 @@ Who follows a tree takes the larger of this and the ledger.
 from __future__ import annotations
 
 import errno
-import os
-from _weakref import ref  # the module weakref around it costs a millisecond to import
 
+from prock._compat import fork
 from prock.accounting.perf_attach import Attachment, is_event
 from prock.errors import NotSupported
 
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prock.engine.protocol import Engine
-
-_in_use: set[ref[TaskClocks]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone."""
 
 
 class TaskClocks:
@@ -57,7 +53,7 @@ class TaskClocks:
         self._engine = core
         self._most_ns = 0
         self._attachment = Attachment(core, limit)
-        _in_use.add(ref(self, _in_use.discard))
+        fork.register(self)
         try:
             self._attachment.run(list(root_pids))
         except BaseException:
@@ -101,6 +97,10 @@ class TaskClocks:
         if attachment is not None:
             attachment.close()
 
+    def after_fork(self) -> None:
+        """Close the copies in the child, where the events would keep counting after the parent has closed its own."""
+        self.close()
+
     def __enter__(self) -> TaskClocks:
         return self
 
@@ -109,15 +109,3 @@ class TaskClocks:
 
     def __del__(self) -> None:
         self.close()
-
-
-def _after_fork() -> None:
-    """A child has the descriptors too, and would keep the events counting after its parent closed them."""
-    for known in tuple(_in_use):
-        clocks = known()
-        if clocks is not None:
-            clocks.close()
-    _in_use.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)

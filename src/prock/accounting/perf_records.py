@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import os
 import time
-from _weakref import ref  # the module weakref around it costs a millisecond to import
 
+from prock._compat import fork
 from prock.accounting.perf_attach import is_event
 from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK
 from prock.errors import AccessDenied, NotSupported
@@ -40,9 +40,6 @@ SIZES = (128 << 10, 32 << 10, 4 << 10)
 that he has running; the largest holds 1300 lives of processes without an exec, or 5000 switches."""
 MOST_SWITCHES_PER_S = 10_000
 """More of them, on all CPUs together, cost the tree more than their answer is worth: there it is given up."""
-
-_in_use: set[ref[TaskRecords]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone."""
 
 
 class _Process:
@@ -106,7 +103,11 @@ class TaskRecords:
         self._ended: list[Ended] | None = [] if keep_processes else None
         self._records = _map(engine, descriptors, switches or [])
         self._descriptors = descriptors + (switches or [])
-        _in_use.add(ref(self, _in_use.discard))
+        fork.register(self)
+
+    def after_fork(self) -> None:
+        """Close the copies in the child, where the events would keep counting after the parent has closed its own."""
+        self.close()
 
     def drain(self) -> None:
         """Take in what was recorded up to now. Every 100 ms is often enough for 10 000 processes a second and CPU.
@@ -298,15 +299,3 @@ def _map(engine: Engine, descriptors: list[int], switches: list[int]) -> Records
             if size == SIZES[-1]:
                 raise
     raise AssertionError("there is a smallest size")
-
-
-def _after_fork() -> None:
-    """A child has the descriptors too, and would keep the events counting after its parent closed them."""
-    for known in tuple(_in_use):
-        records = known()
-        if records is not None:
-            records.close()
-    _in_use.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)

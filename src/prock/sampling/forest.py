@@ -16,9 +16,9 @@ import os
 import sys
 import time
 from _thread import allocate_lock  # importing threading costs 2 ms
-from _weakref import ref
 
 from prock import engine as engines
+from prock._compat import fork
 from prock.engine.pids import check_pid
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
 from prock.sampling.options import SamplingOptions
@@ -39,10 +39,6 @@ SCAN_EVERY_NS = 30_000_000_000
 SCAN_AFTER_CHURN_NS = 1_000_000_000
 SCAN_SHARE = 500
 """Scans of the machine take at most one 500th of the time, however large the machine is."""
-
-_forests: set[ref[Forest]] = set()
-"""All forests of this process. Copied in one step before iteration: other threads and the garbage collector change it
-at any time."""
 
 
 class Forest:
@@ -91,7 +87,7 @@ class Forest:
         self._lock = allocate_lock()
         self._pid = os.getpid()
         self._closed = False
-        _forests.add(ref(self, _forests.discard))
+        fork.register(self)
         self._tracker.limit(_cached_descriptors_limit())
         try:
             for root in roots:
@@ -309,7 +305,7 @@ class Forest:
         if self._closed:
             raise ValueError("this sampler is closed: create a new one")
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         """In the child the descriptors are copies, and a thread that does not exist there may hold the lock."""
         self._closed = True
         self._lock = allocate_lock()
@@ -329,7 +325,7 @@ def _slept_ns() -> int | None:
 
 
 def _open_forests() -> list[Forest]:
-    return [forest for known in _forests.copy() if (forest := known()) is not None and forest.is_open]
+    return [forest for forest in fork.registered() if isinstance(forest, Forest) and forest.is_open]
 
 
 def _descriptor_budget() -> int:
@@ -349,14 +345,3 @@ def _perf_descriptors_left() -> int:
     """Three quarters of the budget are for perf events, first come, first served: half a tree is useless."""
     in_use = sum(tree.events.descriptors for forest in _open_forests() for tree in forest.trees if tree.events)
     return max(0, _descriptor_budget() * 3 // 4 - in_use)
-
-
-def _after_fork() -> None:
-    for known in _forests.copy():
-        forest = known()
-        if forest is not None:
-            forest._after_fork()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_after_fork)

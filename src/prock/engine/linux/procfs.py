@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from _weakref import ref  # the module weakref around it costs a millisecond to import
 
+from prock._compat import fork
 from prock.engine.linux import tty as ttys
 from prock.engine.pids import check_pid
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
@@ -26,10 +26,6 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LONGEST_ENVIRON = 8 * 1024**2
 """Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
 its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
-
-_open_engines: set[ref[ProcFiles]] = set()
-"""Threads may add at once: each adds itself, and takes itself out when it is gone. To be looked through it is
-copied, in one step: any other can set off a garbage collection, which takes out of it what has gone."""
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -56,7 +52,11 @@ class ProcFiles:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root.rstrip("/") or "/"
         self.clocks_usable = self._is_live()
-        _open_engines.add(ref(self, _open_engines.discard))
+        fork.register(self)
+
+    def after_fork(self) -> None:
+        """The child may be in another PID namespace, where the same proc shows other numbers."""
+        self.clocks_usable = self._is_live()
 
     def _is_live(self) -> bool:
         """Does `root` number processes as our own system calls do, and do CPU clocks answer?
@@ -193,14 +193,3 @@ def _read_at_most(file: FileIO, limit: int) -> bytes | None:
         if size > limit:
             return None
     return b"".join(parts)
-
-
-def _after_fork() -> None:
-    """The child may be in another PID namespace, where the same proc shows other numbers."""
-    for known in _open_engines.copy():
-        engine = known()
-        if engine is not None:
-            engine.clocks_usable = engine._is_live()
-
-
-os.register_at_fork(after_in_child=_after_fork)
