@@ -33,17 +33,58 @@ class _Reading(NamedTuple):
 
 
 class _Tracker:
-    """What both trackers share.
+    """What both trackers share."""
 
-    - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
-    """
+    _moves_baseline: bool
+    """Whether each call is the baseline of the next one."""
 
     def __init__(self, *, engine: Engine | None = None, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._engine = engines.active if engine is None else engine
         self._clock = clock
         self._processes: dict[int, _Reading] = {}
+        """The baseline of each process."""
         self._trees: dict[int, tuple[TreeSampler, TreeTotals]] = {}
-        """The sampler of each root's tree, and its first sample."""
+        """The sampler of each root's tree, and its baseline."""
+
+    def get_cpu_percent(self, pid: int | None = None) -> CpuPercent | None:
+        """CPU of one process since its baseline, in percent of one core, without its children.
+
+        - `pid`: default: the calling process.
+
+        None the first time, and if the process does not exist. Exact, but the clock of a thread that is running lags by
+        up to a scheduler tick. Cost: one read of ``stat``, one `clock_gettime`. Raises `AccessDenied`.
+        """
+        at_ns = self._clock()
+        info = self._engine.info(pid)
+        if info is None:
+            if pid is not None:
+                self._processes.pop(pid, None)
+            return None
+        now = _Reading(info.identity, at_ns, info.user_ns + info.system_ns)
+        baseline = self._processes.get(info.pid)
+        is_first = baseline is None or baseline.identity != info.identity
+        if is_first or self._moves_baseline:
+            self._processes[info.pid] = now
+        if baseline is None or is_first:
+            return None
+        return _percent(now.used_ns - baseline.used_ns, at_ns - baseline.at_ns)
+
+    def get_tree_cpu_percent(self, root_pid: int | None = None) -> TreeUsage | None:
+        """CPU of a tree since its baseline, its memory and number of processes now. None only without a root.
+
+        - `root_pid`: default: the calling process.
+
+        The percentage is None the first time. Lower bound: a process that was born since counts with all it used, one
+        that ended with what it used up to its last reading, and beyond that if its parent waited for it. A process
+        that existed before the first call counts from when it is first seen. The memory of a sleeping process may be
+        a second old. Cost: as `Forest.sample`, the first time as `Forest.add`. Raises `AccessDenied`.
+        """
+        sampled = self._sample_tree(root_pid)
+        if sampled is None:
+            return None
+        baseline, now = sampled
+        percent = None if baseline is now else _percent(now.cpu_ns - baseline.cpu_ns, now.taken_ns - baseline.taken_ns)
+        return TreeUsage(percent, now.rss_bytes, now.process_count)
 
     def prune_dead(self) -> int:
         """Forget processes, and trees with their root, that have ended. Returns how many pids those were.
@@ -62,35 +103,24 @@ class _Tracker:
         info = self._engine.info(identity[0])
         return info is None or info.identity != identity
 
-    def _read_process(self, pid: int | None) -> tuple[_Reading | None, _Reading] | None:
-        """The stored reading of the process, if there is one, and a new one; None if the process has ended."""
-        at_ns = self._clock()
-        info = self._engine.info(pid)
-        if info is None:
-            if pid is not None:
-                self._processes.pop(pid, None)
-            return None
-        stored = self._processes.get(info.pid)
-        if stored is not None and stored.identity != info.identity:
-            stored = None
-        return stored, _Reading(info.identity, at_ns, info.user_ns + info.system_ns)
-
-    def _sample_tree(self, root_pid: int | None) -> tuple[TreeTotals | None, TreeTotals] | None:
-        """The tree's first sample, if there was one before, and a new one; None if the root has ended."""
+    def _sample_tree(self, root_pid: int | None) -> tuple[TreeTotals, TreeTotals] | None:
+        """The tree's baseline and totals now, the same object the first time; None if the root has ended."""
         pid = self._own_pid() if root_pid is None else root_pid
         if pid in self._trees:
-            sampler, first = self._trees[pid]
-            sample = sampler.sample()
+            sampler, baseline = self._trees[pid]
+            now = sampler.sample().totals
             if sampler.root_lives:
-                return first, sample
+                if self._moves_baseline:
+                    self._trees[pid] = sampler, now
+                return baseline, now
             self._forget_tree(pid)
         try:
             sampler = TreeSampler(pid, accounting="ledger", engine=self._engine, clock=self._clock)
         except NoSuchProcess:
             return None
-        sample = sampler.sample()
-        self._trees[pid] = sampler, sample.totals
-        return None, sample
+        now = sampler.sample().totals
+        self._trees[pid] = sampler, now
+        return now, now
 
     def _own_pid(self) -> int:
         info = self._engine.info(None)
@@ -103,49 +133,20 @@ class _Tracker:
 
 
 class DeltaTracker(_Tracker):
-    """CPU use from each call to the next, as a monitor shows it.
+    """CPU use from each call to the next, as a monitor shows it: each call is the baseline of the next one.
 
     - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
 
     >>> import zlib
     >>> tracker = DeltaTracker()
-    >>> tracker.get_cpu_percent() is None  # the first call sets the baseline
+    >>> tracker.get_cpu_percent() is None  # the first call
     True
     >>> packed = zlib.compress(bytes(2**25))
     >>> tracker.get_cpu_percent() > 0
     True
     """
 
-    def get_cpu_percent(self, pid: int | None = None) -> CpuPercent | None:
-        """CPU of one process since the last call for it, in percent of one core, without its children.
-
-        - `pid`: default: the calling process.
-
-        None the first time, and if the process does not exist. Exact, but the clock of a thread that is running lags by
-        up to a scheduler tick. Cost: one read of ``stat``, one `clock_gettime`. Raises `AccessDenied`.
-        """
-        read = self._read_process(pid)
-        if read is None:
-            return None
-        before, now = read
-        self._processes[now.identity[0]] = now
-        return None if before is None else _percent(now.used_ns - before.used_ns, now.at_ns - before.at_ns)
-
-    def get_tree_cpu_percent(self, root_pid: int | None = None) -> TreeUsage | None:
-        """CPU of a tree since the last call for it, its memory and number of processes. None only without a root.
-
-        - `root_pid`: default: the calling process.
-
-        The percentage is None the first time. Lower bound: a process that was born since counts with all it used, one
-        that ended with what it used up to its last reading, and beyond that if its parent waited for it. A process
-        that existed before the first call counts from when it is first seen. The memory of a sleeping process may be
-        a second old. Cost: as `Forest.sample`, the first time as `Forest.add`. Raises `AccessDenied`.
-        """
-        sampled = self._sample_tree(root_pid)
-        if sampled is None:
-            return None
-        first, now = sampled
-        return TreeUsage(None if first is None else now.cpu_percent, now.rss_bytes, now.process_count)
+    _moves_baseline = True
 
 
 class CumulativeTracker(_Tracker):
@@ -164,47 +165,25 @@ class CumulativeTracker(_Tracker):
     True
     """
 
+    _moves_baseline = False
+
     def __init__(self, *, engine: Engine | None = None, clock: Callable[[], int] = time.monotonic_ns) -> None:
         super().__init__(engine=engine, clock=clock)
         self._began_ns = clock()
 
-    def get_cpu_percent(self, pid: int | None = None) -> CpuPercent | None:
-        """CPU of one process since the first call for it, in percent of one core, without its children.
-
-        Parameters, bias, cost and errors: as `DeltaTracker.get_cpu_percent`. None the first time.
-        """
-        read = self._read_process(pid)
-        if read is None:
-            return None
-        first, now = read
-        if first is None:
-            self._processes[now.identity[0]] = now
-            return None
-        return _percent(now.used_ns - first.used_ns, now.at_ns - first.at_ns)
-
-    def get_tree_cpu_percent(self, root_pid: int | None = None) -> TreeUsage | None:
-        """CPU of a tree since the first call for it, its memory and number of processes now. None only without a root.
-
-        Parameters, bias, cost and errors: as `DeltaTracker.get_tree_cpu_percent`.
-        """
-        sampled = self._sample_tree(root_pid)
-        if sampled is None:
-            return None
-        first, now = sampled
-        percent = None if first is None else _percent(now.cpu_ns - first.cpu_ns, now.taken_ns - first.taken_ns)
-        return TreeUsage(percent, now.rss_bytes, now.process_count)
-
     def get_tree_cpu_ns(self, root_pid: int | None = None) -> int | None:
-        """CPU time in nanoseconds that a tree used since the first call for it, ended members included.
+        """CPU time in nanoseconds that a tree used since its baseline, ended members included.
 
-        None without a root; 0 the first time. Never falls. Lower bound, see `prock.sampling.cpu_ledger`. Parameters,
-        cost and errors: as `DeltaTracker.get_tree_cpu_percent`.
+        - `root_pid`: default: the calling process.
+
+        None without a root; 0 the first time. Never falls. Lower bound, see `prock.sampling.cpu_ledger`. Cost and
+        errors: as `get_tree_cpu_percent`.
         """
         sampled = self._sample_tree(root_pid)
         if sampled is None:
             return None
-        first, now = sampled
-        return 0 if first is None else now.cpu_ns - first.cpu_ns
+        baseline, now = sampled
+        return now.cpu_ns - baseline.cpu_ns
 
     def reset(self) -> None:
         """Forget all baselines: the next call for each process is its first."""
