@@ -237,7 +237,7 @@ def test_the_caller_is_as_it_was(accounting: str, fails: bool, monkeypatch: pyte
         if fails:
             with pytest.raises(FileNotFoundError):
                 library.run(["/no/such/program"], accounting=accounting)
-            monkeypatch.setattr(LinuxWaiter, "begins", interrupt)
+            monkeypatch.setattr(LinuxWaiter, "set_root", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 library.run(["true"], accounting=accounting)
         else:

@@ -1,98 +1,120 @@
-"""`estimate_cpu`: whatever the sources say, the total holds what is known, and says of itself what it is."""
+"""`estimate_cpu`: whatever the sources report, the total includes all that is known, and its bias fits."""
 
 from __future__ import annotations
 
 import json
+from typing import Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 from support.made_up_runs import result
 
-from prock.accounting.estimate import AGREE, CGROUP, LEDGER, PERF, WAITED, CpuReadings, estimate_cpu
+from prock.accounting.estimate import AGREE, AGREE_NS, CpuEstimate, estimate_cpu
+from prock.accounting.protocol import CGROUP, LEDGER, NOT_ADOPTED, NOT_REAPED, PERF, WAITED, CpuReading
 from prock.model import CpuTime
 from prock.results import CommandUsage, ProcessUsage, Source, Survivor
 from prock.runner.result import RunResult
 
 times = st.integers(0, 2**62)
 spans = st.builds(CpuTime, times, times)
-TOLERANCE_NS = 20_000_000
+
+
+class Case(NamedTuple):
+    wanted: str
+    readings: tuple[CpuReading, ...]
+
+    @property
+    def by_source(self) -> dict[str, int]:
+        return {reading.source: reading.lower_ns for reading in self.readings}
+
+    @property
+    def estimate(self) -> CpuEstimate:
+        return estimate_cpu(self.wanted, self.readings)
 
 
 @st.composite
-def evidence(draw: st.DrawFn) -> CpuReadings:
-    """What a run can know: a source that was asked for by name is there, or the run had failed."""
-    asked = draw(st.sampled_from(["auto", CGROUP, PERF, WAITED, LEDGER]))
-    return CpuReadings(
-        asked=asked,
-        cgroup=draw(st.none() | spans) if asked == "auto" else draw(spans) if asked == CGROUP else None,
-        perf_ns=draw(st.none() | times) if asked == "auto" else draw(times) if asked == PERF else None,
-        stolen=draw(st.floats(0, 1)),
-        waited=draw(st.none() | spans),
-        adopts=draw(st.booleans()),
-        ledger_ns=draw(st.none() | times),
-    )
+def cases(draw: st.DrawFn) -> Case:
+    """What a run can know. A source that was chosen by name has a reading, or the run had failed."""
+    wanted = draw(st.sampled_from(["auto", CGROUP, PERF, WAITED, LEDGER]))
+    lacks = (NOT_REAPED,) if draw(st.booleans()) else (NOT_REAPED, NOT_ADOPTED)
+    readings = []
+    if wanted == CGROUP or (wanted == "auto" and draw(st.booleans())):
+        user, system = draw(spans)
+        joined_late = draw(st.booleans())
+        total = user + system
+        bias = "lower bound: joined late" if joined_late else "exact"
+        upper = None if joined_late else total
+        readings.append(CpuReading(CGROUP, total, bias, upper_ns=upper, user_ns=user, system_ns=system))
+    if wanted == PERF or (wanted == "auto" and draw(st.booleans())):
+        readings.append(CpuReading(PERF, draw(times), draw(st.sampled_from(["lower bound: ends", "estimate: stolen"]))))
+    if draw(st.booleans()):
+        user, system = draw(spans)
+        readings.append(CpuReading(WAITED, user + system, "lower bound: reaped", lacks, user_ns=user, system_ns=system))
+    if draw(st.booleans()):
+        readings.append(CpuReading(LEDGER, draw(times), "lower bound: sampled", lacks))
+    return Case(wanted, tuple(readings))
 
 
-def known(given: CpuReadings) -> dict[str, int]:
-    return {
-        name: ns
-        for name, ns in (
-            (CGROUP, given.cgroup and given.cgroup.total_ns),
-            (PERF, None if given.perf_ns is None else round(given.perf_ns * (1 - given.stolen))),
-            (WAITED, given.waited and given.waited.total_ns),
-            (LEDGER, given.ledger_ns),
-        )
-        if ns is not None
-    }
+@given(cases(), st.randoms())
+def test_every_source_is_listed_in_whatever_order_they_come(case: Case, random: Any) -> None:
+    shuffled = list(case.readings)
+    random.shuffle(shuffled)
+    assert dict(case.estimate.by_source) == case.by_source
+    assert estimate_cpu(case.wanted, shuffled) == case.estimate
 
 
-@given(evidence())
-def test_every_source_is_told(given: CpuReadings) -> None:
-    assert dict(estimate_cpu(given).by_source) == known(given)
+@given(cases(), times)
+def test_of_two_readings_of_one_source_the_larger_counts(case: Case, more_ns: int) -> None:
+    larger = [reading._replace(lower_ns=reading.lower_ns + more_ns, upper_ns=None) for reading in case.readings]
+    assert estimate_cpu(case.wanted, [*case.readings, *larger]).total_ns == estimate_cpu(case.wanted, larger).total_ns
 
 
-@given(evidence())
-def test_the_total_holds_all_that_is_known(given: CpuReadings) -> None:
-    """But for one source that was asked for alone, and what two clocks of the same thing may differ by."""
-    verdict, by_source = estimate_cpu(given), known(given)
-    if given.asked in (WAITED, LEDGER):
-        assert verdict.total_ns == by_source.get(given.asked)
-    elif CGROUP in by_source:
+@given(cases())
+def test_the_total_holds_all_that_is_known(case: Case) -> None:
+    """Except where one source was chosen alone, and for what two clocks of the same thing may differ by."""
+    estimate, by_source = case.estimate, case.by_source
+    exact = next((reading for reading in case.readings if reading.is_exact), None)
+    if case.wanted in (WAITED, LEDGER):
+        assert estimate.total_ns == by_source.get(case.wanted)
+    elif exact is not None:
         least = max(by_source.get(WAITED, 0), by_source.get(LEDGER, 0))
-        assert verdict.total_ns is not None and verdict.total_ns >= by_source[CGROUP]
-        assert verdict.total_ns * (1 + AGREE) + TOLERANCE_NS + 1 >= least
-        assert (verdict.sources[0].bias == "exact") is (verdict.total_ns == by_source[CGROUP])
+        assert estimate.total_ns is not None and estimate.total_ns >= exact.lower_ns
+        assert estimate.total_ns * (1 + AGREE) + AGREE_NS + 1 >= least
+        assert (estimate.sources[0].bias == "exact") is (estimate.total_ns == exact.lower_ns)
     else:
-        assert verdict.total_ns == max(by_source.values(), default=None)
+        assert estimate.total_ns == max(by_source.values(), default=None)
 
 
-@given(evidence())
-def test_user_and_system_make_the_total(given: CpuReadings) -> None:
-    verdict = estimate_cpu(given)
-    figures = [source.figure for source in verdict.sources]
-    if verdict.user_ns is None or verdict.system_ns is None:
-        assert verdict.user_ns is None and verdict.system_ns is None and figures == ["cpu"]
+@given(cases())
+def test_user_and_system_make_the_total(case: Case) -> None:
+    estimate = case.estimate
+    figures = [source.figure for source in estimate.sources]
+    if estimate.user_ns is None or estimate.system_ns is None:
+        assert estimate.user_ns is None and estimate.system_ns is None and figures == ["cpu"]
     else:
-        assert verdict.user_ns + verdict.system_ns == verdict.total_ns and figures == ["cpu", "user_system"]
-        assert verdict.user_ns >= 0 and verdict.system_ns >= 0
+        assert estimate.user_ns + estimate.system_ns == estimate.total_ns and figures == ["cpu", "user_system"]
+        assert estimate.user_ns >= 0 and estimate.system_ns >= 0
 
 
-@given(evidence())
-def test_what_it_calls_itself(given: CpuReadings) -> None:
-    verdict, by_source = estimate_cpu(given), known(given)
-    assert verdict.accounting == (given.asked if given.asked != "auto" else next(iter(by_source), LEDGER))
-    words = verdict.sources[0]
-    assert all(name in by_source or name in ("none", given.asked) for name in words.source.split(", "))
-    assert words.bias.startswith(("exact", "lower bound", "estimate", "unknown"))
+@given(cases())
+def test_the_accounting_is_a_source_that_has_a_reading(case: Case) -> None:
+    estimate, by_source = case.estimate, case.by_source
+    if case.wanted != "auto":
+        assert estimate.accounting == case.wanted or (case.wanted == CGROUP and estimate.accounting in by_source)
+    else:
+        assert estimate.accounting in by_source or not by_source
+    source = estimate.sources[0]
+    assert all(name in by_source or name == "none" for name in source.source.split(", "))
+    assert source.bias.startswith(("exact", "lower bound", "estimate", "unknown"))
 
 
-@given(evidence())
-def test_what_is_missing_is_said_exactly_where_it_is(given: CpuReadings) -> None:
-    """Children of who ignores SIGCHLD are in a cgroup's and perf's account; orphans also where they are waited for."""
-    sees_all = given.cgroup is not None or given.perf_ns is not None
-    sentences = estimate_cpu(given).missing
-    assert any("SIGCHLD" in sentence for sentence in sentences) is not sees_all
-    assert any("outlived" in sentence for sentence in sentences) is (not sees_all and not given.adopts)
+@given(cases())
+def test_what_no_source_counts_is_named(case: Case) -> None:
+    """A cgroup and perf events count orphans and children of parents that ignore SIGCHLD."""
+    lacking = [set(reading.missing) for reading in case.readings]
+    has_candidate = case.wanted not in (WAITED, LEDGER) or case.wanted in case.by_source
+    expected = set.intersection(*lacking) if lacking and has_candidate else set()
+    assert set(case.estimate.missing) == expected
 
 
 text = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=8)

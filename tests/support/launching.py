@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from prock.accounting.launched import cpus_to_record
+from prock.accounting.perf_clock import cpus_to_record
 from prock.accounting.perf_records import TaskRecords
 
 if TYPE_CHECKING:

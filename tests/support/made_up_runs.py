@@ -80,7 +80,6 @@ class Tree:
         self.stopped_by: int | None = None
         self.sent: list[int] = []
 
-    @property
     def is_over(self) -> bool:
         return not self.members
 

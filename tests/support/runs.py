@@ -187,7 +187,7 @@ def opened(command: list[str], **options: Any) -> Iterator[prock.Popen]:
 
 def drive(running: RunSession, *, whole_tree: bool = False) -> None:
     """What a program does that has a loop of its own."""
-    while not (running.is_over if whole_tree else running.root_ended):
+    while not (running.is_over() if whole_tree else running.root_ended):
         running.step()
 
 

@@ -1,7 +1,4 @@
-"""What a tree used, by whoever keeps an account of it in the kernel: one file per source of truth.
-
-Here stands what has to be known of a launched command's root, whoever waits for it: `waited` on Linux, else `child`.
-"""
+"""`CpuSource`, the interface of every source of CPU time, and `RootWaiter`, which also waits for a command's root."""
 
 from __future__ import annotations
 
@@ -9,81 +6,59 @@ from prock._compat.namedtuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol
 
-    from prock.model import DiskIo
+    from prock.model import DiskIo, ProcessInfo
 
-    class RootWaiter(Protocol):
-        """The account of the root, and of whom it or this process has waited for."""
-
-        @property
-        def root_pid(self) -> int: ...
+    class CpuSource(Protocol):
+        """One source of a tree's CPU time: a cgroup, perf events, wait4, samples ..."""
 
         @property
-        def root(self) -> ExitedChild | None:
-            """Once it has ended."""
+        def name(self) -> str:
+            """One of `SOURCES`. Two sources of one name see parts of the same; the larger reading counts."""
 
-        @property
-        def root_state(self) -> int | None:
-            """The signal that it is stopped by."""
+        def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading | None:
+            """The CPU time up to now; None where it is unknown.
 
-        @property
-        def lost_root(self) -> bool:
-            """Whether the root's account, and how it ended, went to somebody else."""
+            `members`: rows of the processes that exist now, for sources that count only exited ones.
+            """
 
-        @property
-        def holds_root(self) -> bool:
-            """Whether the root's pid is still the root's: nobody has waited for it."""
+        def close(self) -> None:
+            """Closes its descriptors. Idempotent."""
 
-        @property
-        def adopts(self) -> bool:
-            """Whether orphans come to this process, and are waited for."""
 
-        @property
-        def holds_children(self) -> bool:
-            """Whether the times of one that ended hold those of the children that it has waited for."""
+CGROUP, PERF, WAITED, LEDGER = SOURCES = ("cgroup", "perf", "waited", "ledger")
+"""The most complete first."""
 
-        @property
-        def user_ns(self) -> int: ...
 
-        @property
-        def system_ns(self) -> int: ...
+class CpuReading(NamedTuple):
+    """The CPU time of a tree by one source, in nanoseconds."""
 
-        @property
-        def minor_faults(self) -> int | None:
-            """None, here and below: this system does not tell."""
+    source: str
+    lower_ns: int
+    """The tree used at least this much."""
+    bias: str
+    """``exact``, ``lower bound: ...`` or ``estimate: ...``."""
+    missing: tuple[str, ...] = ()
+    """Sentences on processes that this source does not count."""
+    upper_ns: int | None = None
+    """The tree used at most this much; None: unbounded."""
+    user_ns: int | None = None
+    system_ns: int | None = None
 
-        @property
-        def major_faults(self) -> int | None: ...
+    @property
+    def is_exact(self) -> bool:
+        return self.lower_ns == self.upper_ns
 
-        @property
-        def voluntary_switches(self) -> int | None: ...
 
-        @property
-        def involuntary_switches(self) -> int | None: ...
-
-        @property
-        def largest_bytes(self) -> int:
-            """The largest resident set of one process; 0: not known yet, or never."""
-
-        @property
-        def disk_io(self) -> DiskIo | None:
-            """Of all that were waited for; None: this system does not tell."""
-
-        @property
-        def refused_io(self) -> int:
-            """Processes whose I/O counters the kernel refused."""
-
-        def reap(self) -> object:
-            """Wait for all who have ended, without waiting for anybody to end."""
-
-        def children(self) -> list[int]:
-            """Of this process: the root while it lives, and orphans that came to it."""
-
-        def send(self, number: int, /) -> bool:
-            """A signal to the root, and to nobody else; nothing where it has ended. False: it takes a pidfd."""
-
-        def close(self) -> None: ...
+NOT_REAPED = "CPU time and I/O of processes whose parent ignores SIGCHLD are missing, except for what samples saw."
+NOT_SAMPLED = (
+    "CPU time and I/O of processes that ended between two samples are missing; this system has no record of them."
+)
+NOT_ADOPTED = "Processes that outlived their parent are missing, except for what samples saw of them."
+PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended"
+BETWEEN_SAMPLES = "lower bound: lacks processes that ended between two samples"
 
 
 class ExitedChild(NamedTuple):
@@ -93,4 +68,93 @@ class ExitedChild(NamedTuple):
     returncode: int
     """As `subprocess.Popen.returncode`."""
     own_ns: int | None
-    """Its own CPU time; None where it is not the root, or where that is not known."""
+    """Its own CPU time without its children's; None where unknown, and for children other than the root."""
+
+
+class RootWaiter:
+    """Waits for the root of a launched command: a `CpuSource` of the processes that were reaped.
+
+    Base of `wait_linux.LinuxWaiter`, `wait_posix.PosixWaiter` and `wait_windows.WindowsWaiter`.
+    """
+
+    reaps_orphans = False
+    """Whether orphans are reparented to this process and reaped."""
+    includes_children = True
+    """Whether the usage of an exited process includes the children that it reaped."""
+    includes_start = False
+    """Whether the root's usage includes starting its process, as there is no launcher."""
+
+    def __init__(self, pid: int = 0) -> None:
+        self.root_pid = pid
+        self.root: ExitedChild | None = None
+        """Once it has ended."""
+        self.root_state: int | None = None
+        """The signal that stopped it, while it is stopped."""
+        self.used_before_ns = 0
+        """CPU time that the root's process used before it executed the command."""
+        self.lost_root = False
+        """Whether other code reaped the root, so that its usage and exit code are unknown."""
+        self.user_ns = self.system_ns = 0
+        self.largest_bytes = 0
+        """The largest resident set of one process (``ru_maxrss``); 0: unknown."""
+        self.minor_faults: int | None = None
+        """None here and below: unknown on this system."""
+        self.major_faults: int | None = None
+        self.voluntary_switches: int | None = None
+        self.involuntary_switches: int | None = None
+        self.disk_io: DiskIo | None = None
+        """Of all reaped processes."""
+        self.denied_io = 0
+        """Reaped processes whose I/O counters could not be read."""
+
+    @property
+    def name(self) -> str:
+        return WAITED if self.includes_children else LEDGER
+
+    @property
+    def holds_root(self) -> bool:
+        """Whether the root is not reaped, so that its pid cannot be reused."""
+        return self.root is None
+
+    def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading | None:
+        """Reaped processes, and of `members` what they and the children that they reaped used.
+
+        Without `includes_children`: the root alone, a part of what the ledger of samples counts.
+        """
+        if self.lost_root:
+            return None
+        if not self.includes_children:
+            own_ns = self.user_ns + self.system_ns
+            return None if self.root is None else CpuReading(LEDGER, own_ns, BETWEEN_SAMPLES, (NOT_SAMPLED,))
+        user_ns, system_ns = self.user_ns, self.system_ns
+        for row in members:
+            user_ns += row.user_ns + (row.children_user_ns or 0)
+            system_ns += row.system_ns + (row.children_system_ns or 0)
+        if self.root is None:
+            user_ns, system_ns = without_start(user_ns, system_ns, self.used_before_ns)
+        orphans = "" if self.reaps_orphans else ", and orphans"
+        bias = f"lower bound: lacks children of parents that ignore SIGCHLD{orphans}"
+        if self.includes_start:
+            bias += "; includes starting the process"
+        missing = (NOT_REAPED,) if self.reaps_orphans else (NOT_REAPED, NOT_ADOPTED)
+        return CpuReading(WAITED, user_ns + system_ns, bias, missing, user_ns=user_ns, system_ns=system_ns)
+
+    def reap(self) -> object:
+        """Wait for all processes that have ended, without blocking."""
+
+    def children(self) -> list[int]:
+        """Children of this process that belong to the tree: the root while it lives, and reparented orphans."""
+        return [] if self.root is not None else [self.root_pid]
+
+    def send(self, number: int, /) -> bool:
+        """Send a signal to the root if it lives. False: not possible here, use a pidfd."""
+        return False
+
+    def close(self) -> None:
+        """Stop being a subreaper, close descriptors. Idempotent."""
+
+
+def without_start(user_ns: int, system_ns: int, used_ns: int) -> tuple[int, int]:
+    """User and system time without the `used_ns` from before the command was executed, most of it in the kernel."""
+    rest = max(0, used_ns - system_ns)
+    return max(0, user_ns - rest), max(0, system_ns - used_ns)

@@ -1,107 +1,122 @@
-"""Who accounts for a command that is launched, besides those who wait for it: its cgroup, and perf events."""
+"""Which CPU sources are used: `CpuSources` for a run, `attach_clocks` for a followed tree. Decided here alone."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from prock._compat.signals import is_child
-from prock.accounting.launched import LaunchedClock, StolenTime, cpus_to_record
+from prock.accounting.protocol import CGROUP, LEDGER, PERF, SOURCES, WAITED
 from prock.errors import AccessDenied, NotSupported, OutOfDescriptors, ProckError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prock.accounting.cgroup import RunCgroup
+    from prock.accounting.perf_clock import PerfSource, TaskClocks
     from prock.accounting.perf_records import TaskRecords
+    from prock.accounting.protocol import CpuReading, CpuSource
     from prock.engine.protocol import Engine
-    from prock.runner.spawn_linux import LauncherReport
+    from prock.model import ProcessInfo
 
+ACCOUNTINGS = ("auto", *SOURCES)
 MOST_CPUS_WITH_SWITCHES = 8
-"""Half of `MOST_CPUS`: with two events for each, a fork costs as much more as with one for each of those."""
+"""Half of `MOST_CPUS`: with two events for each CPU, a fork costs as much as with one event for each of `MOST_CPUS`."""
+LINUX_ONLY = "cgroup, perf: only Linux has them, and the portable engine does not use them"
+NO_LAUNCHER = "perf events: only the compiled launcher opens them before the command runs"
+NO_CHILDREN = "waited accounting: Windows does not add the CPU time of children to the process that waits for them"
+RUNS_ALREADY = "{} accounting: the tree runs already; use perf or ledger"
 
 
-class Sources:
-    """Those that `wanted` asks for: ``auto`` for all that can be had, or one, whose refusal is an error then."""
+class CpuSources:
+    """The sources of one run.
 
-    def __init__(self, engine: Engine, wanted: str, *, keep_processes: bool) -> None:
+    `wanted`: ``auto`` for all that are available, or one of `SOURCES`. Raises `NotSupported` where that one is not
+    available, here and in the methods.
+    """
+
+    def __init__(self, engine: Engine, wanted: str, *, attached: bool = False, keep_processes: bool = False) -> None:
         self._engine = engine
-        self._wanted = wanted
+        self.wanted = wanted
         self._keep_processes = keep_processes
-        self.group: RunCgroup | None = None
-        self.clock: LaunchedClock | TaskRecords | None = None
+        self.cgroup: RunCgroup | None = None
         self.records: TaskRecords | None = None
-        """The clock, where it has records."""
-        self.stolen: StolenTime | None = None
-        """Where the clock may be what counts, in a virtual machine."""
-        self.refusals: list[str] = []
-        """Of what was wanted and can't be had, why."""
-        self.joined_late = False
-        """Whether the command ran already when it joined the cgroup."""
-        self.used_before_ns = 0
-        """What the command's process had used before it executed the command ..."""
-        self.outside_ns = 0
-        """... and of it what is not in the cgroup's account."""
+        """Perf records of forks, execs and exits; not a source, but from the same events."""
+        self._perf: PerfSource | None = None
+        self._others: list[CpuSource] = []
+        self.refused: dict[str, str] = {}
+        """Sources that ``auto`` could not use, and why."""
+        if wanted not in ACCOUNTINGS:
+            raise ValueError(f"invalid accounting {wanted!r}: choose one of {', '.join(ACCOUNTINGS)}")
+        if attached:
+            if wanted in (CGROUP, WAITED):
+                raise NotSupported(RUNS_ALREADY.format(wanted))
+        elif not engine.reads_proc:
+            if wanted == WAITED and sys.platform == "win32":
+                raise NotSupported(NO_CHILDREN)
+            self._refuse((CGROUP, PERF), LINUX_ONLY)
+        elif engine.launcher is None:
+            self._refuse((PERF,), NO_LAUNCHER)
 
-    def open_group(self) -> None:
-        """Raises `NotSupported` where nothing else would do."""
-        if self._wanted not in ("auto", "cgroup"):
-            return
+    def _refuse(self, sources: Sequence[str], reason: str) -> None:
+        if self.wanted in sources:
+            raise NotSupported(reason)
+        if self.wanted == "auto":
+            self.refused[sources[0]] = reason
+
+    def open_cgroup(self) -> int:
+        """Create a cgroup for the command if one is wanted. Returns a descriptor of its directory, or -1."""
+        if self.wanted not in ("auto", CGROUP) or not self._engine.reads_proc:
+            return -1
         from prock.accounting.cgroup import RunCgroup
 
         try:
-            self.group = RunCgroup(self._engine)
-        except NotSupported as reason:
-            if self._wanted == "cgroup":
-                raise
-            self.refusals.append(reason.what)
+            self.cgroup = RunCgroup(self._engine)
+        except NotSupported as error:
+            self._refuse((CGROUP,), error.what)
+            return -1
+        return self.cgroup.directory
 
     @property
-    def directory(self) -> int:
-        """A descriptor of the cgroup's, or -1."""
-        return -1 if self.group is None else self.group.directory
-
-    @property
-    def cpus(self) -> str:
-        """Which events the process is to open: see `prock.runner.spawn_linux.launch`."""
-        if self._wanted not in ("auto", "perf"):
+    def event_cpus(self) -> str:
+        """The CPUs for which the launcher is to open perf events: see `prock.runner.spawn_linux.launch`."""
+        if self.wanted not in ("auto", PERF):
             return "-"
+        from prock.accounting.perf_clock import cpus_to_record
+
         return ",".join(map(str, cpus_to_record())) or "any"
 
     @property
     def with_switches(self) -> bool:
-        """Whether to record who runs when, too: as many events once more."""
+        """Whether the launcher is to open events that record context switches as well, one more for each CPU."""
+        from prock.accounting.perf_clock import cpus_to_record
+
         return 0 < len(cpus_to_record()) <= MOST_CPUS_WITH_SWITCHES
 
-    def take(self, ready: LauncherReport, events: list[int]) -> None:
-        """What the process has come to, just before it executes the command. Raises as `open_group`."""
+    def take_launched(self, events: list[int], *, cgroup_error: int, perf_error: int, used_in_cgroup_ns: int) -> None:
+        """Take the descriptors of the launcher's events, just before it executes the command.
+
+        Errors are errnos or 0. `used_in_cgroup_ns`: CPU time of the launcher that the cgroup has counted.
+        """
         if events:
-            self.records = self._take_records(events)
-            self.clock = self.records or LaunchedClock(events)
-            if self.group is None or ready.group_error:
-                self.stolen = StolenTime(self._engine.root)
-        if ready.group_error:
-            self._lose("cgroup", f"cgroup v2: it can't be entered ({os.strerror(ready.group_error)})")
-        if ready.perf_error:
-            self._lose("perf", f"perf events ({os.strerror(ready.perf_error)})")
-        self.used_before_ns, self.outside_ns = ready.used_ns, ready.outside_ns
+            from prock.accounting.perf_clock import LaunchedClock, PerfSource
+            from prock.accounting.steal import StolenTime
 
-    def move_in(self, pid: int) -> None:
-        """Move a child that runs already, and what it has started, into the cgroup. Raises as `open_group`."""
-        if self.group is None:
-            return
-        self.joined_late = True
-        try:
-            if not is_child(os.P_PID, pid):  # another part of this process has waited for it: the pid may be reused
-                return
-            self.group.add(pid)
-            for row in (self._engine.tree(pid, 0) or ([], 0))[0][1:]:  # since then its new children are in the group
-                self.group.add(row.pid)
-        except ProckError:
-            pass
-        except OSError as error:
-            self._lose("cgroup", f"cgroup v2: it can't be entered ({error.strerror})")
+            self.records = self._open_records(events)
+            is_best = self.cgroup is None or cgroup_error
+            stolen = StolenTime(self._engine.root) if is_best else None
+            self._perf = PerfSource(self.records or LaunchedClock(events), stolen)
+        if cgroup_error:
+            self._lose_cgroup(cgroup_error)
+        if perf_error:
+            self._refuse((PERF,), f"perf events ({os.strerror(perf_error)})")
+        if self.cgroup is not None:
+            self.cgroup.used_before_ns = used_in_cgroup_ns
 
-    def _take_records(self, events: list[int]) -> TaskRecords | None:
-        """None where no buffers can be had: then they are but a clock."""
+    def _open_records(self, events: list[int]) -> TaskRecords | None:
+        """None where the kernel gives no buffers: the events only count then."""
+        from prock.accounting.perf_clock import cpus_to_record
         from prock.accounting.perf_records import TaskRecords
 
         cpus = len(cpus_to_record())
@@ -110,26 +125,61 @@ class Sources:
         try:
             return TaskRecords(events[:cpus], self._engine, switches=events[cpus:], keep_processes=self._keep_processes)
         except (AccessDenied, NotSupported, OutOfDescriptors) as error:
-            self.refusals.append(f"records of processes ({error})")
+            self.refused["records"] = f"records of processes ({error})"
             return None
 
-    def _lose(self, accounting: str, reason: str) -> None:
-        if self._wanted == accounting:
-            raise NotSupported(reason)
-        self.refusals.append(reason)
-        if accounting == "cgroup" and self.group is not None:
-            self.group.close()
-            self.group = None
+    def move_into_cgroup(self, pid: int) -> None:
+        """Move a child that runs already, and what it has started, into the cgroup if there is one."""
+        if self.cgroup is None or not is_child(os.P_PID, pid):  # other code reaped it: the pid may be reused
+            return
+        try:
+            self.cgroup.add(pid)
+            for row in (self._engine.tree(pid, 0) or ([], 0))[0][1:]:  # later children are born in the group
+                self.cgroup.add(row.pid)
+        except ProckError:
+            pass
+        except OSError as error:
+            self._lose_cgroup(error.errno or 0)
 
-    def cpu_ns(self) -> int | None:
-        """For a line on a screen."""
-        if self.group is not None:
-            return self.group.cpu_time().total_ns
-        return None if self.clock is None else self.clock.total_ns()
+    def _lose_cgroup(self, error: int) -> None:
+        if self.cgroup is not None:
+            self.cgroup.close()
+            self.cgroup = None
+        self._refuse((CGROUP,), f"cgroup v2: it cannot be entered ({os.strerror(error)})")
+
+    def add(self, source: CpuSource) -> None:
+        """Add the waiter or the samples' ledger."""
+        self._others.append(source)
+
+    def readings(self, members: Sequence[ProcessInfo] = ()) -> list[CpuReading]:
+        sources = [source for source in (self.cgroup, self._perf, *self._others) if source is not None]
+        return [reading for source in sources if (reading := source.reading(members)) is not None]
+
+    def current_ns(self) -> int | None:
+        """The CPU time now by the cgroup or perf events, without reading the others."""
+        source = self.cgroup or self._perf
+        return None if source is None else source.reading().lower_ns
 
     def close(self) -> None:
-        """What still runs goes on uncounted. Once more is no error."""
-        if self.clock is not None:
-            self.clock.close()
-        if self.group is not None:
-            self.group.close()
+        """Stop counting. Idempotent."""
+        for source in (self.cgroup, self._perf, *self._others):
+            if source is not None:
+                source.close()
+
+
+def attach_clocks(engine: Engine, root_pid: int, wanted: str, limit: int) -> TaskClocks | None:
+    """Perf events for a tree that runs already, if `wanted` is ``perf``, or ``auto`` and they are available."""
+    if wanted == LEDGER:
+        return None
+    if not engine.clocks_usable:
+        if wanted == PERF:
+            raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")
+        return None
+    from prock.accounting.perf_clock import TaskClocks
+
+    try:
+        return TaskClocks([root_pid], engine, limit)
+    except (AccessDenied, NotSupported, OutOfDescriptors):
+        if wanted == PERF:
+            raise
+        return None

@@ -1,15 +1,15 @@
-"""The account of a launched command's root on Windows: of that process alone, as nothing is handed on from children.
+"""`WindowsWaiter`: waits for the root of a launched command. Windows does not add the usage of children to a process.
 
-Its handle stays valid after its end, so that times, exit code and largest resident set can be asked for then. Written
-after Microsoft's documentation (GetProcessTimes, K32GetProcessMemoryInfo), and run under Wine alone (``make
-check-windows``), which answers with the times of the caller.
+The process handle stays valid after the process has ended, so that times, exit code and largest resident set are read
+then. Written from Microsoft's documentation (GetProcessTimes, K32GetProcessMemoryInfo). It ran only under Wine (``make
+check-windows``), which returns the times of the calling process; it never ran on Windows.
 """
 
 from __future__ import annotations
 
 import sys
 
-from prock.accounting.protocol import ExitedChild
+from prock.accounting.protocol import ExitedChild, RootWaiter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,23 +47,15 @@ if sys.platform == "win32":
     _kernel.K32GetProcessMemoryInfo.argtypes = (wintypes.HANDLE, ctypes.POINTER(_Memory), wintypes.DWORD)
     _kernel.K32GetProcessMemoryInfo.restype = wintypes.BOOL
 
-    class WindowsChild:
-        """Of a process that the standard library has started."""
+    class WindowsWaiter(RootWaiter):
+        """Waits for a process that `subprocess` started."""
 
-        adopts = False
-        holds_children = False
-        lost_root = False
-        root_state = None
-        minor_faults = major_faults = voluntary_switches = involuntary_switches = None
-        disk_io = None
-        refused_io = 0
+        includes_children = False
 
         def __init__(self, process: subprocess.Popen[Any]) -> None:
+            super().__init__(process.pid)
             self._process = process
-            self._handle = int(process._handle)  # type: ignore[attr-defined]  # there is no other way to it
-            self.root_pid = process.pid
-            self.root: ExitedChild | None = None
-            self.user_ns = self.system_ns = self.largest_bytes = 0
+            self._handle = int(process._handle)  # type: ignore[attr-defined]  # there is no public attribute
 
         def reap(self) -> None:
             if self.root is not None or _winapi.WaitForSingleObject(self._handle, 0) != _winapi.WAIT_OBJECT_0:
@@ -82,25 +74,19 @@ if sys.platform == "win32":
                 self.largest_bytes = int(memory.PeakWorkingSetSize)
             self.root = ExitedChild(self.root_pid, code, own_ns)
 
-        def children(self) -> list[int]:
-            return [] if self.root is not None else [self.root_pid]
-
         @property
         def holds_root(self) -> bool:
             """As long as its handle is open."""
             return True
 
         def send(self, number: int, /) -> bool:
-            """By its handle, which is nobody else's: it ends at once. Ctrl-C and Ctrl-Break as the standard library."""
+            """Through the handle: SIGTERM ends the process at once; Ctrl-C and Ctrl-Break as `subprocess` does."""
             if self.root is None:
                 if number == signal.SIGTERM:
                     _winapi.TerminateProcess(self._handle, 1)
                 else:
                     subprocess.Popen.send_signal(self._process, number)
             return True
-
-        def close(self) -> None:
-            """The handle is the standard library's."""
 
     def _nanoseconds(time: wintypes.FILETIME) -> int:
         return ((int(time.dwHighDateTime) << 32) + int(time.dwLowDateTime)) * FILETIME_NS

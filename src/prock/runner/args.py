@@ -1,4 +1,4 @@
-"""A command as `subprocess` takes it, in the words and bytes of those who start it."""
+"""Arguments, environment and signal mask of a command, from what `subprocess.Popen` accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def command_of(args: Any, shell: bool) -> list[Any]:
-    """The arguments that a POSIX system gets."""
+    """The argument list for exec, on POSIX systems."""
     if isinstance(args, (str, bytes)):
         args = [args]
     elif isinstance(args, os.PathLike):
@@ -24,7 +24,7 @@ def command_of(args: Any, shell: bool) -> list[Any]:
 
 
 def words_of(args: Any, shell: bool, executable: Any) -> list[str]:
-    """As a result tells of it. On Windows a command can be a line, which nobody has divided."""
+    """For `RunResult.args`. On Windows a command may be one string that is not split."""
     words = command_of(args, shell and sys.platform != "win32")
     if shell and executable is not None and sys.platform != "win32":
         words[0] = executable
@@ -32,7 +32,7 @@ def words_of(args: Any, shell: bool, executable: Any) -> list[str]:
 
 
 def environment_of(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
-    """Of a POSIX system. Raises `ValueError` for names that can't be."""
+    """For POSIX systems. Raises `ValueError` for names that contain ``=``."""
     encoded = {os.fsencode(name): os.fsencode(value) for name, value in (os.environ if env is None else env).items()}
     if env is not None and any(b"=" in name for name in encoded):
         raise ValueError("illegal environment variable name")

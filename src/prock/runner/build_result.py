@@ -1,244 +1,229 @@
-"""The account of a tree that is over, or broken off: all that a `RunSession` and its sources know, as a `RunResult`."""
+"""`finish`: the `RunResult` of a session that is over, or that is to be ended now."""
 
 from __future__ import annotations
 
 import sys
 import time
 
-from prock.accounting.estimate import PERF, WAITED, CpuReadings, estimate_cpu
+from prock._compat.namedtuple import NamedTuple
+from prock.accounting.estimate import estimate_cpu
+from prock.accounting.protocol import PERF
 from prock.errors import NotSupported, ProckError
-from prock.model import CpuTime
-from prock.results import Source, Survivor
+from prock.results import CommandUsage, ProcessUsage, Source, Survivor
 from prock.runner.result import RunResult
-from prock.runner.tables import usage_by_command, with_records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.accounting.perf_records import TaskRecords
-    from prock.accounting.protocol import RootWaiter
-    from prock.engine.protocol import Engine
+    from prock.accounting.estimate import CpuEstimate
+    from prock.accounting.perf_records import Ended, TaskRecords
     from prock.model import DiskIo, ProcessInfo
     from prock.runner.session import RunSession
 
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
 LOST_ROOT = (
-    "How the command ended, and what waiting for it would have told, is unknown: SIGCHLD is ignored in this process, "
-    "or another part of it waits for all children."
+    "The exit code and the usage of the command are unknown: SIGCHLD is ignored in this process, or other code in it "
+    "waits for all children."
 )
+NO_SPLIT = "User and system time are unknown: this system does not report them for processes that ended."
+NO_FAULTS = "Page faults and context switches are unknown: this system does not report them for processes that ended."
+TOO_SHORT = "I/O is unknown: the command ended before the first sample."
 
 
-NO_SPLIT = "How the CPU time divides into user and system is unknown: of who has ended this system tells nobody."
-NO_FAULTS = "Page faults and context switches are unknown: this system does not tell them of who has ended."
-TOO_SHORT = "I/O is unknown: it ended before it was looked at."
+def finish(session: RunSession, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
+    """Read all sources a last time, and close the session.
 
-
-def finish(running: RunSession, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
-    """Close the account of a tree, and give back all that it took.
-
-    `whole_tree`: the wall time is the tree's, until now, not only its root's.
+    `whole_tree`: the wall time is the tree's, until now, not the root's.
     """
     began_ns = time.thread_time_ns()
     try:
-        running.ends(whole_tree=whole_tree)
-        result = ResultBuilder(running).result(timed_out=timed_out)
+        session.end(whole_tree=whole_tree)
+        result = ResultBuilder(session).result(timed_out=timed_out)
     finally:
-        running.close()
-    return result._replace(cost_ns=running.cost_ns + time.thread_time_ns() - began_ns)
+        session.close()
+    return result._replace(cost_ns=session.cost_ns + time.thread_time_ns() - began_ns)
+
+
+class PeakMemory(NamedTuple):
+    footprint_bytes: int | None
+    rss_bytes: int | None
+    pss_bytes: int | None
+    largest_process_bytes: int | None
+    cgroup_bytes: int | None
+
+
+class Faults(NamedTuple):
+    minor: int | None = None
+    major: int | None = None
+    voluntary_switches: int | None = None
+    involuntary_switches: int | None = None
 
 
 class ResultBuilder:
-    """Asks everybody one last time, when it is made. Closes nothing."""
+    """Reads what a session and its sources know, without closing them."""
 
-    def __init__(self, running: RunSession) -> None:
-        self._running = running
-        self._engine: Engine = running.engine
-        self._waited: RootWaiter | None = running.waited
-        self._members = running.members()
+    def __init__(self, session: RunSession) -> None:
+        self._session = session
+        self._engine = session.engine
+        self._waiter = session.waiter
+        self._members = session.rows()
         self._living = [row for row in self._members if row.is_alive]
-        if self._living:
-            running.sample()
+        if self._living or self._waiter is None or not self._waiter.reaps_orphans:
+            session.sample()
+        records = session.sources.records
+        self._records: TaskRecords | None = records if records is not None and records.started else None
         self._sources: list[Source] = []
         self._missing: list[str] = []
 
     def result(self, *, timed_out: bool) -> RunResult:
-        running, waited = self._running, self._waited
-        root = None if waited is None or waited.lost_root else waited.root
-        if waited is not None and waited.lost_root:
+        session, waiter, stats = self._session, self._waiter, self._session.stats
+        lost_root = waiter is not None and waiter.lost_root
+        if lost_root:
             self._missing.append(LOST_ROOT)
-        figures = {**self._cpu(), **self._memory(), **self._io(), **self._faults(), **self._processes()}
+        cpu = self._cpu()
+        root_cpu_ns = self._root_cpu_ns()
+        memory = self._memory()
+        io = self._io()
+        faults = self._faults()
+        counts = self._records or stats
+        self._count_source()
         return RunResult(
-            args=running.args,
-            pid=running.pid,
-            returncode=None if root is None else root.returncode,
+            args=session.args,
+            pid=session.pid,
+            returncode=None if waiter is None or waiter.root is None or lost_root else waiter.root.returncode,
             timed_out=timed_out,
-            labels=running.options.labels,
-            start_time=running.start_time,
-            wall_ns=max(0, running.ended_ns - running.began_ns),
-            **figures,  # type: ignore[arg-type]  # each has its own type
+            labels=session.options.labels,
+            start_time=session.start_time,
+            wall_ns=max(0, session.ended_ns - session.began_ns),
+            cpu_ns=cpu.total_ns,
+            user_ns=cpu.user_ns,
+            system_ns=cpu.system_ns,
+            root_cpu_ns=root_cpu_ns,
+            accounting=cpu.accounting,
+            cpu_by_source=cpu.by_source,
+            peak_footprint_bytes=memory.footprint_bytes,
+            peak_rss_bytes=memory.rss_bytes,
+            peak_pss_bytes=memory.pss_bytes,
+            largest_process_bytes=memory.largest_process_bytes,
+            cgroup_peak_bytes=memory.cgroup_bytes,
+            disk_io=io,
+            minor_faults=faults.minor,
+            major_faults=faults.major,
+            voluntary_switches=faults.voluntary_switches,
+            involuntary_switches=faults.involuntary_switches,
+            processes_started=None if self._records is None else self._records.started,
+            peak_process_count=None if counts is None else counts.peak_process_count,
+            threads_started=None if self._records is None else self._records.threads_started,
+            peak_thread_count=None if counts is None else counts.peak_thread_count,
+            commands=usage_by_command(self._counted(), {} if stats is None else stats.commands()),
+            processes=self._processes(),
             survivors=self._survivors(),
-            cost_ns=running.cost_ns,
+            samples=0 if stats is None else stats.samples,
+            sampling_interval_ns=0 if stats is None else stats.longest_ns,
+            cost_ns=session.cost_ns,
             sources=tuple(self._sources),
             missing=tuple(self._missing),
         )
 
-    def _cpu(self) -> dict[str, object]:
-        running, sources = self._running, self._running.sources
-        used_ns = running.used_before_ns
-        group = None if sources.group is None else _less(sources.group.cpu_time(), used_ns - sources.outside_ns)
-        perf_ns = None if sources.clock is None else sources.clock.total_ns()
-        ledger_ns = None
-        if running.forest is not None:
-            tree = running.forest.tree(running.pid)
-            if tree.events is not None:  # of a tree that was attached to
-                perf_ns = tree.cpu_ns
-            else:
-                ledger_ns = max(0, tree.cpu_ns - (0 if self._waited is None else used_ns))
-        if self._waited is not None and not self._waited.holds_children and self._waited.root is not None:
-            ledger_ns = max(ledger_ns or 0, self._waited.user_ns + self._waited.system_ns)  # the whole has its part
-        verdict = estimate_cpu(
-            CpuReadings(
-                asked=running.options.accounting,
-                cgroup=group,
-                perf_ns=perf_ns,
-                stolen=0.0 if sources.stolen is None else sources.stolen.share(),
-                waited=self._waited_for(),
-                adopts=self._waited is not None and self._waited.adopts,
-                ledger_ns=ledger_ns,
-                joined_late=sources.joined_late,
-                hands_on=self._hands_on(),
-            )
-        )
-        first, *others = verdict.sources
-        if self._engine.launcher is None and verdict.accounting == WAITED:
-            first = first._replace(bias=f"{first.bias}; holds the start of its process, too")
-        self._sources += [first, *others]
-        self._missing += verdict.missing
-        if self._waited is not None and not self._waited.holds_children:
+    def _cpu(self) -> CpuEstimate:
+        sources = self._session.sources
+        cpu = estimate_cpu(sources.wanted, sources.readings(self._members))
+        self._sources += cpu.sources
+        self._missing += cpu.missing
+        if self._waiter is not None and not self._waiter.includes_children:
             self._missing.append(NO_SPLIT)
-        if running.options.accounting == "auto":
-            # Who has perf events lacks nothing without a cgroup.
-            told = [why for why in sources.refusals if verdict.accounting != PERF or not why.startswith("cgroup")]
-            self._missing += [f"Not used: {why}." for why in told]
-        return {
-            "cpu_ns": verdict.total_ns,
-            "user_ns": verdict.user_ns,
-            "system_ns": verdict.system_ns,
-            "root_cpu_ns": self._root_cpu_ns(),
-            "accounting": verdict.accounting,
-            "cpu_by_source": verdict.by_source,
-        }
-
-    def _hands_on(self) -> bool:
-        try:
-            info = self._engine.info(None)
-        except (ProckError, OSError):
-            return True
-        return info is None or info.children_user_ns is not None
-
-    def _waited_for(self) -> CpuTime | None:
-        """Of those who ended and were waited for; of those who have not been, their own and what they waited for."""
-        waited = self._waited
-        if waited is None or waited.lost_root or not waited.holds_children:
-            return None
-        user_ns, system_ns = waited.user_ns, waited.system_ns
-        for row in self._members:
-            user_ns += row.user_ns + (row.children_user_ns or 0)
-            system_ns += row.system_ns + (row.children_system_ns or 0)
-        total = CpuTime(user_ns, system_ns)
-        return total if waited.root is not None else _less(total, self._running.used_before_ns)
+        # Perf events count all that a cgroup counts.
+        refused = [why for source, why in sources.refused.items() if (source, cpu.accounting) != ("cgroup", PERF)]
+        self._missing += [f"Not used: {why}." for why in refused]
+        return cpu
 
     def _root_cpu_ns(self) -> int | None:
-        running, waited = self._running, self._waited
-        if waited is not None and waited.root is not None and waited.root.own_ns is not None:
-            source = "CPU clock" if waited.holds_children else "process handle"
+        session, waiter = self._session, self._waiter
+        if waiter is not None and waiter.root is not None and waiter.root.own_ns is not None:
+            source = "CPU clock" if waiter.includes_children else "process handle"
             self._sources.append(Source("root_cpu", source, "exact: read when it had ended"))
-            return waited.root.own_ns
-        row = next((row for row in self._members if row.pid == running.pid), None)
+            return waiter.root.own_ns
+        row = next((row for row in self._members if row.pid == session.pid), None)
         if row is not None:
             clock = "CPU clock" if self._engine.clocks_usable else "times of the process"
-            self._sources.append(Source("root_cpu", clock, "exact, but for its last scheduler tick"))
-            return max(0, row.user_ns + row.system_ns - running.used_before_ns)
-        own_ns = None if running.peaks is None else running.peaks.root_cpu_ns
+            self._sources.append(Source("root_cpu", clock, "exact, except for its last scheduler tick"))
+            return max(0, row.user_ns + row.system_ns - session.used_before_ns)
+        own_ns = None if session.stats is None else session.stats.root_cpu_ns
         if own_ns is not None:
-            self._sources.append(Source("root_cpu", "samples", "lower bound: as last seen"))
+            self._sources.append(Source("root_cpu", "samples", "lower bound: as last sampled"))
         return own_ns
 
-    def _memory(self) -> dict[str, object]:
-        running, peaks, waited = self._running, self._running.peaks, self._waited
-        largest = waited.largest_bytes if waited is not None and waited.root is not None else 0
+    def _memory(self) -> PeakMemory:
+        session, stats, waiter = self._session, self._session.stats, self._waiter
+        largest = waiter.largest_bytes if waiter is not None and waiter.root is not None else 0
         footprint = rss = pss = None
-        if peaks is not None and peaks.samples:
-            footprint, rss, pss = (
-                peaks.footprint.peak_bytes, peaks.footprint.peak_rss_bytes, peaks.footprint.peak_pss_bytes,
-            )  # fmt: skip
+        source = None
+        if stats is not None and stats.samples:
+            peak = stats.footprint
+            footprint, rss, pss = peak.peak_bytes, peak.peak_rss_bytes, peak.peak_pss_bytes
             if footprint is not None:
-                self._sources.append(Source("memory", f"samples, {peaks.footprint.source}", peaks.footprint.bias))
-        if running.is_exact_launch and largest > (footprint or 0):  # nobody believes in a tree smaller than its process
+                source = Source("memory", f"samples, {peak.source}", peak.bias)
+        if self._engine.launcher is not None and largest > (footprint or 0):  # a tree is not below its largest process
             footprint = largest
             bias = "lower bound: of the largest process alone, which samples missed"
             if largest <= (rss or 0):
                 bias = "estimate: of the largest process, with what it shares with programs outside the tree"
-            self._sources[-1 if rss is not None else len(self._sources) :] = [Source("memory", "ru_maxrss", bias)]
+            source = Source("memory", "ru_maxrss", bias)
+        if source is not None:
+            self._sources.append(source)
+        sampled = 0 if stats is None else stats.largest_bytes
         if largest:
             self._sources.append(self._source_of_largest())
-        elif peaks is not None and peaks.largest_bytes:
-            largest = peaks.largest_bytes
+        elif sampled:
+            largest = sampled
             self._sources.append(Source("largest_process", "samples", "lower bound: as sampled"))
-        if waited is not None and not waited.holds_children and peaks is not None:
-            largest = max(largest, peaks.largest_bytes)
-        group_peak = None if running.sources.group is None else running.sources.group.peak_memory()
-        if group_peak is not None:
-            how = "lower bound: since the command joined it" if running.sources.joined_late else "exact"
+        if waiter is not None and not waiter.includes_children:
+            largest = max(largest, sampled)
+        cgroup = session.sources.cgroup
+        group_peak = None if cgroup is None else cgroup.peak_memory()
+        if cgroup is not None and group_peak is not None:
+            how = "lower bound: since the command joined it" if cgroup.joined_late else "exact"
             bias = f"{how}; page cache and kernel memory included"
             self._sources.append(Source("cgroup_peak", "memory.peak", bias))
-        return {
-            "peak_footprint_bytes": footprint,
-            "peak_rss_bytes": rss,
-            "peak_pss_bytes": pss,
-            "largest_process_bytes": largest or None,
-            "cgroup_peak_bytes": group_peak,
-        }
+        return PeakMemory(footprint, rss, pss, largest or None, group_peak)
 
     def _source_of_largest(self) -> Source:
-        """Of the one that the system tells itself."""
-        if self._waited is not None and not self._waited.holds_children:
-            bias = "lower bound: exact of the command's own process, of the others as sampled"
+        if self._waiter is not None and not self._waiter.includes_children:
+            bias = "lower bound: exact for the command's own process, the others as sampled"
             return Source("largest_process", "process handle, samples", bias)
-        if self._running.is_exact_launch:
-            return Source("largest_process", "ru_maxrss", "exact for all that was waited for")
+        if self._engine.launcher is not None:
+            return Source("largest_process", "ru_maxrss", "exact for all that was reaped")
         return Source("largest_process", "ru_maxrss", "upper bound: never less than the process that started it")
 
-    def _io(self) -> dict[str, object]:
-        running, waited = self._running, self._waited
-        tree = None if running.forest is None else running.forest.tree(running.pid)
+    def _io(self) -> DiskIo | None:
+        session, waiter = self._session, self._waiter
+        tree = None if session.forest is None else session.forest.tree(session.pid)
         sampled = None if tree is None else tree.disk_io
-        if waited is None or waited.disk_io is None:
-            return {"disk_io": self._sampled_io(sampled)}
-        total, refused = waited.disk_io, waited.refused_io
+        if waiter is None or waiter.disk_io is None:
+            return self._sampled_io(sampled)
+        total, denied = waiter.disk_io, waiter.denied_io
         for row in self._members:
             try:
                 io = self._engine.disk_io(row.pid)
             except (ProckError, OSError):
-                refused += 1
+                denied += 1
                 continue
             total = total if io is None else total + io
         if sampled is not None:
             total = total.largest(sampled)
-        if refused:
+        if denied:
             self._missing.append(
-                f"The I/O of {refused} of the processes that were waited for was refused to this user, but for what "
-                "samples saw of it."
+                f"The I/O of {denied} of the reaped processes could not be read (access denied), except for what "
+                "samples saw."
             )
-        lacks = "" if waited.adopts else ", and their orphans"
-        bias = f"exact for all that was waited for; lacks children of parents that ignore SIGCHLD{lacks}"
-        if refused or waited.lost_root:
-            bias = "lower bound: as sampled, and of those that could be asked when they had ended"
+        lacks = "" if waiter.reaps_orphans else ", and orphans"
+        bias = f"exact for all that was reaped; lacks children of parents that ignore SIGCHLD{lacks}"
+        if denied or waiter.lost_root:
+            bias = "lower bound: as sampled, and of the processes that could be read when they had ended"
         self._sources.append(Source("io", "/proc/PID/io", bias))
-        return {"disk_io": None if (refused or waited.lost_root) and not any(total) else total}
+        return None if (denied or waiter.lost_root) and not any(total) else total
 
     def _sampled_io(self, sampled: DiskIo | None) -> DiskIo | None:
-        """As far as samples know, or else why not."""
         if sampled is not None:
             source = "/proc/PID/io" if sys.platform == "linux" else "counters of the processes"
             self._sources.append(Source("io", source, "lower bound: lacks what ended between two samples"))
@@ -253,75 +238,59 @@ class ResultBuilder:
             self._missing.append(TOO_SHORT)
         return None
 
-    def _faults(self) -> dict[str, object]:
-        waited = self._waited
-        names = ("minor_faults", "major_faults", "voluntary_switches", "involuntary_switches")
-        if waited is None or waited.lost_root:
-            return dict.fromkeys(names)
-        if waited.minor_faults is None or waited.major_faults is None:
-            if waited.root is not None:
+    def _faults(self) -> Faults:
+        waiter, rows = self._waiter, self._members
+        if waiter is None or waiter.lost_root:
+            return Faults()
+        if waiter.minor_faults is None or waiter.major_faults is None:
+            if waiter.root is not None:
                 self._missing.append(NO_FAULTS)
-            return dict.fromkeys(names)
-        rows = self._members
+            return Faults()
         lacks = (
             "" if not rows else "; lacks switches of survivors" if self._engine.clocks_usable else "; lacks survivors"
         )
-        self._sources.append(Source("faults", "wait4", f"exact for all that was waited for{lacks}"))
-        minor = sum((row.minor_faults or 0) + (row.children_minor_faults or 0) for row in rows)
-        major = sum((row.major_faults or 0) + (row.children_major_faults or 0) for row in rows)
-        return {
-            "minor_faults": waited.minor_faults + minor,
-            "major_faults": waited.major_faults + major,
-            "voluntary_switches": waited.voluntary_switches if waited.root is not None else None,
-            "involuntary_switches": waited.involuntary_switches if waited.root is not None else None,
-        }
+        self._sources.append(Source("faults", "wait4", f"exact for all that was reaped{lacks}"))
+        return Faults(
+            waiter.minor_faults + sum((row.minor_faults or 0) + (row.children_minor_faults or 0) for row in rows),
+            waiter.major_faults + sum((row.major_faults or 0) + (row.children_major_faults or 0) for row in rows),
+            waiter.voluntary_switches if waiter.root is not None else None,
+            waiter.involuntary_switches if waiter.root is not None else None,
+        )
 
-    def _processes(self) -> dict[str, object]:
-        running, peaks = self._running, self._running.peaks
-        records = running.sources.records
-        records = records if records is not None and records.started else None
-        seen = {} if peaks is None else peaks.commands()
-        rows = peaks.processes() if peaks is not None and running.options.processes else []
-        if records is not None:
-            bias = "lower bound: some records were lost" if records.lost else "exact"
+    def _count_source(self) -> None:
+        if self._records is not None:
+            bias = "lower bound: some records were lost" if self._records.lost else "exact"
             self._sources.append(Source("processes", "perf records", bias))
-        elif peaks is not None:
+        elif self._session.stats is not None:
             self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
-        return {
-            "processes_started": None if records is None else records.started,
-            "peak_process_count": records.peak_process_count
-            if records
-            else peaks.peak_process_count
-            if peaks
-            else None,
-            "threads_started": None if records is None else records.threads_started,
-            "peak_thread_count": records.peak_thread_count if records else peaks.peak_thread_count if peaks else None,
-            "commands": usage_by_command(self._counted(records), seen),
-            "processes": tuple(with_records(rows, records.ended(), running.began_ns) if records else rows)[:MOST_ROWS],
-            "samples": 0 if peaks is None else peaks.samples,
-            "sampling_interval_ns": 0 if peaks is None else peaks.longest_ns,
-        }
 
-    def _counted(self, records: TaskRecords | None) -> dict[str, tuple[int, int | None]]:
-        """By command, all that ended, as the records have it; and of who lives what it has used so far."""
-        if records is None:
+    def _counted(self) -> dict[str, tuple[int, int | None]]:
+        """By command: processes and CPU time by the perf records, and what living processes used up to now."""
+        if self._records is None:
             return {}
-        counted = records.commands()
+        counted = self._records.commands()
         for row in self._living:
             processes, cpu_ns = counted.get(row.comm, (0, 0))
             own_ns = row.user_ns + row.system_ns
             counted[row.comm] = processes + 1, None if cpu_ns is None else cpu_ns + own_ns
         return counted
 
+    def _processes(self) -> tuple[ProcessUsage, ...]:
+        session = self._session
+        rows = session.stats.processes() if session.stats is not None and session.options.processes else []
+        if self._records is not None:
+            rows = with_records(rows, self._records.ended(), session.began_ns)
+        return tuple(rows[:MOST_ROWS])
+
     def _survivors(self) -> tuple[Survivor, ...]:
         survivors = []
         for row in self._living:
-            base_ns = self._running.used_before_ns if row.pid == self._running.pid else 0
-            memory = self._memory_of(row)
-            survivors.append(Survivor(row.pid, row.comm, max(0, row.user_ns + row.system_ns - base_ns), memory))
+            base_ns = self._session.used_before_ns if row.pid == self._session.pid else 0
+            rss = self._rss_of(row)
+            survivors.append(Survivor(row.pid, row.comm, max(0, row.user_ns + row.system_ns - base_ns), rss))
         return tuple(sorted(survivors, key=lambda one: (-one.cpu_ns, one.pid)))
 
-    def _memory_of(self, row: ProcessInfo) -> int | None:
+    def _rss_of(self, row: ProcessInfo) -> int | None:
         try:
             memory = self._engine.memory(row.pid)
         except (ProckError, OSError):
@@ -329,7 +298,43 @@ class ResultBuilder:
         return None if memory is None else memory[0]
 
 
-def _less(used: CpuTime, before_ns: int) -> CpuTime:
-    """Without what was used before the command was executed, which was mostly in the kernel."""
-    system_ns = max(0, used.system_ns - before_ns)
-    return CpuTime(max(0, used.user_ns - max(0, before_ns - used.system_ns)), system_ns)
+def usage_by_command(
+    counted: dict[str, tuple[int, int | None]], seen: dict[str, tuple[int, int, int | None]]
+) -> tuple[CommandUsage, ...]:
+    """By name, the most CPU first: processes and CPU as counted by records, if there are any; sizes as sampled."""
+    rows = []
+    for name in counted.keys() | seen.keys():
+        processes, cpu_ns, peak = seen.get(name, (0, 0, None))
+        if counted:
+            processes, exact_ns = counted.get(name, (0, None))
+            cpu_ns = cpu_ns if exact_ns is None else exact_ns
+        if processes or cpu_ns:
+            rows.append(CommandUsage(name, processes, cpu_ns, peak))
+    return tuple(sorted(rows, key=lambda row: (-row.cpu_ns, row.comm)))
+
+
+def with_records(rows: list[ProcessUsage], ended: list[Ended], began_ns: int) -> list[ProcessUsage]:
+    """Rows of sampled and of recorded processes: each process once, in the order of their start."""
+    seen: dict[int, list[ProcessUsage]] = {}
+    for row in rows:
+        seen.setdefault(row.pid, []).append(row)
+    merged = []
+    for pid, ppid, comm, cpu_ns, start_ns, end_ns in ended:
+        started_ns, ended_ns = max(0, start_ns - began_ns), max(0, end_ns - began_ns)
+        # Samples see a process only while it lives, which tells processes with the same pid apart.
+        known = next((row for row in seen.get(pid, ()) if started_ns <= (row.started_ns or 0) <= ended_ns), None)
+        if known is not None:
+            seen[pid].remove(known)
+        merged.append(
+            ProcessUsage(
+                pid=pid,
+                ppid=ppid or (known.ppid if known else None),
+                comm=comm,
+                cpu_ns=cpu_ns if cpu_ns is not None else known.cpu_ns if known else 0,
+                peak_rss_bytes=known.peak_rss_bytes if known else None,
+                started_ns=started_ns,
+                ended_ns=ended_ns,
+            )
+        )
+    rest = [row for rows in seen.values() for row in rows if row.ended_ns is None]
+    return sorted(merged + rest, key=lambda row: row.started_ns or 0)

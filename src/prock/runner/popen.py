@@ -16,7 +16,7 @@ from prock.errors import NotSupported
 from prock.runner.args import command_of, environment_of, mask, words_of
 from prock.runner.session import Options, RunSession
 from prock.runner.terminate import end_tree
-from prock.runner.thread import LOOK_AGAIN_S, SessionThread, wait_for
+from prock.runner.thread import POLL_S, SessionThread, wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     ) -> None:
         self._options = Options(accounting, interval, pss, processes, tuple((labels or {}).items()), reap_orphans)
         self._whole_tree = whole_tree
-        self._follower: SessionThread | None = None
+        self._thread: SessionThread | None = None
         super().__init__(args, *positional, **options)
 
     # fmt: off
@@ -117,7 +117,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             )
             running = self._launch(args, executable, shell, cwd, env, setup)
         try:
-            self._follower = SessionThread(running, whole_tree=self._whole_tree, hold=self._holds)
+            self._thread = SessionThread(running, whole_tree=self._whole_tree, hold=self._holds)
         except BaseException:  # there can be no thread more
             end_tree(running, 0)
             running.close()
@@ -157,54 +157,54 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             raise
 
     def _internal_poll(self, _deadstate: int | None = None, *_: Any, **__: Any) -> int | None:
-        follower = self._follower
-        if self.returncode is None and follower is not None:
-            self.returncode = 0 if follower.is_elsewhere else follower.poll()  # as subprocess, which has no child then
+        thread = self._thread
+        if self.returncode is None and thread is not None:
+            self.returncode = 0 if thread.is_forked else thread.poll()  # as subprocess, which has no child then
         return self.returncode
 
     def _wait(self, timeout: float | None) -> int:
-        if self._internal_poll() is None and self._follower is not None:
-            if not wait_for(self._follower.root_ended, timeout):
+        if self._internal_poll() is None and self._thread is not None:
+            if not wait_for(self._thread.root_ended, timeout):
                 assert timeout is not None
                 raise subprocess.TimeoutExpired(self.args, timeout)
-            self.returncode = self._follower.returncode
+            self.returncode = self._thread.returncode
         code: int = self.returncode
         return code
 
     def send_signal(self, sig: int) -> None:
         """To the command alone, and to no other process that got its pid meanwhile."""
-        if self._follower is not None and self.poll() is None:
-            self._follower.send_signal(sig)
+        if self._thread is not None and self.poll() is None:
+            self._thread.send_signal(sig)
 
     def send_tree_signal(self, number: int) -> int:
         """Send a signal to every process of the tree, once; answers to how many.
 
         On Linux through pidfds: to nobody else. On other systems who has the pid is looked at just before."""
-        follower = self._follower
-        return 0 if follower is None or follower.is_elsewhere else follower.signal_tree(number)
+        thread = self._thread
+        return 0 if thread is None or thread.is_forked else thread.signal_tree(number)
 
     def kill_tree(self, kill_after: float = KILL_AFTER_S, *, timed_out: bool = False) -> bool:
         """End everything that was started, orphans too: SIGTERM, and after so many seconds SIGKILL.
 
         Answers whether nothing is left. `timed_out`: what the result will say of the reason.
         """
-        follower = self._follower
-        return follower is None or (not follower.is_elsewhere and follower.end_tree(kill_after, timed_out))
+        thread = self._thread
+        return thread is None or (not thread.is_forked and thread.end_tree(kill_after, timed_out))
 
     def finish(self, timeout: float | None = None) -> RunResult:
         """Wait until the account is closed, and answer what it came to. `subprocess.TimeoutExpired` after `timeout`."""
-        follower = self._follower
-        if follower is None:
+        thread = self._thread
+        if thread is None:
             raise ValueError("this command was not started")
-        if follower.is_elsewhere:
+        if thread.is_forked:
             raise ValueError("this command belongs to the process that this one was forked from")
-        follower.release()
-        if not wait_for(follower.is_closed, timeout):
+        thread.release()
+        if not wait_for(thread.is_closed, timeout):
             assert timeout is not None
             raise subprocess.TimeoutExpired(self.args, timeout)
-        follower.thread.join()  # it is about to end; who asks afterwards which threads there are does not see it
+        thread.thread.join()  # it is about to end; who asks afterwards which threads there are does not see it
         self.poll()
-        return follower.result()
+        return thread.result()
 
 
 def run(
@@ -260,7 +260,7 @@ def _run(
             if deadline is None or not wait_all:
                 result = process.finish()
             else:
-                result = process.finish(max(0.0, deadline - time.monotonic()) + LOOK_AGAIN_S)
+                result = process.finish(max(0.0, deadline - time.monotonic()) + POLL_S)
         except subprocess.TimeoutExpired as expired:
             _end(process, kill_after, timed_out=True)
             _tell(expired, process)

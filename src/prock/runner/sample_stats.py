@@ -1,4 +1,4 @@
-"""What the samples of a tree leave behind: its peaks, and what was seen of each process and of each command."""
+"""`SampleStats`: peaks of a tree's samples, and what they saw of each process and each command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from prock.model import MemberSample
     from prock.sampling.sample import TreeSample
 
-SHARES_SHARE = 400
+PSS_SHARE = 400
+"""PSS readings take at most one 400th of the time."""
 ROWS_EVERY_NS = 1_000_000_000
-"""How often rows are asked for, which cost more than the sample itself ..."""
+"""Interval of rows, which cost more than the sample itself."""
 ROWS_EARLY_NS = 300_000_000
-"""... but always while the tree is as young as that: short commands are to have some, too."""
+"""Rows of every sample until then, so that short commands have some as well."""
 
 
 class _Seen:
@@ -35,13 +36,13 @@ class _Seen:
 
 
 class SampleStats:
-    """Takes samples. `began_ns`: what times are counted from. `processes`: keep what was seen of each, for a table.
+    """`began_ns`: zero of the times in rows. `processes`: keep a row for each process that ended.
 
-    `since_birth`: whoever is in the first sample counts with all that it has used; else from then on.
+    `since_birth`: count all CPU time of the processes in the first sample, not only what they use from then on.
     """
 
     def __init__(self, engine: Engine, began_ns: int, *, pss: bool, processes: bool, since_birth: bool) -> None:
-        self.footprint = Footprint(engine, share=SHARES_SHARE, always_pss=pss)
+        self.footprint = Footprint(engine, share=PSS_SHARE, always_pss=pss)
         self.samples = 0
         self.longest_ns = 0
         self.cost_ns = 0
@@ -70,9 +71,9 @@ class SampleStats:
         self.footprint.add_sample(sample)
         if now_ns >= self._rows_ns or now_ns - self._began_ns < ROWS_EARLY_NS:
             self._rows_ns = now_ns + ROWS_EVERY_NS
-            self._look_at(sample.members, now_ns)
+            self._take_rows(sample.members, now_ns)
 
-    def _look_at(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
+    def _take_rows(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
         self._root = self._root or next((row.identity for row in members), None)
         before, self._living = self._living, {}
         for row in members:
@@ -86,7 +87,7 @@ class SampleStats:
                 self._root_seen = seen
             seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
             rss = row.rss_bytes
-            if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: it was being made, or taken down
+            if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: the process was starting or exiting
                 seen.peak_rss = rss
         for identity, seen in before.items():
             if self._keeps_processes:
@@ -102,23 +103,23 @@ class SampleStats:
 
     @property
     def root_cpu_ns(self) -> int | None:
-        """What the root was last seen to have used."""
+        """CPU time of the root as last sampled."""
         return None if self._root_seen is None else self._root_seen.cpu_ns
 
     @property
     def largest_bytes(self) -> int:
-        """The largest resident set of one process that was seen."""
+        """The largest resident set of one process in any sample."""
         return max((peak for _, _, peak in self.commands().values() if peak is not None), default=0)
 
     def commands(self) -> dict[str, tuple[int, int, int | None]]:
-        """Of each name: processes, CPU, and the largest resident set, as far as they were seen."""
+        """By name: processes, CPU time, and the largest resident set, as sampled."""
         commands = dict(self._commands)
         for seen in self._living.values():
             self._count(commands, seen)
         return commands
 
     def processes(self) -> list[ProcessUsage]:
-        """What was seen, in the order of their appearance."""
+        """A row for each sampled process, in the order of their first sample."""
         living = [(identity, seen, True) for identity, seen in self._living.items()]
         ended = [(identity, seen, False) for identity, seen in self._ended]
         return [

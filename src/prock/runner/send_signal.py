@@ -1,4 +1,4 @@
-"""Signals to a process that was seen, and to no other that got its pid meanwhile, or has it in another namespace."""
+"""`send`: a signal to a process that was seen, never to another process with the same pid."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     from prock.model import Identity
 
 _MEANINGS = {
-    "SIGTERM": "end, after tidying up" if sys.platform != "win32" else "end at once; can't be refused",
-    "SIGINT": "as Ctrl-C",
-    "SIGHUP": "the terminal is gone, or: read your configuration",
+    "SIGTERM": "end, after cleaning up" if sys.platform != "win32" else "end at once; cannot be caught",
+    "SIGINT": "interrupt, as Ctrl-C",
+    "SIGHUP": "terminal closed, or reload the configuration",
     "SIGQUIT": "end, with a core dump",
-    "SIGKILL": "end at once; can't be refused",
-    "SIGSTOP": "stop; can't be refused",
-    "SIGCONT": "go on",
-    "SIGUSR1": "what the program makes of it",
-    "SIGUSR2": "what the program makes of it",
+    "SIGKILL": "end at once; cannot be caught",
+    "SIGSTOP": "stop; cannot be caught",
+    "SIGCONT": "continue",
+    "SIGUSR1": "defined by the program",
+    "SIGUSR2": "defined by the program",
 }
 SIGNALS = tuple(
     (signal.Signals[name], meaning)
     for name, meaning in _MEANINGS.items()
-    if hasattr(signal, name) and (sys.platform != "win32" or name == "SIGTERM")  # others end it there, too
+    if hasattr(signal, name) and (sys.platform != "win32" or name == "SIGTERM")  # there the others end the process, too
 )
 
 
 class NotSent(Exception):
-    """Why not, for people."""
+    """The signal was not sent; the message says why."""
 
 
 def send(identity: Identity, number: int) -> None:
     """Raises `NotSent`.
 
-    Linux: through a pidfd, which holds on to whoever had the pid, so that it goes to that process or to nobody. There
-    is no second way by pid alone: between a look at it and the signal it can change hands.
+    Linux: through a pidfd. It refers to one process, and its identity is checked before the signal is sent, so that no
+    other process can get it. There is intentionally no fallback by pid: the pid may be reused after the check.
 
-    Other systems have nothing to hold on to but the handles of Windows, which are of a pid, too. There the start of the
-    process is looked at just before the signal is sent: who got the pid earlier than some microseconds ago is safe, and
-    who gets it within these is not. Windows knows no signals: SIGTERM and SIGKILL both end a process at once.
+    Other systems: the start time of the process is checked just before the signal is sent by pid. A pid that is reused
+    in the microseconds between the two is a race that remains. Windows has no signals: SIGTERM and SIGKILL both end a
+    process at once.
     """
     if sys.platform != "linux":
         _send_by_pid(identity, number)
@@ -61,13 +61,13 @@ def send(identity: Identity, number: int) -> None:
         reason = "this kernel has no pidfd (Linux 5.3)" if error.errno == errno.ENOSYS else error.strerror
         raise NotSent(f"{name(number)} not sent to {pid}: {reason}") from None
     try:
-        # The descriptor holds on to whoever had the pid; only then to ask who it was leaves no gap.
-        called = _pid_in_proc(descriptor)
-        if called not in (pid, -1):
-            raise NotSent(f"{name(number)} not sent to {pid}: the mounted proc numbers processes in another way")
-        _check_and(identity, number, lambda: signal.pidfd_send_signal(descriptor, number))
+        # The identity is read after the descriptor was opened: no race remains.
+        pid_in_proc = _pid_in_proc(descriptor)
+        if pid_in_proc not in (pid, -1):
+            raise NotSent(f"{name(number)} not sent to {pid}: /proc belongs to another PID namespace")
+        _check_and_send(identity, number, lambda: signal.pidfd_send_signal(descriptor, number))
     except PermissionError:
-        raise NotSent(f"{name(number)} refused: process {pid} is another user's") from None
+        raise NotSent(f"{name(number)} not sent: process {pid} is another user's") from None
     finally:
         os.close(descriptor)
 
@@ -76,33 +76,33 @@ def _send_by_pid(identity: Identity, number: int) -> None:
     pid, _ = identity
     if sys.platform == "win32":
         if number not in (TERM, KILL):
-            raise NotSent(f"{name(number)} not sent to {pid}: Windows knows no such signal")
+            raise NotSent(f"{name(number)} not sent to {pid}: Windows has no such signal")
         number = TERM
-    _check_and(identity, number, lambda: os.kill(pid, number))
+    _check_and_send(identity, number, lambda: os.kill(pid, number))
 
 
-def _check_and(identity: Identity, number: int, send_it: Callable[[], None]) -> None:
-    """Send it where it is that process still."""
+def _check_and_send(identity: Identity, number: int, send_it: Callable[[], None]) -> None:
+    """Call `send_it` if the pid still belongs to that process."""
     pid, _ = identity
     try:
         liveness = get_liveness_info(pid)
         if liveness is None or liveness.identity != identity:
             raise NotSent(f"process {pid} has ended")
         if not liveness.is_alive:
-            raise NotSent(f"process {pid} is a zombie: signals do nothing any more")
+            raise NotSent(f"process {pid} is a zombie: signals have no effect")
         send_it()
     except ProcessLookupError:
         raise NotSent(f"process {pid} has ended") from None
-    except PermissionError:  # of AccessDenied, too
-        raise NotSent(f"{name(number)} refused: process {pid} is another user's") from None
+    except PermissionError:  # also AccessDenied
+        raise NotSent(f"{name(number)} not sent: process {pid} is another user's") from None
     except OSError as error:
         raise NotSent(f"{name(number)} not sent to {pid}: {error.strerror}") from None
 
 
 def _pid_in_proc(descriptor: int) -> int | None:
-    """What the proc that we read calls the process behind a pidfd; -1 where it has ended, 0 where it is not seen there.
+    """The pid that the mounted /proc shows for a pidfd; -1: it has ended, 0: it is not visible there.
 
-    That proc can be another PID namespace's: then the pid that was seen in it is somebody else's to `pidfd_open`.
+    /proc may belong to another PID namespace, in which `pidfd_open` would take the pid for another process's.
     """
     try:
         with open(f"{engine.active.root}/self/fdinfo/{descriptor}", "rb", buffering=0) as file:

@@ -16,6 +16,7 @@ import time
 
 from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import is_child, kernel, pidfd_of_child
+from prock.accounting.cgroup import ABOVE_STANDARD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU)
 """Blocked for the launcher: if a Ctrl-Z stopped it, who called it would wait for it, deaf to all."""
 MOST_EVENTS = 253
 """As many descriptors as one message takes."""
-ABOVE_STANDARD = 10
-"""The descriptors of the launcher are above this, so that they are in nobody's way."""
 
 
 class Launched(NamedTuple):

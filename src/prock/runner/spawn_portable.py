@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
     from prock.runner.session import Options
 
-LINUX_ALONE = "cgroup, perf: only Linux has them, and the portable engine asks for neither"
-NO_LAUNCHER = "perf events: only the compiled launcher opens them before the command runs"
-NO_SUBREAPER = "waiting for orphans: only Linux hands them to who started the command"
-HANDS_NOTHING_ON = "waited accounting: Windows hands the CPU time of no process to the one that waits for it"
+NO_SUBREAPER = "reap_orphans: only Linux reparents orphans to the process that started the command"
 
 
 def start(
@@ -39,56 +36,45 @@ def start(
     wants_orphans: bool = False,
     engine: Engine | None = None,
 ) -> RunSession:
-    """Account for the process that `begin` starts. Nothing else may wait for it.
+    """Measure the process that `begin` starts. No other code may wait for it.
 
     `wants_orphans`: refuse where `Options.adopt` is not supported.
 
-    Raises what `begin` raises, and before it is called `NotSupported` for an accounting that can't be had.
+    Raises what `begin` raises, and before it is called `NotSupported` for accounting that is not available.
     """
     began_ns = time.thread_time_ns()
-    running = RunSession(engine or engines.active, options, args)
-    sources = running.sources
-    _refuse(running.engine, options.accounting)
-    if wants_orphans and not running.engine.reads_proc:
+    session = RunSession(engine or engines.active, options, args)
+    if wants_orphans and not session.engine.reads_proc:
         raise NotSupported(NO_SUBREAPER)
-    if options.accounting == "auto":
-        sources.refusals.append(NO_LAUNCHER if running.engine.reads_proc else LINUX_ALONE)
     waiter = None
-    if running.engine.reads_proc:
+    if session.engine.reads_proc:
         from prock.accounting.wait_linux import LinuxWaiter
 
-        running.waited = waiter = LinuxWaiter(running.engine, adopt=options.adopt)
+        waiter = LinuxWaiter(session.engine, adopt=options.adopt)
+        waiter.includes_start = True
+        session.wait_with(waiter)
     try:
-        if waiter is not None:
-            sources.open_group()
+        session.sources.open_cgroup()
         start_time, started_ns = time.time(), time.monotonic_ns()
         process = begin()
         pid = process if isinstance(process, int) else process.pid
         if waiter is None:
-            running.waited = waiting_for(process)
+            session.wait_with(waiting_for(process))
         else:
-            waiter.begins(pid, 0, None)
-        running.begins(pid, start_time, started_ns)
-        sources.move_in(pid)
+            waiter.set_root(pid, 0, None)
+        try:
+            session.sources.move_into_cgroup(pid)
+        finally:
+            session.begin(pid, start_time, started_ns)
     except BaseException as error:
-        if isinstance(error, NotSupported) and running.pid:
+        if isinstance(error, NotSupported) and session.pid:
             from prock.runner.terminate import end_tree
 
-            end_tree(running, 0)
-        running.close()
+            end_tree(session, 0)
+        session.close()
         raise
-    running.cost_ns += time.thread_time_ns() - began_ns
-    return running
-
-
-def _refuse(engine: Engine, accounting: str) -> None:
-    if engine.reads_proc:
-        if accounting == "perf":
-            raise NotSupported(NO_LAUNCHER)
-    elif accounting in ("cgroup", "perf"):
-        raise NotSupported(f"{accounting} accounting: only Linux has it, and the portable engine asks for none")
-    elif accounting == "waited" and sys.platform == "win32":
-        raise NotSupported(HANDS_NOTHING_ON)
+    session.cost_ns += time.thread_time_ns() - began_ns
+    return session
 
 
 def start_command(

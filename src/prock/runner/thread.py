@@ -1,4 +1,4 @@
-"""A thread that follows a launched command, for who has no loop of his own."""
+"""`SessionThread`: a background thread that drives a run, for callers without an event loop."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from prock.runner.result import RunResult
     from prock.runner.session import RunSession
 
-LOOK_AGAIN_S = 0.02
-"""For the end of the root, where the kernel has no pidfd (before Linux 5.3, a sandbox, or another system)."""
-FIRST_LOOK_S = 0.0005
-"""The first time; then after twice that, and so on: short commands are not to wait for who follows them."""
-HEAR_S = 0.1
-"""On Windows Ctrl-C does not wake who waits for an event."""
+POLL_S = 0.02
+"""Longest time between two checks for the end of the root where the kernel has no pidfd (before Linux 5.3, a sandbox,
+or another system)."""
+FIRST_POLL_S = 0.0005
+"""The first one; then twice that, and so on, so that short commands are not delayed."""
+CTRL_C_S = 0.1
+"""On Windows Ctrl-C does not interrupt a thread that waits for an event."""
 
 
 def wait_for(event: threading.Event, timeout: float | None) -> bool:
-    """Whether it has come, so that Ctrl-C is heard meanwhile on every system."""
+    """Wait for an event so that Ctrl-C interrupts it on every system. Returns whether it was set."""
     if sys.platform != "win32":
         return event.wait(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     while not event.is_set():
-        left = HEAR_S if deadline is None else min(HEAR_S, deadline - time.monotonic())
+        left = CTRL_C_S if deadline is None else min(CTRL_C_S, deadline - time.monotonic())
         if left <= 0:
             return False
         event.wait(left)
@@ -40,7 +41,7 @@ def wait_for(event: threading.Event, timeout: float | None) -> bool:
 
 
 def _open_pidfd(pid: int) -> int:
-    """Or -1."""
+    """-1 where the kernel has none."""
     if sys.platform != "linux":
         return -1
     try:
@@ -50,11 +51,11 @@ def _open_pidfd(pid: int) -> int:
 
 
 class SessionThread:
-    """A thread that drives a `RunSession`. It knows nothing of the `Popen`, which may be dropped."""
+    """Drives a `RunSession`. Keeps no reference to the `Popen`, which may be garbage-collected before."""
 
-    def __init__(self, running: RunSession, *, whole_tree: bool, hold: bool) -> None:
+    def __init__(self, session: RunSession, *, whole_tree: bool, hold: bool) -> None:
         self._owner = os.getpid()
-        self._running = running
+        self._session = session
         self._whole_tree = whole_tree
         self.hold = hold
         self._lock = threading.RLock()
@@ -62,12 +63,12 @@ class SessionThread:
         self._failure: BaseException | None = None
         self._timed_out = False
         self._is_closing = False
-        """Set under the lock: from then on the tree is asked and told nothing."""
+        """Set under the lock: from then on the session is not used by other threads."""
         self.returncode = 0
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._pidfd_lock = threading.Lock()
-        self._pidfd = _open_pidfd(running.pid)
-        self._look_again_s = FIRST_LOOK_S
+        self._pidfd = _open_pidfd(session.pid)
+        self._poll_s = FIRST_POLL_S
         self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
         try:
             self.thread.start()
@@ -76,8 +77,8 @@ class SessionThread:
             raise
 
     @property
-    def is_elsewhere(self) -> bool:
-        """In a fork of the process that it belongs to: its thread is not there, and its command another's child."""
+    def is_forked(self) -> bool:
+        """Whether this is a fork of the process that started the command: without the thread, and not its parent."""
         return os.getpid() != self._owner
 
     def _run(self) -> None:
@@ -86,12 +87,12 @@ class SessionThread:
                 self._sleep()
             with self._lock:
                 self._is_closing = True
-                self._result = finish(self._running, timed_out=self._timed_out, whole_tree=self._whole_tree)
-        except BaseException as error:  # told to who asks for the result
+                self._result = finish(self._session, timed_out=self._timed_out, whole_tree=self._whole_tree)
+        except BaseException as error:  # raised by result()
             with self._lock:
                 self._is_closing = True
                 self._failure = error
-                self._running.close()
+                self._session.close()
         finally:
             self._close_pidfd()
             self._note_root()
@@ -100,17 +101,17 @@ class SessionThread:
 
     def _is_done(self) -> bool:
         with self._lock:
-            self._running.step()
-            if not self._running.root_ended:
+            self._session.step()
+            if not self._session.root_ended:
                 return False
             self._note_root()
-            return not self.hold and (not self._whole_tree or self._running.is_over)
+            return not self.hold and (not self._whole_tree or self._session.is_over())
 
     def _sleep(self) -> None:
-        wait_s = max(0.0, (self._running.due_ns - time.monotonic_ns()) / 1e9)
+        wait_s = max(0.0, (self._session.due_ns - time.monotonic_ns()) / 1e9)
         if self.root_ended.is_set() or self._pidfd < 0 or sys.platform != "linux":
-            self._wake.wait(min(wait_s, self._look_again_s))
-            self._look_again_s = min(2 * self._look_again_s, LOOK_AGAIN_S)
+            self._wake.wait(min(wait_s, self._poll_s))
+            self._poll_s = min(2 * self._poll_s, POLL_S)
             self._wake.clear()
             return
         poll = select.poll()
@@ -118,9 +119,9 @@ class SessionThread:
         poll.poll(1000 * wait_s + 1)
 
     def _note_root(self) -> None:
-        waited = self._running.waited
-        if waited is not None and waited.root is not None and not self.root_ended.is_set():
-            self.returncode = waited.root.returncode
+        waiter = self._session.waiter
+        if waiter is not None and waiter.root is not None and not self.root_ended.is_set():
+            self.returncode = waiter.root.returncode
             self.root_ended.set()
 
     def _close_pidfd(self) -> None:
@@ -130,9 +131,9 @@ class SessionThread:
                 os.close(pidfd)
 
     def send_signal(self, number: int) -> None:
-        """To the root, and to nobody else; nothing where it has ended."""
-        waited = self._running.waited
-        if waited is None or waited.send(number) or sys.platform != "linux":
+        """To the root alone; does nothing once it has ended."""
+        waiter = self._session.waiter
+        if waiter is None or waiter.send(number) or sys.platform != "linux":
             return
         with self._pidfd_lock:
             if self._pidfd >= 0:
@@ -141,12 +142,12 @@ class SessionThread:
                 except ProcessLookupError:
                     pass
                 return
-        with self._lock:  # who waits for it holds this: its pid stays its own meanwhile
-            if not self._is_closing and waited.holds_root:
-                os.kill(self._running.pid, number)
+        with self._lock:  # reaping needs this lock, so that the pid is not reused meanwhile
+            if not self._is_closing and waiter.holds_root:
+                os.kill(self._session.pid, number)
 
     def release(self) -> None:
-        """The account need not stay open any longer."""
+        """Let the session end."""
         self.hold = False
         self._wake.set()
 
@@ -154,7 +155,7 @@ class SessionThread:
         if not self.root_ended.is_set() and self._lock.acquire(blocking=False):
             try:
                 if not self._is_closing:
-                    self._running.step()
+                    self._session.step()
                     self._note_root()
             finally:
                 self._lock.release()
@@ -162,16 +163,16 @@ class SessionThread:
 
     def signal_tree(self, number: int) -> int:
         with self._lock:
-            return 0 if self._is_closing else self._running.signal_tree(number)
+            return 0 if self._is_closing else self._session.signal_tree(number)
 
     def end_tree(self, kill_after: float, timed_out: bool) -> bool:
         with self._lock:
             if self._is_closing:
                 return not (self._result is not None and self._result.survivors)
             self._timed_out = self._timed_out or timed_out
-            return end_tree(self._running, kill_after)
+            return end_tree(self._session, kill_after)
 
     def result(self) -> RunResult:
         if self._result is None:
-            raise self._failure or RuntimeError("the account was not closed")
+            raise self._failure or RuntimeError("the run has no result yet")
         return self._result

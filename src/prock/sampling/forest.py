@@ -20,7 +20,7 @@ from _thread import allocate_lock  # importing threading costs 2 ms
 from prock import engine as engines
 from prock._compat import fork
 from prock.engine.pids import check_pid
-from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors
+from prock.errors import NoSuchProcess
 from prock.sampling.options import SamplingOptions
 from prock.sampling.sample import TreeSample
 from prock.sampling.tree_state import NO_SUMS, TreeState
@@ -180,18 +180,9 @@ class Forest:
         """Perf events for the tree, where they are wanted and available."""
         if self._options.accounting == "ledger":
             return None
-        if not self._engine.clocks_usable:
-            if self._options.accounting == "perf":
-                raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")
-            return None
-        from prock.accounting.perf_clock import TaskClocks
+        from prock.accounting.selection import attach_clocks
 
-        try:
-            return TaskClocks([root], self._engine, _perf_descriptors_left())
-        except (AccessDenied, NotSupported, OutOfDescriptors):
-            if self._options.accounting == "perf":
-                raise
-            return None
+        return attach_clocks(self._engine, root, self._options.accounting, _perf_descriptors_left())
 
     def _take_baseline(self, tree: TreeState, since_birth: bool) -> None:
         """Two passes (`CpuLedger.rebase` says why); one where everything since birth counts."""

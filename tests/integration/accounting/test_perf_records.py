@@ -15,9 +15,9 @@ from support.engines import COMPILED, core
 from support.launching import launched, why_refused
 from support.processes import WORKER
 
-from prock.accounting import launched as events
+from prock.accounting import perf_clock as events
 from prock.accounting import perf_records as module
-from prock.accounting.launched import cpus_to_record
+from prock.accounting.perf_clock import cpus_to_record
 from prock.accounting.perf_records import TaskRecords
 from prock.engine import open_engine
 

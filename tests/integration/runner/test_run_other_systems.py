@@ -186,34 +186,22 @@ with prock.Popen(SLEEP) as process:
 
 WINDOWS = """
 import posix, types
-from prock.accounting.protocol import ExitedChild
+from prock.accounting.protocol import ExitedChild, RootWaiter
 
-class WindowsChild:
+class WindowsWaiter(RootWaiter):
     "Made up: of the root alone."
-    adopts = holds_children = lost_root = False
+    includes_children = False
     holds_root = True
-    root_state = minor_faults = major_faults = voluntary_switches = involuntary_switches = disk_io = None
-    refused_io = 0
 
     def __init__(self, process):
-        self.root, self.root_pid = None, process.pid
-        self.user_ns = self.system_ns = self.largest_bytes = 0
+        super().__init__(process.pid)
 
     def reap(self):
         if self.root is None and posix.waitpid(self.root_pid, posix.WNOHANG)[0]:
             self.user_ns, self.system_ns, self.largest_bytes = 500_000_000, 100_000_000, 7 * 2**20
             self.root = ExitedChild(self.root_pid, 3, 600_000_000)
 
-    def children(self):
-        return [] if self.root is not None else [self.root_pid]
-
-    def send(self, number):
-        return False
-
-    def close(self):
-        pass
-
-sys.modules["prock.accounting.wait_windows"] = types.SimpleNamespace(WindowsChild=WindowsChild)
+sys.modules["prock.accounting.wait_windows"] = types.SimpleNamespace(WindowsWaiter=WindowsWaiter)
 """
 
 
@@ -228,7 +216,7 @@ def test_figures_on_windows() -> None:
     assert document["disk_io"]["read_bytes"] is None and document["disk_io"]["read_chars"] > 0
     assert sources(document)["root_cpu"]["source"] == "process handle"
     missing = " ".join(document["missing"])
-    for reason in ("nobody is told of them", "divides into user and system", "Page faults", "Not used: cgroup, perf"):
+    for reason in ("has no record of them", "User and system time", "Page faults", "Not used: cgroup, perf"):
         assert reason in missing
 
 
@@ -319,7 +307,7 @@ threading.Timer(0.5, _thread.interrupt_main).start()
 answer = call("attach", "-i", "0.05", os.getpid())
 """
     code, _, errors = run_on(system, CALL + program)
-    assert code == 0 and "): still running\n" in errors and "CPU: lower bound: lacks what ended unseen" in errors
+    assert code == 0 and "): still running\n" in errors and "CPU: lower bound: lacks processes that ended" in errors
 
 
 def test_without_psutil_it_says_how_to_get_it() -> None:

@@ -70,7 +70,7 @@ def test_a_lower_bound_and_how_low(account: ResultBuilder, name: str) -> None:
 def test_the_root_alone_is_known_as_it_was_sampled() -> None:
     result = prock.run(python("use(0.1); time.sleep(0.3)"), interval=0.02)
     source = result.source("root_cpu")
-    assert source is not None and (source.source, source.bias) == ("samples", "lower bound: as last seen")
+    assert source is not None and (source.source, source.bias) == ("samples", "lower bound: as last sampled")
     assert result.root_cpu_ns is not None and result.cpu_ns is not None
     assert 0 < result.root_cpu_ns <= result.cpu_ns + 2 * TICK_NS
 

@@ -322,7 +322,7 @@ def test_a_tree_that_was_attached_to(accounting: str) -> None:
             program.stdin.flush()
             while (running.step(), running.status().cpu_ns or 0)[1] < 95 * MS:  # type: ignore[func-returns-value]
                 running.sample()
-            assert running.signal_tree(0) == 1 and not running.is_over
+            assert running.signal_tree(0) == 1 and not running.is_over()
             killer = end_tree(running, 60)
             program.wait()
             assert killer

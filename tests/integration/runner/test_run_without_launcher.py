@@ -73,8 +73,8 @@ def test_a_group_that_cannot_be_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunCgroup, "add", refuse)
     result = prock.run(["true"])
     assert "cgroup" not in dict(result.cpu_by_source)
-    assert any("cgroup v2: it can't be entered (Permission denied)" in sentence for sentence in result.missing)
-    with pytest.raises(prock.NotSupported, match="it can't be entered"):
+    assert any("cgroup v2: it cannot be entered (Permission denied)" in sentence for sentence in result.missing)
+    with pytest.raises(prock.NotSupported, match="it cannot be entered"):
         prock.run(["sleep", "1000"], accounting="cgroup")
     assert groups() == []
 

@@ -93,10 +93,10 @@ def test_a_member_whose_pid_another_child_has_is_not_hit() -> None:
             before = running.engine.info(PID)
             assert before is not None
             use_again(PID)
-            assert not running._signal_child(before, signal.SIGKILL)
+            assert not running.members._signal_child(before, signal.SIGKILL)
             assert lives(PID)
             now = running.engine.info(PID)
-            assert now is not None and running._signal_child(now, signal.SIGKILL)
+            assert now is not None and running.members._signal_child(now, signal.SIGKILL)
         finally:
             running.close()
         assert os.waitpid(PID, 0)[1] == signal.SIGKILL
@@ -203,7 +203,7 @@ def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
         ready.append(pid)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LinuxWaiter, "begins", interrupt)
+    monkeypatch.setattr(LinuxWaiter, "set_root", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prock.run(["sleep", "60"])
     assert ready and not is_child(os.P_PID, ready[0])

@@ -159,13 +159,13 @@ class Supervisor:
         if self.detached:
             return True
         if self._termination is not None:
-            return self._termination.is_over
+            return self._termination.is_over()
         if not session.root_ended:
             return False
-        if plan.kill_tree and not session.is_over:
+        if plan.kill_tree and not session.is_over():
             self._terminate(plan.kill_after)
             return False
-        return not plan.wait_all or session.is_over
+        return not plan.wait_all or session.is_over()
 
     def _due_ns(self) -> int:
         due = [self._session.due_ns]
