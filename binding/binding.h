@@ -117,6 +117,7 @@ extern const char *const prock_py_member_end_fields[];
 extern const char *const prock_py_tracker_sample_fields[];
 extern const char *const prock_py_task_event_fields[];
 extern const char *const prock_py_drained_events_fields[];
+PyObject *prock_py_number(const struct prock_numbers *numbers, int id); /* None if unknown */
 PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable);
 int prock_py_may_fill_in_place(PyObject *type, newfunc tuple_new); /* -1 with an exception set */
 

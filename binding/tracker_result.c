@@ -6,7 +6,17 @@
 struct sums {
     uint64_t members, threads, own_ns, rss_bytes, vsize_bytes, denied, appeared, vanished;
     struct prock_io leaves;
+    struct prock_numbers numbers;
 };
+
+/* In the order of PROCK_NUMBERS; None if no member's is known. */
+static PyObject *tuple_of_numbers(const struct prock_numbers *numbers)
+{
+    PyObject *items[PROCK_NUMBERS_SIZE];
+    for (int id = 0; id < PROCK_NUMBER_COUNT; id++)
+        items[id] = prock_py_number(numbers, id);
+    return prock_py_tuple_of(PROCK_NUMBER_COUNT, items);
+}
 
 #define TREE_SUMS(F)                                                                                                   \
     F(process_count, prock_py_u64(sum->members))                                                                       \
@@ -17,7 +27,8 @@ struct sums {
     F(leaf_io, prock_py_io_row(self->proc, &sum->leaves))                                                              \
     F(denied, prock_py_u64(sum->denied))                                                                               \
     F(appeared, prock_py_u64(sum->appeared))                                                                           \
-    F(vanished, prock_py_u64(sum->vanished))
+    F(vanished, prock_py_u64(sum->vanished))                                                                           \
+    F(numbers, tuple_of_numbers(&sum->numbers))
 
 const char *const prock_py_tree_sums_fields[] = PROCK_FIELD_NAMES(TREE_SUMS);
 
@@ -43,6 +54,7 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
         sum->appeared += (row->flags & PROCK_NEW) != 0;
         if (!(row->flags & PROCK_PARENT) && row->flags & PROCK_HAS_IO)
             prock_add_io(&sum->leaves, &row->io);
+        prock_add_numbers(&sum->numbers, &row->numbers);
     }
     for (size_t tree = 0; list && tree < trees; tree++) {
         const struct sums *sum = &sums[tree];

@@ -58,6 +58,9 @@ static PyObject *pss_of(PyObject *pss, PyObject *pid)
     return value;
 }
 
+#define SAMPLE_NUMBERS(F, name, file, read)                                                                            \
+    F(name, prock_py_number(&row->numbers, PROCK_NUMBER_##name))                                                       \
+    F(subtree_##name, prock_py_number(&sum->numbers, PROCK_NUMBER_##name))
 #define MEMBER_SAMPLE(F)                                                                                               \
     F(pid, pid)                                                                                                        \
     F(ppid, PyLong_FromLong(row->stat.ppid))                                                                           \
@@ -78,7 +81,8 @@ static PyObject *pss_of(PyObject *pss, PyObject *pid)
     F(subtree_rss_bytes, number_or_none(memory, sum->rss_bytes))                                                       \
     F(subtree_vsize_bytes, number_or_none(memory, sum->vsize_bytes))                                                   \
     F(subtree_disk_io, prock_py_io_or_none(proc, sum->has_io, &sum->io))                                               \
-    F(refused, prock_py_unreadable_names(proc, row->unreadable))
+    F(refused, prock_py_unreadable_names(proc, row->unreadable))                                                       \
+    PROCK_NUMBERS(SAMPLE_NUMBERS, F)
 
 const char *const prock_py_member_sample_fields[] = PROCK_FIELD_NAMES(MEMBER_SAMPLE);
 

@@ -144,7 +144,7 @@ PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat)
 
 PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable)
 {
-    PyObject *names[3];
+    PyObject *names[3 + PROCK_NUMBERS_SIZE];
     Py_ssize_t n = 0;
     if (!unreadable)
         return new_reference(self->no_names);
@@ -154,9 +154,18 @@ PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable)
         names[n++] = new_reference(self->io_name);
     if (unreadable & PROCK_UNREADABLE_CHILDREN)
         names[n++] = new_reference(self->children_name);
+    for (int id = 0; id < PROCK_NUMBER_COUNT; id++)
+        if (unreadable & PROCK_NUMBER_BIT(id))
+            names[n++] = PyUnicode_FromString(prock_numbers[id].file);
     return prock_py_tuple_of(n, names);
 }
 
+PyObject *prock_py_number(const struct prock_numbers *numbers, int id)
+{
+    return numbers->known & PROCK_NUMBER_BIT(id) ? prock_py_u64(numbers->values[id]) : new_reference(Py_None);
+}
+
+#define MEMBER_NUMBER(F, name, file, read) F(name, prock_py_number(&member->numbers, PROCK_NUMBER_##name))
 #define PROCESS_STATS(F)                                                                                               \
     F(taken_ns, new_reference(taken_ns))                                                                               \
     F(pid, PyLong_FromLong(member->pid))                                                                               \
@@ -164,7 +173,8 @@ PyObject *prock_py_unreadable_names(Proc *self, unsigned unreadable)
     F(cpu_time, member->has_cpu ? prock_py_cpu_row(self, &member->cpu) : new_reference(Py_None))                       \
     F(info, member->has_stat ? prock_py_info_row(self, &member->stat) : new_reference(Py_None))                        \
     F(disk_io, member->has_io ? prock_py_io_row(self, &member->io) : new_reference(Py_None))                           \
-    F(refused, prock_py_unreadable_names(self, member->unreadable))
+    F(refused, prock_py_unreadable_names(self, member->unreadable))                                                    \
+    PROCK_NUMBERS(MEMBER_NUMBER, F)
 
 const char *const prock_py_process_stats_fields[] = PROCK_FIELD_NAMES(PROCESS_STATS);
 

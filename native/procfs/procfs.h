@@ -174,6 +174,27 @@ void prock_scan_free(struct prock_scan *scan);
 enum { PROCK_WANT_CPU = 1, PROCK_WANT_STAT = 2, PROCK_WANT_IO = 4 };
 enum { PROCK_UNREADABLE_STAT = 1, PROCK_UNREADABLE_IO = 2, PROCK_UNREADABLE_CHILDREN = 4 };
 
+/* Metrics of one number per process, each with a reader and a want bit: X(F, name, file, read). The order is that of
+ * NUMBERS in src/prock/model.py. `file` below /proc/PID names the metric where the user is denied it. */
+#define PROCK_NUMBERS(X, F)
+
+#define PROCK_NUMBER_ID(F, name, file, read) PROCK_NUMBER_##name,
+enum { PROCK_NUMBERS(PROCK_NUMBER_ID, ) PROCK_NUMBER_COUNT };
+enum { PROCK_NUMBERS_SIZE = PROCK_NUMBER_COUNT > 0 ? PROCK_NUMBER_COUNT : 1 };
+#define PROCK_NUMBER_BIT(id) (8U << (id)) /* in `want` and `unreadable` */
+
+struct prock_numbers {
+    uint64_t values[PROCK_NUMBERS_SIZE];
+    unsigned known; /* PROCK_NUMBER_BIT of each known value */
+};
+
+struct prock_number {
+    const char *file;
+    int (*read)(const struct prock_root *root, int32_t pid, uint64_t *value);
+};
+extern const struct prock_number prock_numbers[];
+void prock_add_numbers(struct prock_numbers *sum, const struct prock_numbers *numbers);
+
 struct prock_tree_member {
     int32_t pid, parent; /* parent 0: this is the root */
     bool gone;           /* exited after it was listed and before it was read: not a member */
@@ -182,6 +203,7 @@ struct prock_tree_member {
     struct prock_cpu cpu;
     struct prock_stat stat;
     struct prock_io io;
+    struct prock_numbers numbers;
 };
 
 struct prock_tree_walk {

@@ -221,6 +221,17 @@ int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *o
     return error ? error : prock_parse_io(buf, len, out);
 }
 
+#define NUMBER_READER(F, name, file, read) {file, read},
+const struct prock_number prock_numbers[] = {PROCK_NUMBERS(NUMBER_READER, ){NULL, NULL}};
+
+void prock_add_numbers(struct prock_numbers *sum, const struct prock_numbers *numbers)
+{
+    for (int id = 0; id < PROCK_NUMBER_COUNT; id++)
+        if (numbers->known & PROCK_NUMBER_BIT(id))
+            sum->values[id] += numbers->values[id];
+    sum->known |= numbers->known;
+}
+
 int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len)
 {
     char buf[PROCK_COMM_MAX + 2];

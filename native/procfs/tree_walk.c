@@ -41,7 +41,7 @@ static int append(struct prock_tree_walk *walk, int32_t pid, int32_t parent)
     member->pid = pid;
     member->parent = parent;
     member->gone = member->has_cpu = member->has_stat = member->has_io = false;
-    member->unreadable = 0;
+    member->unreadable = member->numbers.known = 0;
     return 0;
 }
 
@@ -118,6 +118,16 @@ static int read_member(struct prock_tree_walk *walk, struct prock_tree_member *m
         error = prock_read_io(walk->root, member->pid, &member->io);
         member->has_io = error == 0;
         if (error && error != -ESRCH && (error = note_error(member, error, PROCK_UNREADABLE_IO)))
+            return error;
+    }
+    for (int id = 0; id < PROCK_NUMBER_COUNT; id++) {
+        unsigned bit = PROCK_NUMBER_BIT(id);
+        if (!((unsigned)walk->want & bit))
+            continue;
+        error = prock_numbers[id].read(walk->root, member->pid, &member->numbers.values[id]);
+        if (!error)
+            member->numbers.known |= bit;
+        else if (error != -ESRCH && (error = note_error(member, error, bit)))
             return error;
     }
     return 0;

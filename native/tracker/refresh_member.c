@@ -202,6 +202,32 @@ static int read_io(struct prock_tracker *tracker, size_t index)
     return 0;
 }
 
+static int read_numbers(struct prock_tracker *tracker, size_t index)
+{
+    struct prock_member *row = prock_member_at(tracker, index);
+    if ((unsigned)tracker->want < PROCK_NUMBER_BIT(0) || !ran_since(tracker, index, PROCK_FILE_NUMBERS))
+        return 0;
+    for (int id = 0; id < PROCK_NUMBER_COUNT; id++) {
+        unsigned bit = PROCK_NUMBER_BIT(id);
+        uint64_t value;
+        if (!((unsigned)tracker->want & bit))
+            continue;
+        int error = prock_numbers[id].read(&tracker->root, row->pid, &value);
+        if (prock_is_exhausted(error))
+            return error;
+        if (!error) {
+            row->numbers.values[id] = value;
+            row->numbers.known |= bit;
+            row->unreadable &= ~bit;
+        } else if (prock_is_unreadable(error)) {
+            row->numbers.known &= ~bit;
+            row->unreadable |= bit;
+        }
+    }
+    stamp(tracker, index, PROCK_FILE_NUMBERS);
+    return 0;
+}
+
 /* Children that the main thread started, and those reparented to the process. */
 static int read_leader_children(struct prock_tracker *tracker, size_t index)
 {
@@ -281,7 +307,7 @@ int prock_refresh_member(struct prock_tracker *tracker, size_t index)
         row->own_ns = own_ns;
     }
     if ((error = read_memory(tracker, index)) || (error = read_io(tracker, index)) ||
-        (error = read_children(tracker, index)))
+        (error = read_numbers(tracker, index)) || (error = read_children(tracker, index)))
         return error;
     row = prock_member_at(tracker, index); /* append may have moved the table */
     if (row->flags & PROCK_UNREAD)

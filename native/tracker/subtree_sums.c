@@ -51,6 +51,7 @@ static void add(
         prock_add_io(&sum->io, &row->io);
         sum->has_io = true;
     }
+    prock_add_numbers(&sum->numbers, &row->numbers);
     uint32_t parent = parent_in_tree(table, row);
     if (parent) {
         struct prock_subtree_sum *up = &sums[parent - 1];
@@ -62,6 +63,7 @@ static void add(
         up->vsize_bytes += sum->vsize_bytes;
         prock_add_io(&up->io, &sum->io);
         up->has_io = up->has_io || sum->has_io;
+        prock_add_numbers(&up->numbers, &sum->numbers);
     }
 }
 

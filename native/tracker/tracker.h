@@ -7,7 +7,7 @@
 
 #include "procfs/procfs.h"
 
-enum { PROCK_FILE_STAT, PROCK_FILE_CHILDREN, PROCK_FILE_STATM, PROCK_FILE_IO, PROCK_FILE_COUNT };
+enum { PROCK_FILE_STAT, PROCK_FILE_CHILDREN, PROCK_FILE_STATM, PROCK_FILE_IO, PROCK_FILE_NUMBERS, PROCK_FILE_COUNT };
 enum {
     PROCK_UNREAD = 1,  /* listed but not read yet */
     PROCK_NEW = 2,     /* first read in the latest pass */
@@ -30,6 +30,7 @@ struct prock_member {
     uint64_t rss_bytes, vsize_bytes;
     struct prock_stat stat;
     struct prock_io io, previous_io; /* now and at the previous pass */
+    struct prock_numbers numbers;
 };
 
 struct prock_member_table {
@@ -99,6 +100,7 @@ struct prock_subtree_sum {
     uint64_t processes, threads, cpu_ns, used_ns, rss_bytes, vsize_bytes;
     struct prock_io io;
     bool has_io; /* of at least one process */
+    struct prock_numbers numbers;
 };
 /* Writes the indexes of a tree's members to order (root first, then breadth first), and adds to the sums at these
  * indexes. Both arrays are the caller's, as long as the table; sums are zero but for used_ns, which may be preset. */

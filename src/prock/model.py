@@ -10,7 +10,7 @@ from prock._compat.namedtuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
 CpuPercent: TypeAlias = float
@@ -18,6 +18,131 @@ CpuPercent: TypeAlias = float
 
 Identity: TypeAlias = "tuple[int, int]"
 """``(pid, start_ticks)``: names one process as long as the machine is up, also after its pid was given away."""
+
+
+class Metric:
+    """A row of `METRICS`, the table of what prock measures.
+
+    - `unit`, `kind`: ``nanoseconds``, ``bytes`` or ``number``; a ``counter`` only grows, a ``gauge`` is a level.
+    - `source`, `bias`: where the kernel reports it; how far that is from the true value.
+    - `tree`: how members add up to a tree: ``sum``, or ``upper bound`` where shared parts count in each.
+    - `text`: what it is. The help of the fields ``NAME``, ``subtree_NAME`` and ``peak_NAME`` is made of these.
+    - `option`, `file`, `title`: of a metric with a reader of its own: the keyword (and command line option) that asks
+      for it, its name in `refused`, and the title of its column. Its row types have the fields ``NAME`` and, for
+      members of a sampled tree, ``subtree_NAME``; None where it was not asked for or is refused.
+    """
+
+    __slots__ = ("bias", "file", "kind", "name", "option", "source", "text", "title", "tree", "unit", "want")
+
+    def __init__(
+        self,
+        name: str,
+        unit: str,
+        kind: str,
+        tree: str,
+        text: str,
+        source: str,
+        bias: str,
+        *,
+        option: str = "",
+        file: str = "",
+        title: str = "",
+    ) -> None:
+        self.name, self.unit, self.kind, self.tree = name, unit, kind, tree
+        self.text, self.source, self.bias = text, source, bias
+        self.option, self.file, self.title = option, file, title
+        self.want = 0
+        """The engines' bit for it, of those with a reader of their own."""
+
+
+# fmt: off
+METRICS = (
+    Metric(
+        "cpu_ns", "nanoseconds", "counter", "sum",
+        "CPU time, user and system", "the process's CPU clock",
+        "exact; a running thread lags by up to one scheduler tick",
+    ),
+    Metric(
+        "user_ns", "nanoseconds", "counter", "sum",
+        "CPU time in user mode", "utime of /proc/PID/stat",
+        "estimate: the exact total, divided as scheduler ticks fell",
+    ),
+    Metric(
+        "system_ns", "nanoseconds", "counter", "sum",
+        "CPU time in the kernel", "stime of /proc/PID/stat", "estimate, as user_ns",
+    ),
+    Metric(
+        "rss_bytes", "bytes", "gauge", "upper bound",
+        "resident set size", "/proc/PID/stat and statm", "per-CPU counters of the kernel may lag by some dozen pages",
+    ),
+    Metric(
+        "vsize_bytes", "bytes", "gauge", "sum",
+        "address space in use", "/proc/PID/stat and statm", "exact",
+    ),
+    Metric(
+        "pss_bytes", "bytes", "gauge", "sum",
+        "proportional set size: shared pages divided by their users", "/proc/PID/smaps_rollup",
+        "exact when read, then up to 10 s old",
+    ),
+    Metric(
+        "process_count", "number", "gauge", "sum",
+        "number of processes, zombies included", "the members",
+        "lower bound: lacks those that live between two samples",
+    ),
+    Metric(
+        "thread_count", "number", "gauge", "sum",
+        "number of threads", "/proc/PID/stat", "exact",
+    ),
+    Metric(
+        "minor_faults", "number", "counter", "sum",
+        "page faults served from memory", "minflt of /proc/PID/stat", "exact",
+    ),
+    Metric(
+        "major_faults", "number", "counter", "sum",
+        "page faults that read from storage", "majflt of /proc/PID/stat", "exact",
+    ),
+    Metric(
+        "read_bytes", "bytes", "counter", "sum",
+        "bytes fetched from storage", "read_bytes of /proc/PID/io",
+        "exact for local file systems, 0 for most network ones",
+    ),
+    Metric(
+        "write_bytes", "bytes", "counter", "sum",
+        "bytes sent or to be sent to storage", "write_bytes of /proc/PID/io", "counted when the page is dirtied",
+    ),
+    Metric(
+        "cancelled_write_bytes", "bytes", "counter", "sum",
+        "bytes of write_bytes never written, as the file was truncated first", "cancelled_write_bytes of /proc/PID/io",
+        "exact",
+    ),
+    Metric(
+        "read_chars", "bytes", "counter", "sum",
+        "bytes through read calls, page cache, pipes and terminals included", "rchar of /proc/PID/io", "exact",
+    ),
+    Metric(
+        "write_chars", "bytes", "counter", "sum",
+        "bytes through write calls", "wchar of /proc/PID/io", "exact",
+    ),
+    Metric(
+        "read_count", "number", "counter", "sum",
+        "number of read calls", "syscr of /proc/PID/io", "exact",
+    ),
+    Metric(
+        "write_count", "number", "counter", "sum",
+        "number of write calls", "syscw of /proc/PID/io", "exact",
+    ),
+)
+# fmt: on
+"""All metrics. `NUMBERS` are those with a reader of their own; CONTRIBUTING says how one is added."""
+
+NUMBERS = tuple(metric for metric in METRICS if metric.option)
+for _place, _metric in enumerate(NUMBERS):
+    _metric.want = 8 << _place
+
+
+def wanted_numbers(options: Mapping[str, bool]) -> int:
+    """The engines' bits for the metrics whose option is true."""
+    return sum(metric.want for metric in NUMBERS if options.get(metric.option))
 
 
 class CpuTime(NamedTuple):

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, TreeStats
+from prock.model import NUMBERS, CpuTime, DiskIo, ProcessInfo, ProcessStats, TreeStats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def children_of(parents: Mapping[int, int]) -> dict[int, list[int]]:
@@ -94,6 +98,7 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
             threads += info.thread_count
         if member.disk_io is not None:
             disk_io = member.disk_io if disk_io is None else disk_io + member.disk_io
+    numbers: dict[str, Any] = {metric.name: _sum_of(metric.name, members) for metric in NUMBERS}
     return TreeStats(
         taken_ns=members[0].taken_ns,
         cpu_time=CpuTime(user, system),
@@ -105,4 +110,10 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
         members=tuple(members),
         vanished=vanished,
         denied=denied,
+        **numbers,
     )
+
+
+def _sum_of(metric: str, members: Sequence[ProcessStats]) -> int | None:
+    known = [value for member in members if (value := getattr(member, metric)) is not None]
+    return sum(known) if known else None

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
         def disk_io(self, pid: int | None, /) -> DiskIo | None: ...
 
+        def number(self, metric: str, pid: int | None, /) -> int | None:
+            """The value of one of `prock.model.NUMBERS`."""
+
         def comm(self, pid: int | None, /) -> str | None: ...
 
         def path(self, pid: int | None, /) -> str | None: ...

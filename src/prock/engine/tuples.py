@@ -15,6 +15,7 @@ class TreeSums(NamedTuple):
 
     `cpu_ns`: own CPU time of the members. `leaf_io`: I/O of the members without children. `denied`, `appeared`:
     members of which something was refused, and that are new. `vanished`: processes found and gone when read.
+    `numbers`: in the order of `prock.model.NUMBERS`; None where no member's is known.
     """
 
     process_count: int
@@ -26,6 +27,7 @@ class TreeSums(NamedTuple):
     denied: int
     appeared: int
     vanished: int
+    numbers: tuple[int | None, ...]
 
 
 class MemberChange(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
+from prock.model import wanted_numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class SamplingOptions(NamedTuple):
     @property
     def want(self) -> int:
         """The engine's WANT_ bits for these options."""
-        return WANT_CPU | (WANT_STAT if self.memory else 0) | (WANT_IO if self.io else 0)
+        numbers = wanted_numbers(self._asdict())
+        return WANT_CPU | (WANT_STAT if self.memory else 0) | (WANT_IO if self.io else 0) | numbers
 
     def check(self) -> None:
         """Raises `ValueError` for an unknown accounting."""

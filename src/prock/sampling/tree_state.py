@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from prock.engine.tuples import TreeSums
-from prock.model import DiskIo, ProcessInfo
+from prock.model import NUMBERS, DiskIo, ProcessInfo
 from prock.sampling.cpu_ledger import CpuLedger
 from prock.sampling.io_ledger import NOTHING, IoLedger
 from prock.sampling.pss import PssReader
@@ -13,6 +13,8 @@ from prock.sampling.sample import TreeSample
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from prock.accounting.perf_clock import TaskClocks
     from prock.engine.protocol import TrackerSnapshot
     from prock.engine.tuples import MemberChange, MemberEnd
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 PERF_SHARE = 100
 """Reading perf events takes at most one 100th of the time, but they are always read when a member has ended."""
-NO_SUMS = TreeSums(0, 0, 0, 0, 0, NOTHING, 0, 0, 0)
+NO_SUMS = TreeSums(0, 0, 0, 0, 0, NOTHING, 0, 0, 0, (None,) * len(NUMBERS))
 
 
 class TreeState:
@@ -86,6 +88,7 @@ class TreeState:
     ) -> TreeSample:
         """The sample for the state that `advance` left."""
         sums = self.sums
+        numbers: dict[str, Any] = {metric.name: sum_ for metric, sum_ in zip(NUMBERS, sums.numbers, strict=True)}
         interval_ns = max(0, taken_ns - self.taken_ns)
         pss = {} if self.pss is None else self.pss.bytes_of
         sample = TreeSample(
@@ -113,6 +116,7 @@ class TreeState:
             late_ns=late_ns,
             skipped=skipped,
             suspended_ns=_suspended_ns(self.slept_ns, slept_ns),
+            **numbers,
         )
         unseen = [(pid, ns) for (pid, _), ns in self.ledger.lately_unseen]
         number = self.number

@@ -13,6 +13,7 @@ from prock.model import LivenessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import FileIO
 
     from prock.model import ProcessInfo, Scan
@@ -144,6 +145,13 @@ class ProcFiles:
         pid = check_pid(pid) or self._own_pid()
         rows = self.scan()
         return [row.pid for row in rows if row.ppid == pid] if any(row.pid == pid for row in rows) else None
+
+    def number(self, metric: str, pid: int | None, /) -> int | None:
+        pid = check_pid(pid)
+        if pid is not None and not self._is_process(pid):
+            return None
+        read: Callable[[int | None], int | None] = getattr(self, f"_{metric}")
+        return read(pid)
 
     def path(self, pid: int | None, /) -> str | None:
         pid = check_pid(pid)

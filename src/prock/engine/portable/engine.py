@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from prock.engine.numbers import read_numbers
 from prock.engine.pids import check_pid
 from prock.engine.portable import psutil_adapter as by_psutil
 from prock.engine.portable.linux_only import LinuxOnly
@@ -32,6 +33,7 @@ from prock.model import CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 COMM_MAX = 64
@@ -206,6 +208,11 @@ class PortableEngine(LinuxOnly):
             io.read_bytes, io.write_bytes, None, io.read_chars, io.write_chars, io.read_count, io.write_count
         )  # fmt: skip
 
+    def number(self, metric: str, pid: int | None, /) -> int | None:
+        number = self._process(pid)
+        read: Callable[[int], int | None] = getattr(self, f"_{metric}")
+        return None if number is None else read(number)
+
     def comm(self, pid: int | None, /) -> str | None:
         number = self._process(pid)
         if number is None:
@@ -319,7 +326,8 @@ class PortableEngine(LinuxOnly):
                 disk_io = self.disk_io(pid)
             except (AccessDenied, NotSupported):
                 refused += ("io",)
-        return ProcessStats(taken_ns, pid, ppid, cpu, row, disk_io, refused)
+        numbers, refused = read_numbers(self, pid, want, refused)
+        return ProcessStats(taken_ns, pid, ppid, cpu, row, disk_io, refused, **numbers)
 
     def track(self, want: int, descriptors: int, /) -> PureMemberTracker:
         return PureMemberTracker(Pass(self), want)

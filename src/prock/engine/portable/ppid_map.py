@@ -107,6 +107,9 @@ class Pass:
     def disk_io(self, pid: int, /) -> DiskIo | None:
         return self._engine.disk_io(pid)
 
+    def number(self, metric: str, pid: int, /) -> int | None:
+        return self._engine.number(metric, pid)
+
     def outline(self, pid: int, /) -> ProcessInfo | None:
         return self._engine.outline(pid)
 

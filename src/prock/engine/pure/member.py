@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from prock.model import ProcessInfo
+from prock.model import NUMBERS, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.model import DiskIo
+
+
+NO_NUMBERS: tuple[int | None, ...] = (None,) * len(NUMBERS)
 
 
 class Stamp:
@@ -21,9 +24,31 @@ class Stamp:
 
 class Member:
     __slots__ = (
-        "before_ns", "born_since", "children_read", "expected_ticks", "gone", "has_children", "info", "io", "io_before",
-        "io_read", "is_new", "is_root", "memory", "memory_read", "own_ns", "parent", "pid", "refused", "report",
-        "reread", "stat_read", "tree", "untold",
+        "before_ns",
+        "born_since",
+        "children_read",
+        "expected_ticks",
+        "gone",
+        "has_children",
+        "info",
+        "io",
+        "io_before",
+        "io_read",
+        "is_new",
+        "is_root",
+        "memory",
+        "memory_read",
+        "numbers",
+        "numbers_read",
+        "own_ns",
+        "parent",
+        "pid",
+        "refused",
+        "report",
+        "reread",
+        "stat_read",
+        "tree",
+        "untold",
     )  # fmt: skip
 
     def __init__(self, pid: int, tree: int, parent: Member | None) -> None:
@@ -40,9 +65,12 @@ class Member:
         self.info = unreadable(pid)
         self.memory = (0, 0)
         self.io: DiskIo | None = None
+        self.numbers: tuple[int | None, ...] = NO_NUMBERS
+        """In the order of `prock.model.NUMBERS`."""
         self.io_before: DiskIo | None = None
         self.refused: frozenset[str] = frozenset()
         self.stat_read, self.children_read, self.memory_read, self.io_read = Stamp(), Stamp(), Stamp(), Stamp()
+        self.numbers_read = Stamp()
 
     @property
     def has_ended(self) -> bool:

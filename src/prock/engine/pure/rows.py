@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.engine.protocol import WANT_STAT
+from prock.engine.pure.member import NO_NUMBERS
 from prock.engine.tuples import TreeSums
-from prock.model import CpuPercent, DiskIo, MemberSample, ProcessInfo
+from prock.model import NUMBERS, CpuPercent, DiskIo, MemberSample, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 
 NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
+
+
+NUMBER_FIELDS = (*(metric.name for metric in NUMBERS), *(f"subtree_{metric.name}" for metric in NUMBERS))
+REFUSABLE = ("stat", "io", "children", *(metric.file for metric in NUMBERS))
 
 
 class SnapshotRow(NamedTuple):
@@ -25,6 +31,7 @@ class SnapshotRow(NamedTuple):
     """Own time at the sample before; None where it was not seen then, though it existed."""
     memory: tuple[int, int]
     io: DiskIo | None
+    numbers: tuple[int | None, ...]
     refused: frozenset[str]
     parent: int | None
     """Pid of the member above."""
@@ -35,6 +42,14 @@ class SnapshotRow(NamedTuple):
     @property
     def used_ns(self) -> int | None:
         return None if self.before_ns is None else max(0, self.own_ns - self.before_ns)
+
+
+def add_numbers(rows: Iterable[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+    """The sum at each place; None where no row's is known."""
+    sums = NO_NUMBERS
+    for row in rows:
+        sums = tuple(a if b is None else b if a is None else a + b for a, b in zip(sums, row, strict=True))
+    return sums
 
 
 def sums_of(rows: list[SnapshotRow], vanished: dict[int, int]) -> list[TreeSums]:
@@ -57,6 +72,7 @@ def _sum_of(rows: list[SnapshotRow], vanished: int) -> TreeSums:
         denied=sum(1 for row in rows if row.refused),
         appeared=sum(row.is_new for row in rows),
         vanished=vanished,
+        numbers=add_numbers(row.numbers for row in rows),
     )
 
 
@@ -75,6 +91,7 @@ class PureSnapshot:
             extra[pid] = extra.get(pid, 0) + ns
         sums: dict[int, list[int]] = {}
         ios: dict[int, DiskIo] = {}
+        number_sums: dict[int, tuple[int | None, ...]] = {}
         for row in reversed(order):
             info = row.info
             waited = info.waited_ns
@@ -89,20 +106,33 @@ class PureSnapshot:
             mine[:] = map(int.__add__, mine, numbers)
             if row.io is not None:
                 ios[info.pid] = ios.get(info.pid, NO_IO) + row.io
+            subtree_numbers = add_numbers((number_sums.get(info.pid, NO_NUMBERS), row.numbers))
+            number_sums[info.pid] = subtree_numbers
             if row.parent in rows and row.parent is not None:
+                number_sums[row.parent] = add_numbers((number_sums.get(row.parent, NO_NUMBERS), subtree_numbers))
                 above = sums.setdefault(row.parent, [0] * 6)
                 above[:] = map(int.__add__, above, mine)
                 if info.pid in ios:
                     ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
-        return [self._sample(row, sums[row.info.pid], ios.get(row.info.pid), interval_ns, pss) for row in order]
+        return [
+            self._sample(row, sums[row.info.pid], ios.get(row.info.pid), number_sums[row.info.pid], interval_ns, pss)
+            for row in order
+        ]
 
     def _sample(
-        self, row: SnapshotRow, sums: list[int], io: DiskIo | None, interval_ns: int, pss: dict[int, int]
+        self,
+        row: SnapshotRow,
+        sums: list[int],
+        io: DiskIo | None,
+        numbers: tuple[int | None, ...],
+        interval_ns: int,
+        pss: dict[int, int],
     ) -> MemberSample:
         def percent(ns: int | None) -> CpuPercent | None:
             return None if ns is None or interval_ns <= 0 else 100.0 * ns / interval_ns
 
         info, knows_memory = row.info, bool(self._want & WANT_STAT) and "stat" not in row.refused
+        own_and_subtree: dict[str, Any] = dict(zip(NUMBER_FIELDS, (*row.numbers, *numbers), strict=True))
         return MemberSample(
             pid=info.pid,
             ppid=info.ppid,
@@ -123,7 +153,8 @@ class PureSnapshot:
             subtree_rss_bytes=sums[4] if self._want & WANT_STAT else None,
             subtree_vsize_bytes=sums[5] if self._want & WANT_STAT else None,
             subtree_disk_io=io,
-            refused=tuple(name for name in ("stat", "io", "children") if name in row.refused),
+            refused=tuple(name for name in REFUSABLE if name in row.refused),
+            **own_and_subtree,
         )
 
 

@@ -9,7 +9,7 @@ from prock.engine.pure.member import Member, Stamp
 from prock.engine.pure.rows import PureSnapshot, SnapshotRow, sums_of
 from prock.engine.tuples import MemberChange, MemberEnd, TrackerSample
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
-from prock.model import DiskIo, ProcessInfo
+from prock.model import NUMBERS, DiskIo, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +47,12 @@ if TYPE_CHECKING:
 
         def disk_io(self, pid: int, /) -> DiskIo | None: ...
 
+        def number(self, metric: str, pid: int, /) -> int | None: ...
+
 
 STALE_NS = 1_000_000_000
 """After that a running process's row, and everybody's memory, is read again though nothing asks for it."""
+FIRST_NUMBER = 8
 REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 
 
@@ -186,6 +189,7 @@ class PureMemberTracker:
         member.reread = False
         self._read_memory(member)
         self._read_io(member)
+        self._read_numbers(member)
         self._read_children(member)
 
     def _is_in_doubt(self) -> bool:
@@ -326,6 +330,26 @@ class PureMemberTracker:
             member.io = io
             self._stamp(member.io_read, member)
 
+    def _read_numbers(self, member: Member) -> None:
+        if self._want < FIRST_NUMBER or not self._has_run(member, member.numbers_read):
+            return
+        values = list(member.numbers)
+        for place, metric in enumerate(NUMBERS):
+            if not self._want & metric.want:
+                continue
+            try:
+                value = self._ask.number(metric.name, member.pid)
+                member.refused -= {metric.file}
+            except REFUSALS:
+                value = None
+                member.refused |= {metric.file}
+            else:
+                if value is None:
+                    continue
+            values[place] = value
+        member.numbers = tuple(values)
+        self._stamp(member.numbers_read, member)
+
     def _read_children(self, member: Member) -> None:
         """Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper)."""
         stamp = member.children_read
@@ -356,6 +380,7 @@ class PureMemberTracker:
             before_ns=None if member.is_new and not member.born_since else member.before_ns,
             memory=member.memory,
             io=member.io,
+            numbers=member.numbers,
             refused=member.refused,
             parent=None if parent is None or parent.gone else parent.pid,
             is_root=member.is_root,

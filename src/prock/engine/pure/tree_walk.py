@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from prock.engine.numbers import read_numbers
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.engine.pure import parse
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
@@ -102,8 +103,9 @@ class TreePass:
                 disk_io = engine.disk_io(pid)
             except (AccessDenied, MalformedProcFile, NotSupported):
                 refused += ("io",)
+        numbers, refused = read_numbers(engine, pid, self._want, refused)
         ppid = parent if row is None else row.ppid
-        return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused)
+        return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused, **numbers)
 
     def _is_another(self, row: ProcessInfo, parent: int | None) -> bool:
         """Whether its pid was given away again since it was found: who is not its parent's child, though that lives.
