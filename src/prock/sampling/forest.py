@@ -20,7 +20,7 @@ from _thread import allocate_lock  # importing threading costs 2 ms
 from prock import engine as engines
 from prock._compat import fork
 from prock.engine.pids import check_pid
-from prock.errors import NoSuchProcess
+from prock.errors import AccessDenied, NoSuchProcess
 from prock.sampling.options import SamplingOptions
 from prock.sampling.sample import TreeSample
 from prock.sampling.tree_state import NO_SUMS, TreeState
@@ -28,13 +28,17 @@ from prock.sampling.tree_state import NO_SUMS, TreeState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Unpack
+    from typing import TypeVar, Unpack
 
     from prock.accounting.perf_clock import TaskClocks
     from prock.engine.protocol import Engine
+    from prock.engine.tuples import MemberChange, MemberEnd
     from prock.model import ProcessInfo
     from prock.sampling.options import SamplingKeywords
 
+    Event = TypeVar("Event", MemberChange, MemberEnd)
+
+ALL_TREES = -1
 SCAN_EVERY_NS = 30_000_000_000
 SCAN_AFTER_CHURN_NS = 1_000_000_000
 SCAN_SHARE = 500
@@ -49,7 +53,9 @@ class Forest:
     members stays until `remove`, or until its root's pid is reused and added again. Threads may share a forest; a
     forked child cannot use it.
 
-    - `roots`: pids of the roots; default: none, see `add`.
+    - `roots`: pids of the roots; default: none, see `add`. One baseline serves all of them; a root below another one
+      is a tree of its own.
+    - `missing_ok`: skip roots that have ended or that this user may not read, instead of raising. Default: False.
     - `options`: see `SamplingOptions`.
     - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
     - `scans`: scan the machine for members that the lists of children miss. Default: True. With False the caller
@@ -72,6 +78,7 @@ class Forest:
         engine: Engine | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         scans: bool = True,
+        missing_ok: bool = False,
         **options: Unpack[SamplingKeywords],
     ) -> None:
         self._options = SamplingOptions(**options)
@@ -91,7 +98,15 @@ class Forest:
         self._tracker.limit(_cached_descriptors_limit())
         try:
             for root in roots:
-                self.add(root)
+                try:
+                    tree = self._open_tree(root)
+                except (NoSuchProcess, AccessDenied):
+                    if not missing_ok:
+                        raise
+                else:
+                    self._trees[tree.root[0]] = tree
+            if self._trees:
+                self._take_baseline(self.trees, ALL_TREES)
         except BaseException:
             self.close()
             raise
@@ -149,32 +164,41 @@ class Forest:
         """
         with self._lock:
             self._check_open()
-            info = self._engine.info(check_pid(root))
-            if info is None:
-                raise NoSuchProcess(root or os.getpid())
-            for pid, tree in self._trees.items():
-                if tree.ledger.identity_of(info.pid) == info.identity:
-                    raise ValueError(f"process {info.pid} is followed already: it is in the tree of process {pid}")
-            if info.pid in self._trees:
-                self._drop(info.pid)
-            taken = {tree.number for tree in self._trees.values()}
-            number = next(number for number in range(len(taken) + 1) if number not in taken)
-            events = self._attach(info.pid)
+            tree = self._open_tree(root)
             try:
-                added = self._tracker.add(info.pid, number)
-                if added is None:
-                    raise NoSuchProcess(info.pid)
-                tree = TreeState(added, number, self._options, io_handed_on=self._engine.io_includes_children)
-                tree.events = events
                 if since_birth:
                     tree.ledger.count_from_birth()
-                self._take_baseline(tree, since_birth)
+                self._take_baseline([tree], tree.number, since_birth=since_birth)
             except BaseException:
-                self._tracker.remove(number)
-                if events is not None:
-                    events.close()
+                self._tracker.remove(tree.number)
+                tree.close()
                 raise
-            self._trees[info.pid] = tree
+            self._trees[tree.root[0]] = tree
+
+    def _open_tree(self, root: int | None) -> TreeState:
+        """A tree without a baseline."""
+        info = self._engine.info(check_pid(root))
+        if info is None:
+            raise NoSuchProcess(root or os.getpid())
+        for pid, tree in self._trees.items():
+            if info.identity in (tree.root, tree.ledger.identity_of(info.pid)):
+                raise ValueError(f"process {info.pid} is followed already: it is in the tree of process {pid}")
+        if info.pid in self._trees:
+            self._drop(info.pid)
+        taken = {tree.number for tree in self._trees.values()}
+        number = next(number for number in range(len(taken) + 1) if number not in taken)
+        events = self._attach(info.pid)
+        try:
+            added = self._tracker.add(info.pid, number)
+            if added is None:
+                raise NoSuchProcess(info.pid)
+        except BaseException:
+            if events is not None:
+                events.close()
+            raise
+        tree = TreeState(added, number, self._options, io_handed_on=self._engine.io_includes_children)
+        tree.events = events
+        return tree
 
     def _attach(self, root: int) -> TaskClocks | None:
         """Perf events for the tree, where they are wanted and available."""
@@ -184,17 +208,21 @@ class Forest:
 
         return attach_clocks(self._engine, root, self._options.accounting, _perf_descriptors_left())
 
-    def _take_baseline(self, tree: TreeState, since_birth: bool) -> None:
-        """Two passes (`CpuLedger.rebase` says why); one where everything since birth counts."""
-        number = tree.number
-        first = self._tracker.sample([], number, False)
-        tree.begin(first.changed, first.ended, first.sums[number])
-        tree.began_ns = tree.taken_ns = self._clock()
-        tree.slept_ns = _slept_ns()
+    def _take_baseline(self, trees: list[TreeState], number: int, *, since_birth: bool = False) -> None:
+        """Two passes over new trees (`CpuLedger.rebase` says why); one where everything since birth counts."""
+        passed = self._tracker.sample([], number, False)
+        changed, ended = _by_tree(passed.changed), _by_tree(passed.ended)
+        now_ns, slept_ns = self._clock(), _slept_ns()
+        for tree in trees:
+            tree.begin(changed.get(tree.number, []), ended.get(tree.number, []), passed.sums[tree.number])
+            tree.began_ns = tree.taken_ns = now_ns
+            tree.slept_ns = slept_ns
         if since_birth:
             return
-        second = self._tracker.sample([], number, True)
-        tree.rebase(second.changed, second.ended)
+        passed = self._tracker.sample([], number, True)
+        changed, ended = _by_tree(passed.changed), _by_tree(passed.ended)
+        for tree in trees:
+            tree.rebase(changed.get(tree.number, []), ended.get(tree.number, []))
 
     def adopt(self, root: int, pid: int) -> None:
         """Add a process to a root's tree, such as an orphan that was reparented before a sample saw it.
@@ -237,13 +265,14 @@ class Forest:
             taken_ns = self._clock()
             self._find_missed_members(taken_ns)
             reread = [pid for tree in self._trees.values() for pid, _ in tree.ledger.to_reread]
-            snapshot, sums, changed, ended = self._tracker.sample(reread, -1, False)
-            self._churn += len(changed) + len(ended)
+            snapshot, sums, all_changed, all_ended = self._tracker.sample(reread, ALL_TREES, False)
+            self._churn += len(all_changed) + len(all_ended)
+            changed, ended = _by_tree(all_changed), _by_tree(all_ended)
             for tree in self._trees.values():
                 number = tree.number
                 tree.advance(
-                    [change for change in changed if change.tree == number],
-                    [end for end in ended if end.tree == number],
+                    changed.get(number, []),
+                    ended.get(number, []),
                     sums[number] if number < len(sums) else NO_SUMS,
                     taken_ns,
                 )
@@ -301,6 +330,14 @@ class Forest:
         self._closed = True
         self._lock = allocate_lock()
         self._tracker.close()
+
+
+def _by_tree(events: Iterable[Event]) -> dict[int, list[Event]]:
+    """Changes or ends of members, by the number of their tree."""
+    grouped: dict[int, list[Event]] = {}
+    for event in events:
+        grouped.setdefault(event.tree, []).append(event)
+    return grouped
 
 
 def _slept_ns() -> int | None:

@@ -84,6 +84,22 @@ def test_trees_do_not_overlap(puppet: Program) -> None:
         assert samples[inner].process_count == 2 == samples[puppet.pid].process_count
 
 
+def test_roots_that_are_given_together(puppet: Program, dead_pid: int) -> None:
+    inner, below = puppet.does("one = child(lambda: (tells(child()), stay())); say(one, told()[0])")
+    with pytest.raises(prock.NoSuchProcess):
+        prock.Forest([puppet.pid, dead_pid])
+    with prock.Forest([puppet.pid, dead_pid, inner], missing_ok=True, io=True) as forest:
+        assert forest.roots == (puppet.pid, inner)
+        puppet.does("burn(time.process_time() + 0.05)")
+        samples = forest.sample()
+        assert set(members(samples[inner])) == {inner, below} and set(members(samples[puppet.pid])) == {puppet.pid}
+        assert samples[puppet.pid].cpu_ns >= 30 * MS > samples[inner].cpu_ns
+        with pytest.raises(ValueError, match="followed already"):
+            forest.add(below)
+    with pytest.raises(ValueError, match="followed already"):
+        prock.Forest([puppet.pid, puppet.pid])
+
+
 def test_a_tree_that_ends_disturbs_no_other(spawn: Spawn) -> None:
     puppets = [spawn(PUPPET).is_ready() for _ in range(3)]
     with prock.Forest(accounting="ledger", roots=[puppet.pid for puppet in puppets]) as forest:
