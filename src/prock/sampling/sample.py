@@ -1,4 +1,4 @@
-"""A sample of a followed tree: its totals, and its members, whose rows are made on first use."""
+"""A sample of a followed tree: its totals, and its members, with rows that are built on first use."""
 
 from __future__ import annotations
 

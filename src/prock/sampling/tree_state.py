@@ -149,7 +149,7 @@ class TreeState:
             self.pss.forget([row.pid for row in rows if not row.is_alive])
 
     def _identify(self, changed: list[MemberChange]) -> None:
-        """Give members the identity that access to their row was denied for until now, as by ``hidepid``."""
+        """Set the identity of members with a row that can be read for the first time, once ``hidepid`` permits it."""
         for change in changed:
             row = change.info
             if row.start_ticks and (row.pid, 0) in self.ledger:
