@@ -22,17 +22,18 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from _thread import get_native_id  # the module threading around it costs two milliseconds to import
 
-from prock.errors import OutOfDescriptors
+from prock._compat import fork
+from prock.accounting.perf_clock import is_event
+from prock.errors import NotSupported, OutOfDescriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
-    from prock.engine.protocol import CompiledCore
+    from prock.engine.protocol import CompiledCore, Engine
 
 LOOKS = 10
 """At most: one that opens nothing is the last, mostly the second; in a fork storm the third or fourth."""
@@ -42,17 +43,6 @@ FORK_NS, FORK_NS_PER_KB = 1_000_000, 100
 """A fork takes less CPU; 8 ms for 200 MB were measured."""
 DECISIVE_NS = 1_000_000
 """More than events of one thread come apart in a comparison: parts of a microsecond each time that it is switched."""
-
-
-def is_event(descriptor: int) -> bool:
-    """Whether it still can be one: a program that turns itself into a daemon closes all, and uses their numbers again.
-
-    Perf events have no type of file; nor has an eventfd, but pipes, sockets, terminals and files all have one.
-    """
-    try:
-        return stat.S_IFMT(os.fstat(descriptor).st_mode) == 0
-    except OSError:
-        return False
 
 
 class Numbers:
@@ -376,3 +366,86 @@ class Attachment:
                     if source.tid not in living and source is not besides
                 ]
         return events
+
+
+class TaskClocks:
+    """The events of the trees below some processes, as one sum; one object a tree, where each is to have its own.
+
+    A process that is gone adds nothing: without any there are no `descriptors`. Trees may overlap; no thread counts
+    twice within one object. Cost: 60 to 80 µs a thread to attach, 6 of them for the event, the others for the proof
+    that its thread sleeps and for two looks at the tree, or more where something forks; a microsecond an event to read.
+    Where threads run, attaching waits until no fork of theirs can be in flight: a millisecond, longer for large
+    processes.
+
+    Raises `AccessDenied` where the kernel refuses the event of any thread (another user's process, a high
+    kernel.perf_event_paranoid, a sandbox), `OutOfDescriptors` where they do not suffice or more than `limit` are
+    needed, and `NotSupported` without perf events, without CONFIG_PROC_CHILDREN, and for another PID namespace's proc.
+    Nothing stays open then.
+    """
+
+    def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
+        self._attachment: Attachment | None = None  # so that close() works whatever fails below
+        core = engine.core
+        if core is None:
+            raise NotSupported(f"perf events: only the compiled core opens them, and the engine is {engine.name}")
+        if not engine.clocks_usable:
+            raise NotSupported("perf events by way of another PID namespace's proc")
+        self._engine = core
+        self._most_ns = 0
+        self._attachment = Attachment(core, limit)
+        fork.register(self)
+        try:
+            self._attachment.run(list(root_pids))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def descriptors(self) -> int:
+        """How many are open."""
+        return 0 if self._attachment is None else self._attachment.descriptors
+
+    @property
+    def missed(self) -> int:
+        """Threads and processes, found while attaching, that may not be counted, or not in full.
+
+        It could not be told, or not yet, whether they are in another's event, and to count one twice would be worse.
+        """
+        attachment = self._attachment
+        if attachment is None:
+            return 0
+        return attachment.missed + sum(not doubt.is_clean for doubt in attachment.doubts)
+
+    def total_ns(self) -> int:
+        """CPU of the trees since they were attached to. Never falls.
+
+        Raises `ValueError` once it is closed, and `OSError` where somebody else closed its descriptors: their numbers
+        may be other files' by now, and are not read.
+        """
+        attachment = self._attachment
+        if attachment is None:
+            raise ValueError("these events are closed, or belong to the process that this one was forked from")
+        if attachment.events and not is_event(attachment.events[0]):
+            raise OSError(errno.EBADF, "the descriptors of perf events were closed by somebody else")
+        doubtful = attachment.settle_doubts()
+        self._most_ns = max(self._most_ns, doubtful + self._engine.read_task_clocks(attachment.events))
+        return self._most_ns
+
+    def close(self) -> None:
+        """End the counting. Once more is no error."""
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            attachment.close()
+
+    def after_fork(self) -> None:
+        """Close the copies in the child, where the events would keep counting after the parent has closed its own."""
+        self.close()
+
+    def __enter__(self) -> TaskClocks:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

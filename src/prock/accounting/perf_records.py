@@ -21,7 +21,7 @@ import os
 import time
 
 from prock._compat import fork
-from prock.accounting.perf_attach import is_event
+from prock.accounting.perf_clock import is_event
 from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK
 from prock.errors import AccessDenied, NotSupported
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prock.accounting.cgroup import RunCgroup
-    from prock.accounting.perf_clock import PerfSource, TaskClocks
+    from prock.accounting.perf_attach import TaskClocks
+    from prock.accounting.perf_clock import PerfSource
     from prock.accounting.perf_records import TaskRecords
     from prock.accounting.protocol import CpuReading, CpuSource
     from prock.engine.protocol import Engine
@@ -101,11 +102,13 @@ class CpuSources:
         """
         if events:
             from prock.accounting.perf_clock import LaunchedClock, PerfSource
-            from prock.accounting.steal import StolenTime
 
             self.records = self._open_records(events)
-            is_best = self.cgroup is None or cgroup_error
-            stolen = StolenTime(self._engine.root) if is_best else None
+            stolen = None
+            if self.cgroup is None or cgroup_error:
+                from prock.accounting.steal import StolenTime
+
+                stolen = StolenTime(self._engine.root)
             self._perf = PerfSource(self.records or LaunchedClock(events), stolen)
         if cgroup_error:
             self._lose_cgroup(cgroup_error)
@@ -175,7 +178,7 @@ def attach_clocks(engine: Engine, root_pid: int, wanted: str, limit: int) -> Tas
         if wanted == PERF:
             raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")
         return None
-    from prock.accounting.perf_clock import TaskClocks
+    from prock.accounting.perf_attach import TaskClocks
 
     try:
         return TaskClocks([root_pid], engine, limit)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeVar, Unpack
 
-    from prock.accounting.perf_clock import TaskClocks
+    from prock.accounting.perf_attach import TaskClocks
     from prock.engine.protocol import Engine
     from prock.engine.tuples import MemberChange, MemberEnd
     from prock.model import ProcessInfo

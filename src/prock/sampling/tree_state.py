@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from prock.accounting.perf_clock import TaskClocks
+    from prock.accounting.perf_attach import TaskClocks
     from prock.engine.protocol import TrackerSnapshot
     from prock.engine.tuples import MemberChange, MemberEnd
     from prock.sampling.options import SamplingOptions

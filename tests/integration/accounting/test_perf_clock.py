@@ -18,7 +18,7 @@ from support.engines import COMPILED, core
 from support.processes import PRELUDE, Program, Spawn
 
 import prock
-from prock.accounting.perf_clock import TaskClocks
+from prock.accounting.perf_attach import TaskClocks
 from prock.engine import open_engine
 from prock.errors import OutOfDescriptors
 
