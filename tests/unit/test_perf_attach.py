@@ -1,4 +1,4 @@
-"""Which number came first, and whose CPU it is: what `prock.accounting.perf_attach` decides, without a kernel."""
+"""`prock.accounting.perf_attach` without a kernel: the order of pids, and to which event CPU time belongs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from prock.accounting.perf_attach import Attachment, Numbers, UncertainFork
+from prock.accounting.perf_attach import Attachment, PidSequence, UncertainFork
 
 MS = 1_000_000
 PARENT, SECOND, CHILD = 10, 11, 12
 
 
 class Kernel:
-    """As an engine: numbers that are given away, and events that count."""
+    """As an engine: pids that are allocated, and events that count."""
 
     def __init__(self, last: int = 300, limit: int = 32768) -> None:
         self.last = last
@@ -35,10 +35,6 @@ class Kernel:
             self.used[event] += ns
 
 
-def numbers(kernel: Any) -> Numbers:
-    return Numbers(kernel)
-
-
 def doubt_of(kernel: Any) -> UncertainFork:
     doubt = UncertainFork(kernel, [PARENT])
     doubt.second.append(SECOND)
@@ -54,12 +50,12 @@ def doubt_of(kernel: Any) -> UncertainFork:
         (32760, 310, {32760: 0, 32761: 1, 32767: 7, 300: 308, 310: 318, 311: 0, 20000: 0}),
     ],
 )
-def test_numbers_are_in_the_order_in_which_they_were_given_away(first: int, last: int, places: dict[int, int]) -> None:
+def test_pids_have_positions_in_the_order_of_their_allocation(first: int, last: int, places: dict[int, int]) -> None:
     kernel = Kernel(first)
-    order = numbers(kernel)
-    assert order.given_away() == 0
+    order = PidSequence(kernel)
+    assert order.allocated() == 0
     kernel.last = last
-    assert {tid: order.of(tid) for tid in places} == places
+    assert {tid: order.position(tid) for tid in places} == places
 
 
 def test_a_child_that_inherited_has_nothing_of_its_own() -> None:

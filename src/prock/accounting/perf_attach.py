@@ -1,21 +1,21 @@
-"""Attach perf events to a tree that forks meanwhile, so that everything is in exactly one of them.
+"""`TaskClocks`: perf events of a tree that runs already. Each thread and process is counted by exactly one event.
 
-A thread that was there before its creator had an event needs its own; one that its creator started afterwards inherits,
-and with an event of its own would count twice. The first look is made before any event is opened: all it finds needs
-one. What a later look finds is judged by numbers. The kernel gives pids and tids away in sequence, and each event is
-noted with the last one given away before and after it was opened: who has a number from before inherited nothing.
+A thread that existed before its creator had an event needs its own. A thread that its creator started afterwards
+inherits the creator's event, and would count twice with one of its own. The first pass runs before any event is opened:
+all threads that it finds need one. Later passes decide by pid. The kernel allocates pids and tids in sequence, and the
+last allocated one is noted before and after each event is opened: a thread with a number from before inherited nothing.
 
-A number from afterwards does not prove the opposite. A fork first copies the events, then the memory, and takes the
-number at the end (Linux 6.18; of 30 forks of a 200 MB process with an event opened meanwhile, 15 children had a later
-number and no event). That can be so for the first child only, as a thread forks one at a time, and not where the
-thread sleeps while its event is opened. Such a child is left in doubt, and CPU time decides: it gets an event of its
-own, and its parent a second one, which the child can't be in. If the child inherited, the first event has all that the
-child uses beyond the second. What it has not is counted from the child's own event. So nothing counts twice however it
-was, and once the child has used some milliseconds it is settled; later only where the parent forked again just when its
-second event was opened, as that child blurs the comparison while it runs.
+A number from afterwards does not prove the opposite. A fork first copies the events, then the memory, and allocates the
+pid at the end (Linux 6.18; of 30 forks of a 200 MB process with an event opened meanwhile, 15 children had a later
+number and no event). This can be true only of the first child, as a thread forks one at a time, and not if the thread
+sleeps while its event is opened. Such a child is an `UncertainFork`, and CPU time decides: the child gets an event, and
+its parent a second one, which the child cannot have inherited. If the child inherited the first event, that has all
+that the child uses beyond the second. What it lacks is counted from the child's own event. So nothing counts twice in
+either case, and once the child has used some milliseconds it is decided; later only if the parent forked again just
+when its second event was opened, as that child blurs the comparison while it runs.
 
-Compared and left: to open again until no number was given away meanwhile (does not see the fork in flight, and may not
-end beside a fork storm); to stop the tree.
+Alternatives: to open events again until no pid was allocated meanwhile does not see the fork in flight, and may not end
+beside a fork storm; to stop the tree would disturb it.
 """
 
 from __future__ import annotations
@@ -35,35 +35,36 @@ if TYPE_CHECKING:
 
     from prock.engine.protocol import CompiledCore, Engine
 
-LOOKS = 10
-"""At most: one that opens nothing is the last, mostly the second; in a fork storm the third or fourth."""
+PASSES = 10
+"""At most. A pass that opens nothing is the last: mostly the second, in a fork storm the third or fourth."""
 PAUSE_S = 0.0005
-"""Between two looks where a fork may be in flight, the first time; each next time twice as long."""
+"""Between the first two passes where a fork may be in flight; doubled each time."""
 FORK_NS, FORK_NS_PER_KB = 1_000_000, 100
-"""A fork takes less CPU; 8 ms for 200 MB were measured."""
+"""A fork takes less CPU time than this; 8 ms for 200 MB were measured."""
 DECISIVE_NS = 1_000_000
-"""More than events of one thread come apart in a comparison: parts of a microsecond each time that it is switched."""
+"""Events of one thread differ by less: by parts of a microsecond for each context switch."""
 
 
-class Numbers:
-    """The sequence in which pids and tids are given away, from the beginning of the attachment on."""
+class PidSequence:
+    """The order in which the kernel allocates pids and tids, from the beginning of the attachment on."""
 
     def __init__(self, engine: CompiledCore) -> None:
         self._engine = engine
         self._size = engine.pid_limit()
         self._first = engine.last_pid()
 
-    def given_away(self) -> int:
+    def allocated(self) -> int:
+        """How many were allocated."""
         return (self._engine.last_pid() - self._first) % self._size
 
-    def of(self, tid: int) -> int:
-        """Its place in the sequence; 0 for all that were given away before, however the numbers have wrapped."""
-        place = (tid - self._first) % self._size
-        return place if place <= self.given_away() else 0
+    def position(self, tid: int) -> int:
+        """Position in the sequence; 0 for all that were allocated before, also where the pid space has wrapped."""
+        position = (tid - self._first) % self._size
+        return position if position <= self.allocated() else 0
 
 
-class Source:
-    """A thread with an event of its own."""
+class ThreadEvent:
+    """A thread and the event that was opened for it."""
 
     __slots__ = ("event", "first_child_seen", "pid", "since", "tid", "until")
 
@@ -72,28 +73,28 @@ class Source:
         self.tid = tid
         self.event = event
         self.since = since
-        """Of the numbers up to this one nobody inherited from it."""
+        """Threads up to this position did not inherit the event."""
         self.until = until
-        """Of those after this one everybody did whom it started, but perhaps the first."""
+        """Threads after this position that this thread started inherited it, except perhaps the first."""
         self.first_child_seen = False
 
 
 class Member:
-    """A process of the tree whose threads, those that were there, have events of their own."""
+    """A process whose existing threads got events."""
 
     __slots__ = ("doubt", "inherited", "sources")
 
     def __init__(self, doubt: UncertainFork | None) -> None:
         self.doubt = doubt
-        self.sources: dict[int, Source] = {}
+        self.sources: dict[int, ThreadEvent] = {}
         self.inherited: set[int] = set()
 
 
 class UncertainFork:
-    """A process, with what it started, that either inherited from some of `sources` or did not.
+    """A process, with all that it started, that either inherited events from some of `sources` or did not.
 
-    The first of the sources is its parent, unless the child came to that by way of a subreaper or of a thread that
-    ended; the others are all that have ended.
+    The first source is its parent, unless the child was reparented to that by a subreaper or when a thread ended; the
+    others are all threads that have ended.
     """
 
     def __init__(self, engine: CompiledCore, sources: list[int]) -> None:
@@ -101,9 +102,9 @@ class UncertainFork:
         self._sources = sources
         self.events: list[int] = []
         self.second: list[int] = []
-        """The second event of the parent, where it still lives."""
+        """The second event of the parent, if that lives."""
         self.doubts: list[UncertainFork] = []
-        """Of the children that it was about to fork itself."""
+        """Its own children that it may have been forking when its event was opened."""
         self.is_clean = True
         """Whether no later child can be in the first event of the parent but not in the second."""
         self._kept_ns = 0
@@ -115,10 +116,10 @@ class UncertainFork:
             found += doubt.descriptors()
         return found
 
-    def loses(self, events: list[int], settled: UncertainFork) -> None:
-        """Some are about to be closed, as all that they count is in those that `settled` inherited from.
+    def lose_events(self, events: list[int], settled: UncertainFork) -> None:
+        """`events` are about to be closed, as what they count is in the events that `settled` inherited.
 
-        If this one inherited from one of them, it did from those, too.
+        If this process inherited one of `events`, it inherited those as well.
         """
         if not set(events).isdisjoint(self._sources):
             self._kept_ns += self.read()[1]
@@ -126,35 +127,35 @@ class UncertainFork:
             self._sources = [source for source in self._sources if source not in events]
             self.rebase()
         for doubt in self.doubts:
-            doubt.loses(events, settled)
+            doubt.lose_events(events, settled)
 
     def rebase(self) -> None:
-        """Compare from now on. Read in an order, here and in `read`, that rather gives the sources too much."""
+        """Compare from now on. The order of reads, here and in `read`, rather attributes too much to the sources."""
         sources_ns = self._engine.read_task_clocks(self._sources)
         self._used_before_ns = self._used_ns()
         self._beyond_before_ns = sources_ns - self._engine.read_task_clocks(self.second)
 
     def read(self) -> tuple[int, int]:
-        """What it used since the last time, and how much of that no other event has, at least."""
+        """CPU time since `rebase`, and a lower bound of the part that no other event has."""
         second_ns = self._engine.read_task_clocks(self.second)
         used_ns = self._used_ns() - self._used_before_ns
         beyond_ns = self._engine.read_task_clocks(self._sources) - second_ns - self._beyond_before_ns
         return used_ns, max(0, used_ns - max(0, beyond_ns))
 
     def own_ns(self) -> int:
-        """All of it that no other event has, at least."""
+        """Lower bound of the total that no other event has."""
         return self._kept_ns + self.read()[1]
 
     def inherited(self) -> bool | None:
-        """None: that is not sure yet."""
+        """None: undecided."""
         used, own = self.read()
-        if own > max(DECISIVE_NS, used // 10):  # had it inherited, none would be its own
+        if own > max(DECISIVE_NS, used // 10):  # after inheriting there would be no own part
             return False
         if used < 4 * DECISIVE_NS:
             return None
         if self.is_clean:
             return True
-        self._kept_ns += own  # a later child may have blurred the comparison: perhaps it does not the next time
+        self._kept_ns += own  # a later child may have blurred this comparison
         self.rebase()
         return None
 
@@ -163,13 +164,13 @@ class UncertainFork:
 
 
 class Attachment:
-    """All events of a tree. `run` opens them, once."""
+    """All events of a tree. `run` opens them; call it once."""
 
     def __init__(self, engine: CompiledCore, limit: int) -> None:
         self._engine = engine
         self._limit = limit
         self._members: dict[int, Member | None] = {}  # None: inherited, as all that it starts
-        self._maybe_forking: list[Source] = []
+        self._maybe_forking: list[ThreadEvent] = []
         self.events: list[int] = []
         self.doubts: list[UncertainFork] = []
         self.descriptors = 0
@@ -195,22 +196,22 @@ class Attachment:
             self._maybe_forking.clear()
 
     def _attach(self, roots: list[int]) -> None:
-        self._numbers = Numbers(self._engine)
+        self._pids = PidSequence(self._engine)
         pause = PAUSE_S
-        for _ in range(LOOKS):
-            settled, opened, before = not self._maybe_forking, self.descriptors, self._numbers.given_away()
-            self._look(roots)
+        for _ in range(PASSES):
+            settled, opened, before = not self._maybe_forking, self.descriptors, self._pids.allocated()
+            self._open_pass(roots)
             if settled and self.descriptors == opened:
                 break
             self._maybe_forking = [source for source in self._maybe_forking if not self._has_forked(source)]
             if self._maybe_forking:
                 time.sleep(pause)
                 pause *= 2
-            elif self._numbers.given_away() == before:
+            elif self._pids.allocated() == before:
                 break
 
     def settle_doubts(self) -> int:
-        """What the processes in doubt add to the sum of `events`; to be read before those."""
+        """What uncertain processes add to the sum of `events`; to be read before those."""
         total = 0
         for doubt in list(self.doubts):
             inherited = doubt.inherited()
@@ -222,7 +223,7 @@ class Attachment:
                 self._settled_ns += doubt.own_ns()
                 closing = doubt.descriptors()
                 for other in self.doubts:
-                    other.loses(closing, doubt)
+                    other.lose_events(closing, doubt)
                 self._close(closing)
             else:
                 self._close(doubt.second)
@@ -231,16 +232,16 @@ class Attachment:
                 total += sum(inner.own_ns() for inner in doubt.doubts)
         return self._settled_ns + total
 
-    def _has_forked(self, source: Source) -> bool:
-        """Whether no fork can be in flight any more that was when its event was opened."""
+    def _has_forked(self, source: ThreadEvent) -> bool:
+        """Whether a fork that was in flight when the event was opened has finished."""
         if source.first_child_seen or self._engine.thread_state(source.pid, source.tid) not in ("R", "D"):
             return True
         memory = self._engine.memory(source.pid)
         enough = FORK_NS + (memory[0] // 1024 * FORK_NS_PER_KB if memory else 0)
         return self._engine.read_task_clocks([source.event]) > enough
 
-    def _look(self, roots: list[int]) -> None:
-        """Walk down from the roots, parents first, past what has inherited."""
+    def _open_pass(self, roots: list[int]) -> None:
+        """Walk down from the roots, parents first, skipping processes that inherited their events."""
         queue, queued = list(roots), set(roots)
         for pid in queue:
             member = self._members.get(pid)
@@ -265,12 +266,12 @@ class Attachment:
             self._members.setdefault(pid, Member(doubt))
 
     def _open_all(self, member: Member, pid: int, tids: Collection[int]) -> None:
-        since = self._numbers.given_away() if tids else 0
+        since = self._pids.allocated() if tids else 0
         for tid in tids:
             event = self._open(tid, self.events if member.doubt is None else member.doubt.events)
-            until = self._numbers.given_away()
+            until = self._pids.allocated()
             if event is not None:
-                source = member.sources[tid] = Source(pid, tid, event, since, until)
+                source = member.sources[tid] = ThreadEvent(pid, tid, event, since, until)
                 if self._slept(pid, tid, event):
                     source.since, source.first_child_seen = until, True
                 else:
@@ -278,10 +279,10 @@ class Attachment:
             since = until
 
     def _slept(self, pid: int, tid: int, event: int) -> bool:
-        """Whether it was not in a fork when its event was opened: it sleeps, and has not run since.
+        """Whether the thread was not in a fork when its event was opened: it sleeps, and has not run since.
 
-        No fork sleeps so that a signal could wake it; where it waits for memory or locks, its state is ``D``. Nor is
-        the thread in one that asks.
+        A thread in a fork is never in state ``S``; while it waits for memory or locks, its state is ``D``. The calling
+        thread is not in a fork.
         """
         if tid == get_native_id():
             return True
@@ -303,7 +304,7 @@ class Attachment:
                 os.close(event)
 
     def _judge(self, member: Member, pid: int, children_by_thread: list[tuple[int, list[int]]]) -> None:
-        """What is new in a process that has its events."""
+        """Open events for what is new in a process that has events."""
         tids = {tid for tid, _ in children_by_thread}
         new = tids - member.sources.keys() - member.inherited
         old = {tid for tid in new if self._is_older(tid, member)}
@@ -316,24 +317,24 @@ class Attachment:
                 self._judge_children(member, tid, unknown, dead)
 
     def _is_older(self, tid: int, member: Member) -> bool:
-        """Whether the thread was there before any of its process had an event. Which of them started it is not told."""
-        place = self._numbers.of(tid)
+        """Whether the thread is older than any event of its process. /proc does not show which thread started it."""
+        place = self._pids.position(tid)
         if place <= min(source.since for source in member.sources.values()):
             return True
         if place <= max(source.until for source in member.sources.values()):
             self.missed += 1
         return False
 
-    def _judge_children(self, member: Member, tid: int, children: list[int], dead: list[Source]) -> None:
+    def _judge_children(self, member: Member, tid: int, children: list[int], dead: list[ThreadEvent]) -> None:
         source = member.sources.get(tid)
         if source is None:
             self._members.update(dict.fromkeys(children))
-            if tid not in member.inherited:  # it was ending when it was to get its event
+            if tid not in member.inherited:  # the thread ended before its event was opened
                 self.missed += len(children)
             return
-        for place, child in sorted((self._numbers.of(child), child) for child in children):
+        for place, child in sorted((self._pids.position(child), child) for child in children):
             if place <= source.since:
-                # Unless a thread started it that had an event earlier, and left its children to this one when it ended.
+                # Or a thread that had an event earlier started it, and its children were handed to this one at its end.
                 doubtful = any(other.since < place for other in dead)
                 inherited = False
             else:
@@ -347,15 +348,15 @@ class Attachment:
             else:
                 self._admit(member.doubt, [child])
 
-    def _doubt(self, member: Member, source: Source, child: int) -> None:
-        """That the thread itself started the child is not sure: a subreaper gets the children of all who have ended."""
-        doubt = UncertainFork(self._engine, [source.event, *self._events_of_the_dead(source)])
+    def _doubt(self, member: Member, source: ThreadEvent, child: int) -> None:
+        """The thread may not have started the child: a subreaper gets the children of all processes that ended."""
+        doubt = UncertainFork(self._engine, [source.event, *self._events_of_ended_threads(source)])
         (self.doubts if member.doubt is None else member.doubt.doubts).append(doubt)
         event = self._open(source.tid, doubt.second)
         doubt.is_clean = event is None or self._slept(source.pid, source.tid, event)
         self._admit(doubt, [child])
 
-    def _events_of_the_dead(self, besides: Source) -> list[int]:
+    def _events_of_ended_threads(self, besides: ThreadEvent) -> list[int]:
         events = []
         for pid, member in self._members.items():
             if member is not None and member.sources:
@@ -369,18 +370,18 @@ class Attachment:
 
 
 class TaskClocks:
-    """The events of the trees below some processes, as one sum; one object a tree, where each is to have its own.
+    """The events of the trees below some processes, summed up.
 
-    A process that is gone adds nothing: without any there are no `descriptors`. Trees may overlap; no thread counts
-    twice within one object. Cost: 60 to 80 µs a thread to attach, 6 of them for the event, the others for the proof
-    that its thread sleeps and for two looks at the tree, or more where something forks; a microsecond an event to read.
-    Where threads run, attaching waits until no fork of theirs can be in flight: a millisecond, longer for large
-    processes.
+    A process that has ended adds nothing and needs no `descriptors`. Trees may overlap: no thread counts twice within
+    one object. Source and bias: `prock.accounting.perf_clock`. Cost: 60 to 80 µs a thread to attach, 6 of them for the
+    event, the others for the proof that the thread sleeps and for two passes over the tree, more where something forks;
+    a microsecond an event to read. Where threads run, attaching waits until no fork of theirs can be in flight: a
+    millisecond, longer for large processes.
 
     Raises `AccessDenied` where the kernel refuses the event of any thread (another user's process, a high
-    kernel.perf_event_paranoid, a sandbox), `OutOfDescriptors` where they do not suffice or more than `limit` are
-    needed, and `NotSupported` without perf events, without CONFIG_PROC_CHILDREN, and for another PID namespace's proc.
-    Nothing stays open then.
+    kernel.perf_event_paranoid, a sandbox), `OutOfDescriptors` where more than `limit` or more than available are
+    needed, and `NotSupported` without perf events, without CONFIG_PROC_CHILDREN, and for another PID namespace's /proc.
+    Then no descriptor stays open.
     """
 
     def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
@@ -402,14 +403,14 @@ class TaskClocks:
 
     @property
     def descriptors(self) -> int:
-        """How many are open."""
+        """Number of open descriptors."""
         return 0 if self._attachment is None else self._attachment.descriptors
 
     @property
     def missed(self) -> int:
-        """Threads and processes, found while attaching, that may not be counted, or not in full.
+        """Threads and processes found while attaching that may not be counted in full.
 
-        It could not be told, or not yet, whether they are in another's event, and to count one twice would be worse.
+        Whether they inherited an event is undecided, and counting a process twice would be worse.
         """
         attachment = self._attachment
         if attachment is None:
@@ -417,22 +418,22 @@ class TaskClocks:
         return attachment.missed + sum(not doubt.is_clean for doubt in attachment.doubts)
 
     def total_ns(self) -> int:
-        """CPU of the trees since they were attached to. Never falls.
+        """CPU time of the trees since they were attached to. Never decreases.
 
-        Raises `ValueError` once it is closed, and `OSError` where somebody else closed its descriptors: their numbers
-        may be other files' by now, and are not read.
+        Raises `ValueError` after `close`, and `OSError` where other code closed the descriptors: their numbers may
+        belong to other files now, and are not read.
         """
         attachment = self._attachment
         if attachment is None:
             raise ValueError("these events are closed, or belong to the process that this one was forked from")
         if attachment.events and not is_event(attachment.events[0]):
-            raise OSError(errno.EBADF, "the descriptors of perf events were closed by somebody else")
+            raise OSError(errno.EBADF, "other code closed the descriptors of the perf events")
         doubtful = attachment.settle_doubts()
         self._most_ns = max(self._most_ns, doubtful + self._engine.read_task_clocks(attachment.events))
         return self._most_ns
 
     def close(self) -> None:
-        """End the counting. Once more is no error."""
+        """Stop counting. Idempotent."""
         attachment, self._attachment = self._attachment, None
         if attachment is not None:
             attachment.close()

@@ -1,18 +1,18 @@
-"""What a launched tree did, by the kernel's own records: each fork, exec and exit, however short the life.
+"""`TaskRecords`: every fork, exec and exit of a launched tree, from the ring buffers of its perf events.
 
-Before the command executes, its process opens an event on itself for each CPU (`Engine.open_on_exec`), which all that
-it starts inherits, and hands over the descriptors. Measured on Linux 6.18:
+Before the command executes, its process opens an event on itself for each CPU (`CompiledCore.open_on_exec`), inherited
+by all that it starts, and passes the descriptors on. Measured on Linux 6.18:
 
-- Forks, exits and execs are complete: storms on all CPUs, orphans, children that nobody waits for, vfork, threads, an
-  exec by any thread. Records are there before a parent's wait returns.
-- Root and ordinary users have them alike, up to kernel.perf_event_paranoid 2. Where an ordinary user's tree executes a
-  setuid or unreadable program, the events of that process end there: it exits, by the records, and what it does
+- No fork, exit or exec is missing: storms on all CPUs, orphans, children that are never reaped, vfork, threads, an exec
+  by any thread. Records are there before a parent's wait returns.
+- Root and ordinary users get the same, up to kernel.perf_event_paranoid 2. Where an ordinary user's tree executes a
+  setuid or unreadable program, the events of that process are disabled: by the records it exits, and what it does
   afterwards is missing.
-- An event a CPU costs a fork some 2 µs: with two CPUs, a storm of processes of 2 ms uses 0.4 % more CPU than bare, as
-  with one event for any CPU. To take in a process costs 3 to 4 µs, 30 without the native engine.
-- What each process used can't be had from inherit_stat (see ``native/perf/exec_events.c``), but from who ran when
-  (`Engine.open_switches_on_exec`). That costs a switch 0.3 µs: nothing that shows in a storm of processes of 2 ms, 6 %
-  more than the other events where processes do nothing but wake each other. It ends where there are too many.
+- An event per CPU costs a fork about 2 µs: with two CPUs, a storm of processes of 2 ms uses 0.4 % more CPU than without
+  prock, as with one event for all CPUs. Processing a record costs 3 to 4 µs a process.
+- inherit_stat cannot give the CPU time of each process (see ``native/perf/exec_events.c``), but records of context
+  switches can (`CompiledCore.open_switches_on_exec`). They cost 0.3 µs a switch: not measurable in a storm of processes
+  of 2 ms, 6 % more than the other events where processes only wake each other. With too many they are stopped.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from prock.engine.tuples import TaskEvent
 
     Ended: TypeAlias = tuple[int, int, str, int | None, int, int]
-    """pid, ppid, comm, CPU in ns (None: unknown), and from when to when it lived, on the monotonic clock."""
+    """pid, ppid, comm, CPU in ns (None: unknown), start and end on the monotonic clock."""
 
 SIZES = (128 << 10, 32 << 10, 4 << 10)
-"""Of a buffer, in bytes, whichever can be had. An ordinary user has 516 KiB a CPU (kernel.perf_event_mlock_kb) for all
-that he has running; the largest holds 1300 lives of processes without an exec, or 5000 switches."""
+"""Bytes of a ring buffer; the first one that the kernel grants. An ordinary user has 516 KiB per CPU for all running
+prock (kernel.perf_event_mlock_kb); the largest holds 1300 processes without an exec, or 5000 context switches."""
 MOST_SWITCHES_PER_S = 10_000
-"""More of them, on all CPUs together, cost the tree more than their answer is worth: there it is given up."""
+"""With more, on all CPUs together, switch records are stopped: they cost the tree too much."""
 
 
 class _Process:
@@ -53,13 +53,13 @@ class _Process:
         self.threads = 1
         self.cpu_ns = 0
         self.before: list[tuple[str, int]] | None = None
-        """What it used under other names, before it executed something."""
+        """Names that it had before an exec, and its CPU time under each."""
         self.names: dict[int, str] | None = None
-        """Of threads that have others than the first: their children get them."""
+        """Names of threads that differ from the process's: their children inherit them."""
 
 
 class _Used:
-    """Under one name."""
+    """CPU time and number of processes under one name."""
 
     __slots__ = ("cpu_ns", "is_known", "processes")
 
@@ -69,19 +69,17 @@ class _Used:
 
 
 class TaskRecords:
-    """The processes of a tree that is about to be launched: how many, how many at once, and what they used.
+    """Counts the processes of a tree that is about to be launched: started, at most at once, and their CPU time.
 
-    `descriptors`: what `open_on_exec` gave for each CPU, in the process that is to execute the command; `switches`:
-    what `open_switches_on_exec` gave for the same CPUs, in the same order, or nothing: then nothing tells what a
-    single process used. They belong to this object from then on.
+    `descriptors`: from `open_on_exec`, one for each CPU, opened by the process that executes the command. `switches`:
+    from `open_switches_on_exec`, for the same CPUs in the same order, or none: then per-process CPU time is unknown.
+    Both belong to this object from then on.
 
-    The counts are exact where `lost` is 0, and lower bounds else; the command's own process is among them. An exec
-    changes nothing in them. Cost: some microseconds a process, one read a CPU for the total. Not for two threads at
-    once.
+    Counts are exact if `lost` is 0, otherwise lower bounds; the command's own process is included. An exec changes no
+    count. Cost: some microseconds a process, one read a CPU for the total. Not for two threads at once.
 
-    Raises `AccessDenied` where this user may have no buffers (any more), `NotSupported` where the kernel has none, and
-    `OutOfDescriptors`, without the native engine, where they do not suffice. The descriptors are still the caller's
-    then.
+    Raises `AccessDenied` where the user may lock no more memory for buffers, `NotSupported` where the kernel has none,
+    and `OutOfDescriptors`. The descriptors remain the caller's then.
     """
 
     def __init__(
@@ -89,12 +87,12 @@ class TaskRecords:
     ) -> None:
         self._descriptors: list[int] = []  # so that close() works whatever fails below
         self._records: Records | None = None
-        self.tells_cpu = bool(switches)
-        """Whether it is still recorded who runs when; else what ends from now on used None knows what."""
+        self.has_switches = bool(switches)
+        """Whether context switches are recorded; otherwise per-process CPU is unknown from now on."""
         self.started = self.threads_started = 0
-        """Processes, and threads beside each one's first."""
+        """Processes, and threads besides the first of each."""
         self.peak_process_count = self.peak_thread_count = 0
-        """The most that there were at once; each process has one thread at least."""
+        """Most at once; each process has at least one thread."""
         self._lost = self._switches = self._most_ns = 0
         self._since_ns = time.monotonic_ns()
         self._living: dict[int, _Process] = {}
@@ -110,17 +108,17 @@ class TaskRecords:
         self.close()
 
     def drain(self) -> None:
-        """Take in what was recorded up to now. Every 100 ms is often enough for 10 000 processes a second and CPU.
+        """Process the records up to now. Every 100 ms is enough for 10 000 processes a second and CPU.
 
-        Cost: some microseconds where nothing happened, else 2 µs a record.
+        Cost: some microseconds without records, otherwise 2 µs a record.
         """
         until_ns = time.monotonic_ns()
         events, lost, switches, switches_lost = self._open_records().drain(until_ns)
         self._lost = max(self._lost, lost)
-        if self.tells_cpu:
+        if self.has_switches:
             too_many = switches - self._switches > MOST_SWITCHES_PER_S * max(1.0, (until_ns - self._since_ns) / 1e9)
             if switches_lost or too_many:
-                self.tells_cpu = False
+                self.has_switches = False
                 self._open_records().stop_switches()
             if until_ns - self._since_ns > 1e9:
                 self._switches, self._since_ns = switches, until_ns
@@ -136,9 +134,9 @@ class TaskRecords:
                 self._rename(event)
 
     def total_ns(self) -> int:
-        """CPU of the tree since the exec, of all that lives and has ended. Never falls.
+        """CPU time of the tree since the exec, ended processes included. Never decreases.
 
-        Source and bias as in `prock.accounting.perf_clock`. Raises `ValueError` once it is closed.
+        Source and bias as in `prock.accounting.perf_clock`. Raises `ValueError` after `close`.
         """
         total_ns, lost = self._open_records().totals()
         self._lost = max(self._lost, lost)
@@ -147,34 +145,34 @@ class TaskRecords:
 
     @property
     def lost(self) -> int:
-        """Records that found no room in the buffers, or made no sense: not 0, and the counts are lower bounds.
+        """Records that did not fit into the buffers or could not be parsed. If not 0, counts are lower bounds.
 
-        Before Linux 6.0 the kernel tells only once there is room again. Cost: one read a CPU.
+        Before Linux 6.0 the kernel reports lost records only when the buffer has space again. Cost: one read a CPU.
         """
         if self._records is not None:
             self._lost = max(self._lost, self._open_records().totals()[1])
         return self._lost
 
     def commands(self) -> dict[str, tuple[int, int | None]]:
-        """By name: processes that have ended, and the CPU that they used under that name, in nanoseconds.
+        """By name: processes that have ended, and the CPU nanoseconds that they used under that name.
 
-        A process counts under its last name, as ps would show it; its CPU from before an exec under the name that it
-        had then. After a rename without exec (prctl), all since the last exec has the new name. None where it is
-        unknown of any of them.
+        A process counts under its last name, as ps shows it; CPU time from before an exec counts under the name of that
+        time. After a rename without exec (prctl), all since the last exec counts under the new name. None: unknown for
+        one of them.
         """
         return {comm: (used.processes, used.cpu_ns if used.is_known else None) for comm, used in self._commands.items()}
 
     def ended(self) -> list[Ended]:
-        """The processes that have ended, in that order, each with its last name and all of its CPU. Only where
-        `keep_processes` was asked for; takes 300 bytes each."""
+        """Processes in the order of their end, with their last name and all of their CPU time. Only with
+        `keep_processes`, which takes 300 bytes each."""
         return list(self._ended or ())
 
     def living(self) -> list[int]:
-        """The pids of those that have not ended, by the records."""
+        """Pids of the processes that have not ended, by the records."""
         return list(self._living)
 
     def close(self) -> None:
-        """End the counting; what was counted stays. Once more is no error."""
+        """Stop counting; the counts remain. Idempotent."""
         records, self._records = self._records, None
         if records is not None:
             records.close()
@@ -218,16 +216,16 @@ class TaskRecords:
             used = self._commands[process.comm] = _Used()
         used.processes += 1
         used.cpu_ns += process.cpu_ns
-        if not self.tells_cpu:
+        if not self.has_switches:
             used.is_known = False
         if process.before is not None:
             for comm, cpu_ns in process.before:
                 used = self._commands.setdefault(comm, _Used())
                 used.cpu_ns += cpu_ns
-                used.is_known = used.is_known and self.tells_cpu
+                used.is_known = used.is_known and self.has_switches
         if self._ended is not None:
             before_ns = sum(cpu_ns for _, cpu_ns in process.before or ())
-            cpu = process.cpu_ns + before_ns if self.tells_cpu else None
+            cpu = process.cpu_ns + before_ns if self.has_switches else None
             self._ended.append((process.pid, process.ppid, process.comm, cpu, process.start_ns, end_ns))
 
     def _fork(self, event: TaskEvent) -> None:
@@ -266,8 +264,8 @@ class TaskRecords:
         if process is None:  # the command itself, or its fork was lost
             self._begin(pid, 0, name or "", time_ns)
             return
-        # Others have exited before. The thread that is left has no exit of its own where it was not the first: that
-        # one's it is.
+        # The other threads have exited before. If the remaining thread was not the first, it takes over that one's
+        # tid, and the exit record of that.
         self._threads -= process.threads - 1
         process.threads = 1
         process.names = None

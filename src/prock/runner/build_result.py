@@ -321,7 +321,7 @@ def with_records(rows: list[ProcessUsage], ended: list[Ended], began_ns: int) ->
     merged = []
     for pid, ppid, comm, cpu_ns, start_ns, end_ns in ended:
         started_ns, ended_ns = max(0, start_ns - began_ns), max(0, end_ns - began_ns)
-        # Samples see a process only while it lives, which tells processes with the same pid apart.
+        # Samples see a process only while it lives, which distinguishes processes with the same pid.
         known = next((row for row in seen.get(pid, ()) if started_ns <= (row.started_ns or 0) <= ended_ns), None)
         if known is not None:
             seen[pid].remove(known)

@@ -1,4 +1,4 @@
-"""Run commands as `subprocess` does, and learn what they and all that they started have cost."""
+"""`run`, `arun`, `Popen`: commands as with `subprocess`, with the resource usage of their process trees."""
 
 from __future__ import annotations
 
@@ -34,22 +34,26 @@ UNSUPPORTED = "{} is not supported by prock.Popen: start the command through set
 
 
 class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as its arguments say
-    """`subprocess.Popen` of a command that is accounted for, with all that it starts.
+    """`subprocess.Popen` that measures the command and its whole process tree; `finish` returns the `RunResult`.
 
-    All that `subprocess.Popen` takes, but for ``preexec_fn``, ``user``, ``group`` and ``extra_groups``; and
+    Accepts all that `subprocess.Popen` accepts, except ``preexec_fn``, ``user``, ``group`` and ``extra_groups``, and:
 
-    `accounting`: ``cgroup``, ``perf``, ``waited`` or ``ledger`` for one source, ``auto`` for the best that can be had.
-    `interval`: seconds between samples of memory; a tenth, or more where that would take over a 400th of the time.
-    `pss`, `processes`: read shares of memory whether they can matter or not; keep a row for every process.
-    `labels`: carried into the result. `whole_tree`: the account is closed when all of the tree has ended, not when the
-    command has. `reap_orphans`: be the subreaper of what the command orphans, and wait for whatever child of this
-    process ends, for a program that starts no other children meanwhile: it could not wait for them. `run` does so where
-    this process has no other thread and no other child.
+    - `accounting`: CPU source ``cgroup``, ``perf``, ``waited`` (wait4) or ``ledger`` (samples). Default: ``auto``, all
+      that are available; `RunResult.sources` has their bias.
+    - `interval`: seconds between samples of memory. Default: 0.1, or more where sampling would cost over a 400th of the
+      time.
+    - `pss`: read proportional set sizes also where they cannot change the peak. Default: False.
+    - `processes`: keep a row for every process. Default: False.
+    - `labels`: strings that are copied into the result.
+    - `whole_tree`: measure until the whole tree has ended, not until the command has. Default: False.
+    - `reap_orphans`: be the subreaper of the command's orphans and reap every child of this process that ends. Only for
+      programs that start no other children meanwhile, as they could not wait for them. Default: False; `run` does it
+      where this process has no other thread and no other child.
 
-    Off Linux there are no ``cgroup`` and ``perf``, and no orphans to be reaped; on Windows there is no ``waited``.
+    Without Linux there are no ``cgroup``, ``perf`` and `reap_orphans`; on Windows no ``waited`` either.
 
-    Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that can't be had. A thread
-    follows the tree: it costs 1 ms to start, and of the time what `interval` says.
+    Raises what `subprocess.Popen` raises, and `NotSupported` for a single accounting that is not available. Cost: 1 ms
+    for the thread that follows the tree, and the samples.
 
     >>> process = Popen(["sh", "-c", "exit 3"])
     >>> process.wait(), process.finish().returncode
@@ -57,7 +61,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     """
 
     _holds = False
-    """Whether the account stays open until `finish` is called."""
+    """Whether the session stays open until `finish` is called."""
 
     def __init__(
         self,
@@ -172,27 +176,28 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         return code
 
     def send_signal(self, sig: int) -> None:
-        """To the command alone, and to no other process that got its pid meanwhile."""
+        """Send a signal to the command alone, never to another process with the same pid."""
         if self._thread is not None and self.poll() is None:
             self._thread.send_signal(sig)
 
     def send_tree_signal(self, number: int) -> int:
-        """Send a signal to every process of the tree, once; answers to how many.
+        """Send a signal to every process of the tree once. Returns to how many it was sent.
 
-        On Linux through pidfds: to nobody else. On other systems who has the pid is looked at just before."""
+        Linux: through pidfds, never to another process. Other systems: by pid, just after its start time was checked.
+        """
         thread = self._thread
         return 0 if thread is None or thread.is_forked else thread.signal_tree(number)
 
     def kill_tree(self, kill_after: float = KILL_AFTER_S, *, timed_out: bool = False) -> bool:
-        """End everything that was started, orphans too: SIGTERM, and after so many seconds SIGKILL.
+        """End the whole tree, orphans included: SIGTERM, and `kill_after` seconds later SIGKILL.
 
-        Answers whether nothing is left. `timed_out`: what the result will say of the reason.
+        Returns whether no process is left. `timed_out`: value of `RunResult.timed_out`.
         """
         thread = self._thread
         return thread is None or (not thread.is_forked and thread.end_tree(kill_after, timed_out))
 
     def finish(self, timeout: float | None = None) -> RunResult:
-        """Wait until the account is closed, and answer what it came to. `subprocess.TimeoutExpired` after `timeout`."""
+        """Wait until the run is over, and return its result. Raises `subprocess.TimeoutExpired` after `timeout` s."""
         thread = self._thread
         if thread is None:
             raise ValueError("this command was not started")
@@ -202,7 +207,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         if not wait_for(thread.is_closed, timeout):
             assert timeout is not None
             raise subprocess.TimeoutExpired(self.args, timeout)
-        thread.thread.join()  # it is about to end; who asks afterwards which threads there are does not see it
+        thread.thread.join()  # it ends at once, and is not in threading.enumerate() afterwards
         self.poll()
         return thread.result()
 
@@ -219,15 +224,17 @@ def run(
     kill_after: float = KILL_AFTER_S,
     **options: Any,
 ) -> RunResult:
-    """Run a command, wait for it, and answer what it and all that it started have cost.
+    """Run a command, wait for it, and return what it and its whole process tree used.
 
-    `args`, `input`, `capture_output`, `timeout`, `check` and all other options as of `subprocess.run`, and as of
-    `Popen` here; orphans are reaped where this process has no other thread and no other child. `wait_all`: wait until
-    all of the tree has ended. `kill_tree`: end what the command leaves behind. When its time is over, everything is
-    ended, orphans too: SIGTERM, and `kill_after` seconds later SIGKILL; so it is when waiting is interrupted.
+    - `args`, `input`, `capture_output`, `timeout`, `check` and other options: as `subprocess.run` and `Popen`.
+    - `wait_all`: wait until the whole tree has ended. Default: False, until the command has.
+    - `kill_tree`: when the command has ended, end what it left running. Default: False.
+    - `kill_after`: seconds from SIGTERM to SIGKILL. Default: 2.
+
+    After `timeout` seconds, and where waiting is interrupted, the whole tree is ended, orphans included.
     `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.
 
-    Cost: 1 ms for the launch, 1 ms for the thread that follows it; then as `Popen`.
+    Cost: 1 ms for the launch, 1 ms for the thread that follows the tree; then as `Popen`.
 
     >>> result = run(["sh", "-c", "echo hello"], capture_output=True, text=True)
     >>> result.stdout, result.returncode, result.cpu_ns > 0
@@ -238,7 +245,7 @@ def run(
 
 
 class _Held(Popen):
-    """Whose account stays open until it is asked for: until then its tree can be ended."""
+    """Stays open until `finish`, so that its tree can be ended."""
 
     _holds = True
 
@@ -256,16 +263,16 @@ def _run(
             output = process.communicate(given, timeout=timeout)
             if kill_tree:
                 process.kill_tree(kill_after)
-            # With nobody else to wait for it is about to be closed, also where the time is just over.
+            # Without `wait_all` it ends at once, also just after the timeout.
             if deadline is None or not wait_all:
                 result = process.finish()
             else:
                 result = process.finish(max(0.0, deadline - time.monotonic()) + POLL_S)
         except subprocess.TimeoutExpired as expired:
             _end(process, kill_after, timed_out=True)
-            _tell(expired, process)
+            _complete(expired, process)
             raise
-        except BaseException:  # KeyboardInterrupt above all
+        except BaseException:  # mostly KeyboardInterrupt
             _end(process, kill_after)
             process.finish()
             raise
@@ -276,7 +283,7 @@ def _run(
 
 
 def _end(process: Popen, kill_after: float, *, timed_out: bool = False) -> None:
-    """The tree; at once where the grace is interrupted, by a second Ctrl-C."""
+    """End the tree; kill it at once where the grace period is interrupted (second Ctrl-C)."""
     try:
         process.kill_tree(kill_after, timed_out=timed_out)
     except BaseException:
@@ -285,11 +292,11 @@ def _end(process: Popen, kill_after: float, *, timed_out: bool = False) -> None:
         raise
 
 
-def _tell(expired: subprocess.TimeoutExpired, process: Popen) -> None:
-    """What there is of output and account."""
+def _complete(expired: subprocess.TimeoutExpired, process: Popen) -> None:
+    """Give the exception the output so far and the result."""
     try:
         expired.stdout, expired.stderr = process.communicate(timeout=1.0)
-    except subprocess.TimeoutExpired as again:  # somebody outside the tree holds the other end
+    except subprocess.TimeoutExpired as again:  # a process outside the tree holds the other end
         expired.stdout, expired.stderr = again.stdout, again.stderr
     result = process.finish()._replace(stdout=expired.stdout, stderr=expired.stderr)
     expired.result = result  # type: ignore[attr-defined]  # ours
@@ -307,7 +314,7 @@ async def arun(
     kill_after: float = KILL_AFTER_S,
     **options: Any,
 ) -> RunResult:
-    """`run` for asyncio, in a thread of its own. Cancelling it ends the tree, and waits until that is done.
+    """`run` for asyncio, in a thread. Cancelling it ends the tree and waits for that.
 
     Cost: as `run`.
 
@@ -327,7 +334,7 @@ async def arun(
         if cancelled.is_set():
             raise InterruptedError("cancelled before it began")
 
-    # Not in the loop's pool: where that is full of runs, none of them could be ended.
+    # Not the loop's executor: if that is full of runs, none of them could be ended.
     loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(2, "prock-arun")
     running = loop.run_in_executor(
         pool, lambda: _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, started)
@@ -339,7 +346,7 @@ async def arun(
         for process in processes:
             pool.submit(process.kill_tree, kill_after)
         await asyncio.wait([running])
-        running.exception()  # has been told
+        running.exception()  # mark it as retrieved
         raise
     finally:
         pool.shutdown(wait=False)
@@ -349,17 +356,17 @@ def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> N
     """As `subprocess.run` does."""
     if capture_output:
         if options.get("stdout") is not None or options.get("stderr") is not None:
-            raise ValueError("stdout and stderr can't be given together with capture_output")
+            raise ValueError("stdout and stderr cannot be used with capture_output")
         options["stdout"] = options["stderr"] = subprocess.PIPE
     if given is not None:
         if options.get("stdin") is not None:
-            raise ValueError("stdin can't be given together with input")
+            raise ValueError("stdin cannot be used with input")
         options["stdin"] = subprocess.PIPE
 
 
 def _is_alone() -> bool:
-    """Whether this process has no other thread, and no other child."""
-    if not engines.active.reads_proc:  # then orphans don't come here
+    """Whether this process has no other thread and no other child."""
+    if not engines.active.reads_proc:  # orphans are not reparented to this process
         return False
     from prock.accounting.wait_linux import reap_left_behind
 

@@ -1,8 +1,8 @@
-"""Start a command so that it is counted from its first instruction on.
+"""`launch`: start a command so that it is counted from its first instruction on. Fork and exec are done here.
 
 Between fork and exec a process has to enter a cgroup, to open perf events on itself and to wait until their buffers are
-mapped. A small program does that (``native/launcher/main.c``, which says why it is a program): no Python code runs in a
-fork of the calling process, whose other threads may hold any lock. Without a compiler there is no such program, and
+mapped. A small program does that (``native/launcher/main.c`` says why): no Python code runs in a fork of the calling
+process, because its other threads may hold any lock. Without a compiler there is no such program, and
 `prock.runner.spawn_portable` starts the command.
 """
 
@@ -23,32 +23,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU)
-"""Blocked for the launcher: if a Ctrl-Z stopped it, who called it would wait for it, deaf to all."""
+"""Blocked for the launcher: if Ctrl-Z stopped it, the caller would block until it continues."""
 MOST_EVENTS = 253
-"""As many descriptors as one message takes."""
+"""Most descriptors of one message (SCM_MAX_FD)."""
 
 
 class Launched(NamedTuple):
-    """A command that runs."""
+    """A running command."""
 
     pid: int
     start_time: float
-    """Seconds since the epoch, and below nanoseconds of the monotonic clock, just before it was executed."""
+    """Seconds since the epoch, just before it was executed."""
     started_ns: int
+    """The same on the monotonic clock."""
 
 
 class LauncherReport(NamedTuple):
-    """A process that is about to execute the command."""
+    """The process that is about to execute the command."""
 
     pid: int
     group_error: int
-    """Errno where it couldn't enter the cgroup; 0 where it could, or none was given."""
+    """Errno of entering the cgroup; 0 on success, and without a cgroup."""
     perf_error: int
-    """Errno where it couldn't open perf events."""
+    """Errno of opening perf events, or 0."""
     used_ns: int
-    """CPU time that it has used so far: not the command's."""
+    """CPU time that it used up to now, which is not the command's."""
     outside_ns: int
-    """Of it: before it was in the cgroup."""
+    """The part of it from before it entered the cgroup."""
 
 
 class SpawnOptions(NamedTuple):
@@ -57,24 +58,22 @@ class SpawnOptions(NamedTuple):
     env: Mapping[bytes, bytes]
     cwd: bytes = b""
     stdio: tuple[int, int, int] = (-1, -1, -1)
-    """Descriptors that it gets as 0, 1 and 2; -1 for the caller's own."""
+    """Descriptors that become its 0, 1 and 2; -1: the caller's."""
     keep: tuple[int, ...] | None = None
-    """Other descriptors that it keeps; None for all that can be inherited."""
+    """Other descriptors that it inherits; None: all inheritable ones."""
     scripts: bool = False
-    """Take a file that is no program for a script of ``/bin/sh``, as execvp(3) and shells do."""
+    """Execute a file that is not a program by ``/bin/sh``, as execvp(3) and shells do."""
     new_session: bool = False
     new_group: bool = False
     umask: int = -1
     mask: Iterable[int] = ()
-    """Signals that are blocked for it."""
+    """Signals that are blocked in it."""
     defaults: Iterable[int] = ()
-    """Signals that get their default meaning back."""
+    """Signals that get their default action."""
 
     def __repr__(self) -> str:
-        """Without the values of variables: a repr ends up in logs."""
-        return (
-            f"Setup(env=<{len(self.env)} variables>, cwd={self.cwd!r}, stdio={self.stdio!r}, keep={self.keep!r}, ...)"
-        )
+        """Without the values of variables, as reprs end up in logs."""
+        return f"SpawnOptions(env=<{len(self.env)} variables>, cwd={self.cwd!r}, stdio={self.stdio!r}, ...)"
 
 
 def launch(
@@ -90,13 +89,17 @@ def launch(
     when_ready: Callable[[LauncherReport, list[int]], None],
     meanwhile: Callable[[], object] = bool,
 ) -> Launched:
-    """Execute the first of `files` that can be, with `command` as its arguments.
+    """Execute the first of `files` that is executable, with `command` as its arguments.
 
-    `launcher`: see `Engine.launcher`. `name`: what the program is called in errors. `group`: descriptor of a cgroup's
-    directory, or -1. `cpus`: ``-`` for no perf events, ``any`` for one, or numbers with commas between them for one on
-    each of these CPUs, and `with_switches` as many more; `when_ready` is called before the command runs, with the
-    descriptors of the events, which it owns from then on; an exception of its ends the launch. `meanwhile` is called
-    while the process makes itself ready: its first perf event takes up to 3 ms. Raises `OSError` as exec or chdir did.
+    - `launcher`: see `Engine.launcher`. `name`: name of the program in errors.
+    - `group`: descriptor of a cgroup's directory, or -1.
+    - `cpus`: perf events to open: ``-`` none, ``any`` one for all CPUs, or comma-separated numbers, one for each of
+      these CPUs, and `with_switches` a second one for each.
+    - `when_ready`: called before the command is executed, with the descriptors of the events, which it owns from then
+      on. An exception that it raises ends the launch.
+    - `meanwhile`: called while the process prepares itself; its first perf event takes up to 3 ms.
+
+    Raises `OSError` of exec or chdir.
     """
     ours, theirs = _pair()
     started = pid = 0
@@ -118,12 +121,12 @@ def launch(
     finally:
         theirs.close()
         ours.close()
-        if started != pid:  # else it has become the command
+        if started != pid:  # otherwise it has become the command
             _reap(started)
 
 
 def _pair() -> tuple[_socket.socket, _socket.socket]:
-    """Above the standard descriptors, also where the caller has closed those: the launcher puts others there."""
+    """A socket pair. Not 0, 1 or 2, also where the caller closed those: the launcher puts other files there."""
     pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     if min(end.fileno() for end in pair) > 2:
         return pair
@@ -143,13 +146,13 @@ def _spawn(launcher: str, argv: list[bytes], name: bytes, setup: SpawnOptions, c
         for target, descriptor in enumerate(setup.stdio):
             if descriptor < 0:
                 continue
-            if descriptor <= 2 and descriptor != target:  # it may be overwritten before it is its turn
+            if descriptor <= 2 and descriptor != target:  # an earlier dup2 may overwrite it
                 import fcntl
 
                 descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, ABOVE_STANDARD)
                 lifted.append(descriptor)
             actions.append((os.POSIX_SPAWN_DUP2, descriptor, target))
-        # A descriptor that is put where it is loses its mark "close on exec".
+        # dup2 of a descriptor onto itself clears its close-on-exec flag.
         kept = (control, *((group,) if group >= 0 else ()), *(setup.keep or ()))
         actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in kept]
         return os.posix_spawn(
@@ -186,7 +189,7 @@ def _converse(
         if text:  # nothing: the socket was closed by exec
             _raise(text, name, setup)
     except BaseException:
-        ours.close()  # without the byte it ends; with it, it may have executed the command when Ctrl-C comes
+        ours.close()  # without the byte the launcher ends; with it, it may have executed the command already
         _kill(ready.pid)
         _reap(ready.pid)
         raise
@@ -205,12 +208,12 @@ def _raise(text: bytes, name: bytes, setup: SpawnOptions) -> None:
     kind, number = text.split()
     error = int(number)
     if kind == b"s":
-        raise OSError(error, f"no session or process group could be made: {os.strerror(error)}")
+        raise OSError(error, f"cannot create a session or process group: {os.strerror(error)}")
     raise OSError(error, os.strerror(error), os.fsdecode(setup.cwd if kind == b"d" else name))
 
 
 def _kill(pid: int) -> None:
-    """The process that was to become the command. Where others wait for all children, its pid may be a stranger's."""
+    """Kill the launcher. If other code reaps all children, its pid may belong to another process by now."""
     try:
         descriptor = pidfd_of_child(pid)
     except (ProcessLookupError, ChildProcessError):
@@ -230,5 +233,5 @@ def _kill(pid: int) -> None:
 def _reap(pid: int) -> None:
     try:
         os.waitpid(pid, 0)
-    except ChildProcessError:  # somebody who waits for all children was there first, or SIGCHLD is ignored
+    except ChildProcessError:  # other code reaped it, or SIGCHLD is ignored
         pass

@@ -196,7 +196,7 @@ def test_a_rename_is_the_processes_name_where_its_first_thread_has_it(engine: En
 def test_what_a_process_used_is_unknown_where_nothing_tells(engine: Engine) -> None:
     with launched(engine, SHELL, "-c", f"{TRUE}; {TRUE}; exit", switches=False) as tree:
         records = tree.finish()
-        assert records.commands()["true"] == (2, None) and not records.tells_cpu
+        assert records.commands()["true"] == (2, None) and not records.has_switches
         assert {process[3] for process in records.ended()} == {None}
         assert records.total_ns() > 0
 
@@ -205,7 +205,7 @@ def test_too_many_switches_end_their_recording(engine: Engine, monkeypatch: pyte
     monkeypatch.setattr(module, "MOST_SWITCHES_PER_S", 0)
     with launched(engine, SHELL, "-c", f"{TRUE}; {TRUE}; exit") as tree:
         records = tree.finish()
-        assert not records.tells_cpu and records.started == 3 and records.lost == 0
+        assert not records.has_switches and records.started == 3 and records.lost == 0
 
 
 def test_what_finds_no_room_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_what_finds_no_room_is_told(engine: Engine, monkeypatch: pytest.MonkeyPa
     with launched(engine, *PYTHON, program) as tree:
         os.waitid(os.P_PID, tree.pid, os.WEXITED | os.WNOWAIT)  # without looking meanwhile
         records = tree.finish()
-        assert 0 < records.started < 401 and not records.tells_cpu
+        assert 0 < records.started < 401 and not records.has_switches
         assert records.lost > 0
         assert records.total_ns() > 0
 
