@@ -1,23 +1,23 @@
-"""What prock answers with: plain rows, immutable, hashable, picklable.
+"""Result types: plain rows, immutable, hashable, picklable; and `METRICS`, the table of what prock measures.
 
-Units are in the names. ``None`` means unknown (not asked for, refused, or gone), never zero. Below each field stands
-where the kernel says it, and how the number is biased: *exact*, *lower bound*, *upper bound* or *estimate*.
+Units are in the names. ``None`` means unknown (not read, access denied, or gone), never zero. `help` of a type has the
+source and the bias of each field: *exact*, *lower bound*, *upper bound* or *estimate*.
 """
 
 from __future__ import annotations
 
-from prock._compat.namedtuple import NamedTuple
+from prock._compat.namedtuple import FIELD_TEXTS, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
 CpuPercent: TypeAlias = float
 """CPU time over elapsed time, in percent: 100.0 is one core for the whole interval, a tree on 8 cores reaches 800.0."""
 
 Identity: TypeAlias = "tuple[int, int]"
-"""``(pid, start_ticks)``: names one process as long as the machine is up, also after its pid was given away."""
+"""``(pid, start_ticks)``: identifies a process until the machine is rebooted, also after its pid was reused."""
 
 
 class Metric:
@@ -27,9 +27,9 @@ class Metric:
     - `source`, `bias`: where the kernel reports it; how far that is from the true value.
     - `tree`: how members add up to a tree: ``sum``, or ``upper bound`` where shared parts count in each.
     - `text`: what it is. The help of the fields ``NAME``, ``subtree_NAME`` and ``peak_NAME`` is made of these.
-    - `option`, `file`, `title`: of a metric with a reader of its own: the keyword (and command line option) that asks
-      for it, its name in `refused`, and the title of its column. Its row types have the fields ``NAME`` and, for
-      members of a sampled tree, ``subtree_NAME``; None where it was not asked for or is refused.
+    - `option`, `file`, `title`: only of `NUMBERS`, the metrics with a separate reader: the keyword and command line
+      option that select it, its name in `refused`, the title of its column. Rows have a field ``NAME``, members of a
+      sampled tree also ``subtree_NAME``. None where it was not selected, or access is denied.
     """
 
     __slots__ = ("bias", "file", "kind", "name", "option", "source", "text", "title", "tree", "unit", "want")
@@ -145,6 +145,29 @@ def wanted_numbers(options: Mapping[str, bool]) -> int:
     return sum(metric.want for metric in NUMBERS if options.get(metric.option))
 
 
+def _texts() -> Iterator[tuple[str, str]]:
+    """Help of the fields that mean the same in all types; of a metric's, made of its row in the table."""
+    for metric in METRICS:
+        text = f"{metric.text[0].upper()}{metric.text[1:]}"
+        yield metric.name, f"{text}. Source: {metric.source}. Bias: {metric.bias}."
+        bias = "upper bound, as shared pages count in each process" if metric.tree != "sum" else metric.bias
+        yield f"subtree_{metric.name}", f"{text}: of the process and all below it. Bias: {bias}."
+        yield f"peak_{metric.name}", f"{text}: the largest of a sample, a lower bound of the peak."
+    yield "pid", "Process id."
+    yield "ppid", "Pid of the parent; 0 where there is none in this PID namespace."
+    yield "pgrp", "Process group id. None on Windows, and where the system denies it."
+    yield "session", "Session id. None on Windows, and where the system denies it."
+    yield "state", "One letter as in proc(5): R, S, D, Z (zombie), T, t, I, X. On Windows T (suspended) or ?."
+    yield "comm", "Name of the main thread, at most 15 bytes; bytes that are not UTF-8 as surrogate escapes."
+    yield "start_ticks", "Start in clock ticks since boot; not on Linux: in microseconds since the epoch."
+    yield "start_time", "Start in seconds since the epoch, to the tick (10 ms). Moves when the wall clock is set."
+    yield "disk_io", "I/O counters of ``/proc/PID/io``. None where they were not read or access is denied."
+    yield "refused", "Names of the files that were to be read and that this user may not read."
+
+
+FIELD_TEXTS.update(_texts())
+
+
 class CpuTime(NamedTuple):
     """CPU time used, in nanoseconds.
 
@@ -156,9 +179,7 @@ class CpuTime(NamedTuple):
     """
 
     user_ns: int
-    """Time in user mode. Estimate: the exact total, divided as the scheduler ticks fell."""
     system_ns: int
-    """Time in the kernel. Estimate, as `user_ns`."""
 
     @property
     def total_ns(self) -> int:
@@ -179,28 +200,20 @@ class CpuTime(NamedTuple):
 
 
 class DiskIo(NamedTuple):
-    """I/O counters of a process: on Linux ``/proc/PID/io``, on Windows `GetProcessIoCounters`. None where there are
-    none of that kind; sums and differences with such a one are None, too.
+    """I/O counters of a process: on Linux ``/proc/PID/io``, on Windows `GetProcessIoCounters`. None where the system
+    does not count it; sums and differences with None are None.
 
-    Linux adds the counters of every child that was waited for to its parent's, and keeps no separate field: the
-    sum over a tree's live processes counts nothing twice, but a single process's figures jump when it reaps a child.
-    Windows hands nothing on.
+    Linux adds the counters of every waited-for child to those of its parent: the sum over a tree's live processes
+    counts nothing twice, but the figures of a process jump when it reaps a child. Windows does not add them.
     """
 
     read_bytes: int | None
-    """Bytes fetched from storage. ``read_bytes``; exact for local file systems, 0 for most network ones."""
     write_bytes: int | None
-    """Bytes sent (or about to be sent) to storage. ``write_bytes``; charged when the page is dirtied."""
     cancelled_write_bytes: int | None
-    """Bytes of `write_bytes` that never had to be written: the file was truncated first. ``cancelled_write_bytes``."""
     read_chars: int | None
-    """Bytes through read calls, page cache, pipes and terminals included. ``rchar``; exact."""
     write_chars: int | None
-    """Bytes through write calls. ``wchar``; exact."""
     read_count: int | None
-    """Number of read calls. ``syscr``; exact."""
     write_count: int | None
-    """Number of write calls. ``syscw``; exact."""
 
     def __add__(self, other: DiskIo) -> DiskIo:  # type: ignore[override]  # a sum of counters, not of tuples
         if not isinstance(other, DiskIo):
@@ -241,80 +254,72 @@ def _can_run(state: str, thread_count: int | None) -> bool:
 
 
 class LivenessInfo(NamedTuple):
-    """Is it alive, and is it still the same process? From one read of ``/proc/PID/stat``."""
+    """State and identity of a process, from one read of ``/proc/PID/stat``.
+
+    - `tty`: Controlling terminal as ``ps -o tty=`` prints it (``pts/3``); None without one.
+    - `thread_count`: Number of threads. None where access is denied (macOS: other users' processes).
+    """
 
     pid: int
     ppid: int
-    """Parent; 0 where there is none in this PID namespace."""
     pgrp: int | None
     session: int | None
-    """As the process group None where the system has none (Windows), or does not tell of others'."""
     tty: str | None
-    """Controlling terminal as ``ps -o tty=`` prints it (``pts/3``), None without one."""
     state: str
-    """One letter as in proc(5): R, S, D, Z (zombie), T, t, I, X … Windows tells suspended processes only: T, else ?."""
     comm: str
-    """Name of the main thread, at most 15 bytes; bytes that are not UTF-8 as surrogate escapes."""
     thread_count: int | None
-    """None where it is refused (macOS: of other users' processes)."""
     start_ticks: int
-    """Start, in clock ticks since boot, or but on Linux in microseconds since the epoch. With the pid: its identity."""
     start_time: float
-    """Start, in seconds since the epoch. On Linux to the tick (10 ms), and it moves when the wall clock is set; macOS
-    and Windows tell what that clock showed. For show."""
 
     @property
     def identity(self) -> Identity:
-        """What survives the reuse of a pid."""
+        """``(pid, start_ticks)``: unique also after the pid was reused."""
         return (self.pid, self.start_ticks)
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can still run. A zombie can not; one whose main thread alone has ended shows Z too, and can."""
+        """Whether it can still run. A zombie cannot; a process of which only the main thread ended shows Z, and can."""
         return _can_run(self.state, self.thread_count)
 
 
 class ProcessInfo(NamedTuple):
     """One process as ``/proc/PID/stat`` describes it: a row of a full scan.
 
-    None is what the engine can't know: on Linux nothing, unless psutil is asked.
+    None is what the engine can't know: on Linux nothing, unless psutil reads it.
+
+    - `tty_nr`: Device number of the controlling terminal, 0 without one. None with psutil: see `LivenessInfo.tty`.
+    - `children_user_ns`: CPU time in user mode of waited-for children and theirs; ``cutime``. Lower bound, by less than
+      a tick of 10 ms. None on macOS and Windows.
+    - `children_system_ns`: CPU time in the kernel of waited-for children and theirs; ``cstime``, as `children_user_ns`.
+    - `children_minor_faults`: Number of page faults of waited-for children and theirs served from memory; ``cminflt``,
+      exact. None with psutil.
+    - `children_major_faults`: Number of page faults of waited-for children and theirs that read from storage;
+      ``cmajflt``, exact. None with psutil.
     """
 
     pid: int
     ppid: int
-    """Parent; 0 where there is none in this PID namespace."""
     pgrp: int | None
     session: int | None
     tty_nr: int | None
-    """Device number of the controlling terminal, 0 without one. None by psutil: see `LivenessInfo.tty`."""
     state: str
     comm: str
     thread_count: int
     start_ticks: int
     user_ns: int
-    """Own time in user mode, all threads. Estimate: the exact total, divided as `utime` and `stime` are."""
     system_ns: int
     children_user_ns: int | None
-    """Of children that were waited for, and theirs. ``cutime``; lower bound, by less than a tick of 10 ms. macOS and
-    Windows keep none: None."""
     children_system_ns: int | None
-    """``cstime``; as `children_user_ns`."""
     rss_bytes: int
-    """Resident pages; shared ones count in every process. The kernel's per-CPU counters may lag by some dozen pages."""
     vsize_bytes: int
-    """Address space in use; exact. On Windows what is committed to it alone (its page file usage)."""
     minor_faults: int | None
-    """``minflt``; exact. None by psutil, as the next three."""
     major_faults: int | None
-    """``majflt``: those that had to read from storage; exact."""
     children_minor_faults: int | None
-    """``cminflt``, of children that were waited for, and theirs; exact."""
     children_major_faults: int | None
-    """``cmajflt``; as `children_minor_faults`."""
 
     @property
     def identity(self) -> Identity:
-        """What survives the reuse of a pid."""
+        """``(pid, start_ticks)``: unique also after the pid was reused."""
         return (self.pid, self.start_ticks)
 
     @property
@@ -324,19 +329,19 @@ class ProcessInfo(NamedTuple):
 
     @property
     def cpu_time(self) -> CpuTime:
-        """Its own, without children."""
+        """Own CPU time in nanoseconds, without children."""
         return CpuTime(self.user_ns, self.system_ns)
 
     @property
     def cpu_time_with_children(self) -> CpuTime | None:
-        """Its own and that of children waited for; None where the system keeps no account of these."""
+        """CPU time in nanoseconds with that of waited-for children; None where the system does not count them."""
         if self.children_user_ns is None or self.children_system_ns is None:
             return None
         return CpuTime(self.user_ns + self.children_user_ns, self.system_ns + self.children_system_ns)
 
     @property
     def waited_ns(self) -> int:
-        """CPU of children waited for, in all; lower bound: 0 where the system keeps no account of it."""
+        """CPU time of waited-for children in nanoseconds. Lower bound; 0 where the system does not count them."""
         return (self.children_user_ns or 0) + (self.children_system_ns or 0)
 
 
@@ -344,14 +349,15 @@ class Scan(tuple["ProcessInfo", ...]):
     """All processes of the machine at about one time: an immutable sequence of `ProcessInfo`, ascending pids.
 
     A scan is not atomic: it can hold a child without its parent, and, after reuse of a pid, even a cycle.
+
+    - `taken_ns`: Start of the scan, in nanoseconds of the monotonic clock.
+    - `vanished`: Number of processes that were listed and had ended when they were read.
+    - `denied`: Number of processes that this user may not read (``hidepid``).
     """
 
     taken_ns: int
-    """When it began, in nanoseconds of the monotonic clock."""
     vanished: int
-    """Processes listed that had ended when their turn came."""
     denied: int
-    """Processes listed that this user may not read (``hidepid``)."""
 
     def __new__(
         cls, rows: Iterable[ProcessInfo] = (), *, taken_ns: int = 0, vanished: int = 0, denied: int = 0
@@ -368,155 +374,171 @@ class Scan(tuple["ProcessInfo", ...]):
 
 
 class ProcessStats(NamedTuple):
-    """One process at one instant."""
+    """One process at one instant.
+
+    - `taken_ns`: Start of the reading, by the monotonic clock. The members of a tree share one instant.
+    - `ppid`: Pid of the parent. For a member whose ``stat`` is denied: the process that lists it as its child.
+    - `cpu_time`: Own CPU time of all threads, without children. Exact; a running thread lags by up to one scheduler
+      tick.
+    - `info`: The rest of ``stat``; None where it was not read or is denied.
+    """
 
     taken_ns: int
-    """When the reading began, in nanoseconds of the monotonic clock. The members of a tree share one instant."""
     pid: int
     ppid: int | None
-    """Parent. Of a tree's member that refuses its ``stat``: the process in whose list of children it stood."""
     cpu_time: CpuTime | None
-    """Its own, all threads, without children. Exact; a thread running just then lags by up to a scheduler tick."""
     info: ProcessInfo | None
-    """The rest of ``stat``; None where not asked for or refused."""
     disk_io: DiskIo | None
-    """``/proc/PID/io``; None where not asked for or refused."""
     refused: tuple[str, ...]
-    """Names of the files that were asked for and that the kernel refused."""
 
     @property
     def comm(self) -> str | None:
+        """Name of the main thread; None without `info`."""
         return None if self.info is None else self.info.comm
 
     @property
     def state(self) -> str | None:
+        """Letter of proc(5), as `ProcessInfo.state`; None without `info`."""
         return None if self.info is None else self.info.state
 
     @property
     def identity(self) -> Identity | None:
-        """What survives the reuse of a pid."""
+        """``(pid, start_ticks)``: unique also after the pid was reused."""
         return None if self.info is None else self.info.identity
 
     @property
     def cpu_time_with_children(self) -> CpuTime | None:
-        """Its own and that of children waited for. The children's part is a lower bound, by less than 20 ms."""
+        """CPU time in nanoseconds with that of waited-for children. Their part is a lower bound, by less than 20 ms."""
         return None if self.info is None else self.info.cpu_time_with_children
 
     @property
     def rss_bytes(self) -> int | None:
+        """Resident set size in bytes; None without `info`."""
         return None if self.info is None else self.info.rss_bytes
 
     @property
     def vsize_bytes(self) -> int | None:
+        """Address space in bytes; None without `info`."""
         return None if self.info is None else self.info.vsize_bytes
 
     @property
     def thread_count(self) -> int | None:
+        """Number of threads; None without `info`."""
         return None if self.info is None else self.info.thread_count
 
 
 class TreeStats(NamedTuple):
     """A process and all its descendants at about one instant.
 
-    Totals are sums over the members that could be read. None: not asked for, or of no member known.
+    Totals are sums over the members that could be read. None: not read, or known of no member.
+
+    - `taken_ns`: Start of the reading, by the monotonic clock.
+    - `cpu_time`: Own CPU time of all members. Falls when a member ends.
+    - `cpu_time_with_children`: CPU time of members and of the children that they waited for. Nothing counts twice, as
+      parents are read before their children. Lower bound: by less than 20 ms a member, and by children that no process
+      waited for.
+    - `rss_bytes`: Sum of the resident set sizes. Upper bound: pages that members share count in each.
+    - `disk_io`: I/O of members and of the children that they waited for. Lower bound where access to a member is
+      denied.
+    - `members`: The members, root first, then breadth first.
+    - `vanished`: Number of descendants that were listed and had ended when they were read.
+    - `denied`: Number of members that this user may not read in full: see `ProcessStats.refused`.
     """
 
     taken_ns: int
-    """When the reading began, in nanoseconds of the monotonic clock."""
     cpu_time: CpuTime
-    """Own times of all members. Falls when a member ends."""
     cpu_time_with_children: CpuTime | None
-    """Own times and those of children that members waited for. Nothing is in it twice, as parents are read before
-    their children. Lower bound: by less than 20 ms a member, and by whatever ended without being waited for."""
     rss_bytes: int | None
-    """Upper bound: pages that members share count once for each."""
     vsize_bytes: int | None
     thread_count: int | None
     disk_io: DiskIo | None
-    """Of members and of children that they waited for. Lower bound where members refused it."""
     members: tuple[ProcessStats, ...]
-    """Root first, then breadth first."""
     vanished: int
-    """Descendants that were found and had ended when their turn came."""
     denied: int
-    """Members of which something asked for was refused: see their `ProcessStats.refused`."""
 
     @property
     def process_count(self) -> int:
-        """Members read, the root included, zombies too."""
+        """Number of members, the root and zombies included."""
         return len(self.members)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Root first, then breadth first."""
+        """Pids of the members, root first, then breadth first."""
         return tuple(member.pid for member in self.members)
 
 
 class AllStats(NamedTuple):
-    """What one process uses, in one call."""
+    """CPU time, memory and I/O of one process.
+
+    - `cpu_time`: As `prock.get_cpu_time`.
+    - `memory_bytes`: Resident set size, as `prock.get_memory`.
+    - `memory_virtual_bytes`: Address space in use, as `prock.get_memory_virtual`.
+    - `disk_io`: As `prock.get_disk_io`; None where access is denied or the system does not count it.
+    """
 
     cpu_time: CpuTime
-    """As `prock.get_cpu_time`."""
     memory_bytes: int
-    """Resident set size, as `prock.get_memory`."""
     memory_virtual_bytes: int
-    """As `prock.get_memory_virtual`."""
     disk_io: DiskIo | None
-    """As `prock.get_disk_io`; None where the kernel refuses it to this user or does not count it."""
 
 
 class TreeUsage(NamedTuple):
-    """What a tracker says of a tree."""
+    """CPU, memory and number of processes of a tree, as a tracker returns them.
+
+    - `cpu_percent`: CPU over the interval of the tracker, in percent of one core; None in the first call, without an
+      interval.
+    - `memory_bytes`: Sum of the resident set sizes. Upper bound: shared pages count in each process.
+    """
 
     cpu_percent: CpuPercent | None
-    """CPU over the tracker's interval; None on the first call, when there is no interval yet."""
     memory_bytes: int | None
-    """Sum of the members' resident sets; upper bound, as shared pages count in each."""
     process_count: int
 
 
 class MemberSample(NamedTuple):
-    """One process of a tree that is followed, in one sample. Its subtree is itself and all below it.
+    """One process of a sampled tree. Its subtree is the process and all below it.
 
-    What a process that has not run since it was last read says of itself is not read again: it can't have changed, but
-    for `rss_bytes`, which the kernel may have reclaimed from; that is at most a second old.
+    Files of a process that has not run since they were last read are not read again, as they cannot have changed, but
+    for `rss_bytes`, which the kernel may have reclaimed from; it is at most a second old.
+
+    - `ppid`: Pid of the parent now: outside the tree for the root, and for orphans that a process there adopted.
+    - `comm`: Name, at most a second old while the process runs, as `state` and `thread_count`.
+    - `cpu_percent`: Own CPU over the interval of the sample, in percent of one core. None: first seen in this sample,
+      but older than the interval.
+    - `disk_io`: I/O since the start of the process, with the children that it waited for.
+    - `pss_bytes`: Proportional set size as last read; `TreeTotals.pss_age_ns` is the age of the oldest.
+    - `subtree_cpu_ns`: Own and waited-for CPU time of the process and all below it. The waited-for part is a lower
+      bound, by less than 20 ms a process.
+    - `subtree_cpu_percent`: CPU of the process and all below it over the interval, in percent of one core, with the
+      waited-for children that lived within it.
+    - `subtree_disk_io`: I/O of the process and all below it. Lower bound where access to some is denied, None where to
+      all.
     """
 
     pid: int
     ppid: int
-    """Parent now. Outside the tree for the root, and for orphans that were handed to somebody there."""
     comm: str
-    """Name, `state` and `thread_count`: of a process that runs, at most a second old."""
     state: str
     thread_count: int
     start_ticks: int
     cpu_ns: int
-    """Its own, since its start; exact, as `ProcessStats.cpu_time`."""
     cpu_percent: CpuPercent | None
-    """Its own, over the sample's interval. None: seen for the first time, but older than the interval."""
     rss_bytes: int | None
     vsize_bytes: int | None
     disk_io: DiskIo | None
-    """Since its start, of itself and of children that it waited for."""
     pss_bytes: int | None
-    """Proportional share of its memory, as last read; the tree's `TreeTotals.pss_age_ns` says how old at most."""
     subtree_process_count: int
     subtree_thread_count: int
     subtree_cpu_ns: int
-    """Own and waited-for time of all; the waited-for part is a lower bound, by less than 20 ms a process."""
     subtree_cpu_percent: CpuPercent | None
-    """Over the interval, with what children used that lived and ended within it, where they were waited for."""
     subtree_rss_bytes: int | None
-    """Upper bound: shared pages count in each process."""
     subtree_vsize_bytes: int | None
     subtree_disk_io: DiskIo | None
-    """Lower bound where members refuse it; None where all do."""
     refused: tuple[str, ...]
-    """Names of the files that were asked for and that the kernel refused."""
 
     @property
     def identity(self) -> Identity:
-        """What survives the reuse of a pid."""
+        """``(pid, start_ticks)``: unique also after the pid was reused."""
         return (self.pid, self.start_ticks)
 
     @property
@@ -526,56 +548,57 @@ class MemberSample(NamedTuple):
 
 
 class TreeTotals(NamedTuple):
-    """The totals of a tree in one sample. Usage counts from the baseline, taken when sampling of the tree began."""
+    """The totals of a tree in one sample. Usage counts from the baseline, taken when sampling of the tree began.
+
+    - `root_pid`: Pid of the root.
+    - `taken_ns`: Start of the sample, in nanoseconds of the monotonic clock.
+    - `interval_ns`: Time since the previous sample, or since the baseline.
+    - `wall_ns`: Time since the baseline.
+    - `cpu_ns`: CPU time of the tree, ended members included. Never falls. Lower bound, see `cpu_bias`.
+    - `cpu_percent`: CPU over the interval, in percent of one core. None: no time has passed.
+    - `accounting`: Source of `cpu_ns`: ``ledger`` (samples) or ``perf``.
+    - `ended_cpu_ns`: The part of `cpu_ns` used by members that have ended, as last read.
+    - `unseen_cpu_ns`: The part of `cpu_ns` that no sample saw in a process: children that lived between two samples,
+      and the last moments of members. With perf it falls when a later reading attributes it to a member.
+    - `rss_bytes`: Sum of the resident sets. Upper bound: shared pages count once in each process.
+    - `pss_bytes`: Sum of the proportional set sizes as last read. Lower bound until each member was read once.
+    - `pss_age_ns`: Age of the oldest reading in `pss_bytes`.
+    - `disk_io`: I/O of the tree, ended members included. Never falls. Lower bound.
+    - `appeared`: Number of members first seen in this sample.
+    - `ended`: Number of members that ended since the previous sample.
+    - `vanished`: Number of processes that were listed and ended before they could be read.
+    - `denied`: Number of members that this user may not read in full: see `MemberSample.refused`.
+    - `cost_ns`: CPU time of the calling thread for this sample; in a `Forest` for all trees together.
+    - `late_ns`: How long after its deadline the sample was taken; 0 without a deadline.
+    - `skipped`: Number of samples left out before this one because their time had passed.
+    - `suspended_ns`: How long the machine was suspended since the previous sample; not part of `interval_ns`. None: not
+      on Linux.
+    """
 
     root_pid: int
     taken_ns: int
-    """Start of the sample, in nanoseconds of the monotonic clock."""
     interval_ns: int
-    """Time since the previous sample, or since the baseline."""
     wall_ns: int
-    """Time since the baseline."""
     process_count: int
-    """Members alive, zombies included."""
     thread_count: int
-    """Their threads."""
     cpu_ns: int
-    """CPU time of the tree, ended members included. Never falls. Lower bound, see `cpu_bias`."""
     cpu_percent: CpuPercent | None
-    """CPU over the interval, 100 is one core. None: no time has passed."""
     accounting: str
-    """Source of `cpu_ns`: ``ledger`` (`prock.sampling.cpu_ledger`) or ``perf`` (`prock.accounting`)."""
     ended_cpu_ns: int
-    """The part of `cpu_ns` used by members that have ended, as last read."""
     unseen_cpu_ns: int
-    """The part of `cpu_ns` that no sample saw in a process: children that lived between two samples, and the last
-    moments of members. With perf it falls when a later reading attributes it to a member."""
     rss_bytes: int | None
-    """Sum of the resident sets. Upper bound: shared pages count once in each process."""
     vsize_bytes: int | None
-    """Sum of the address spaces."""
     pss_bytes: int | None
-    """Sum of the proportional set sizes as last read. Lower bound until each member was read once."""
     pss_age_ns: int | None
-    """Age of the oldest reading in `pss_bytes`."""
     disk_io: DiskIo | None
-    """I/O of the tree, ended members included. Never falls. Lower bound."""
     appeared: int
-    """Members first seen in this sample."""
     ended: int
-    """Members that ended since the previous sample."""
     vanished: int
-    """Processes that were found and ended before they could be read."""
     denied: int
-    """Members that this user may not read in full: see `MemberSample.refused`."""
     cost_ns: int
-    """CPU time of the calling thread for this sample; in a `Forest` for all trees together."""
     late_ns: int
-    """How long after its deadline the sample was taken; 0 without a deadline."""
     skipped: int
-    """Samples left out before this one because their time had passed."""
     suspended_ns: int | None
-    """How long the machine was suspended since the previous sample; not part of `interval_ns`. None: not on Linux."""
 
     @property
     def is_over(self) -> bool:

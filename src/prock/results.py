@@ -11,162 +11,172 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """Where a figure of a `prock.RunResult` comes from, and how far it can be trusted."""
+    """Source and bias of a figure of a `prock.RunResult`.
+
+    - `figure`: Name of the figure: ``cpu``, ``user_system``, ``root_cpu``, ``memory``, ``largest_process``, ``io``,
+      ``faults``, ``processes`` ...
+    - `source`: ``cgroup``, ``perf``, ``waited``, ``samples`` ..., or several: ``perf, waited``.
+    - `bias`: ``exact``, ``lower bound: ...``, ``upper bound: ...`` or ``estimate: ...``.
+    """
 
     figure: str
-    """``cpu``, ``user_system``, ``root_cpu``, ``memory``, ``largest_process``, ``io``, ``faults``, ``processes`` ..."""
     source: str
-    """``cgroup``, ``perf``, ``waited``, ``samples`` ..., or several: ``perf, waited``."""
     bias: str
-    """In a few words: ``exact``, ``lower bound: ...``, ``upper bound: ...``, ``estimate: ...``."""
 
 
 class CommandUsage(NamedTuple):
-    """All processes of one name. A process that executed several programs counts for the last."""
+    """All processes of one name. A process that executed several programs counts for the last.
+
+    - `process_count`: Number of processes of this name.
+    - `cpu_ns`: Own CPU time of all of them.
+    - `peak_rss_bytes`: Largest resident set size of one of them in a sample. Lower bound; None where no sample saw one.
+    """
 
     comm: str
     process_count: int
-    """How many were seen."""
     cpu_ns: int
-    """Their own, together."""
     peak_rss_bytes: int | None
-    """The most that one of them was seen with; None where none lived long enough for a sample. Lower bound."""
 
 
 class ProcessUsage(NamedTuple):
-    """One process of the tree."""
+    """One process of the tree.
+
+    - `ppid`: Pid of the parent that started it, or else of its parent when it was first seen.
+    - `cpu_ns`: Own CPU time.
+    - `peak_rss_bytes`: Largest resident set size in a sample. Lower bound; None where no sample saw it.
+    - `started_ns`: Time from the start of the run to the start of the process.
+    - `ended_ns`: Time from the start of the run to the end of the process. None: it was alive at the end.
+    """
 
     pid: int
     ppid: int | None
-    """The parent that started it, or where that wasn't seen the one that it had when it was."""
     comm: str
     cpu_ns: int
-    """Its own."""
     peak_rss_bytes: int | None
-    """The most that it was seen with; None where it did not live long enough for a sample. Lower bound."""
     started_ns: int | None
-    """Nanoseconds after the beginning of the run."""
     ended_ns: int | None
-    """None: it was alive at the end."""
 
 
 class Survivor(NamedTuple):
-    """A process of the tree that was still there when the account was closed."""
+    """A process of the tree that was still running when the run was measured.
+
+    - `cpu_ns`: Own CPU time so far; part of the total.
+    - `rss_bytes`: Resident set size; None where access is denied, or it has ended.
+    """
 
     pid: int
     comm: str
     cpu_ns: int
-    """Its own so far; part of the total."""
     rss_bytes: int | None
-    """Its resident set; None where it was refused, or it ended after all."""
 
 
 class RunFigures(NamedTuple):
     """What a command and its whole process tree used.
 
-    Every total has an entry in `sources` that tells where it comes from and how it is biased; what may be missing
-    is said in `missing`, in sentences. Unknown is None. Times are nanoseconds, sizes bytes.
+    Every total has an entry in `sources` with its source and bias; what the figures may lack is in `missing`. Unknown
+    is None.
+
+    - `args`: The command; empty for a tree that prock attached to.
+    - `pid`: Pid of the root: the process that became the command.
+    - `returncode`: Exit code, or ``-n`` for signal n, as in `subprocess.CompletedProcess`. None: unknown, or not ended.
+    - `timed_out`: Whether the run was ended because its timeout was reached.
+    - `labels`: Labels of the caller, as pairs.
+    - `start_time`: Start of the run, in seconds since the epoch.
+    - `wall_ns`: Elapsed time from just before the start to the end of the root (with ``wait_all``: of the whole tree).
+    - `cpu_ns`: CPU time of the whole tree, `survivors` included. `accounting` names the source, `sources` the bias.
+    - `user_ns`: The part of `cpu_ns` in user mode. Estimate, as `CpuTime.user_ns`.
+    - `system_ns`: The part of `cpu_ns` in the kernel. Estimate, as `CpuTime.system_ns`.
+    - `root_cpu_ns`: CPU time of the root process alone.
+    - `accounting`: Source of `cpu_ns`: ``cgroup``, ``perf``, ``waited`` or ``ledger``.
+    - `cpu_by_source`: `cpu_ns` by every source that was available, as pairs of name and nanoseconds.
+    - `peak_footprint_bytes`: Largest memory of the tree in a sample, shared pages counted once.
+    - `peak_rss_bytes`: Largest sum of resident set sizes in a sample. Shared pages count in each process.
+    - `peak_pss_bytes`: Largest sum of proportional set sizes that was read; None where none was.
+    - `largest_process_bytes`: Largest resident set size that a single process ever had; ``ru_maxrss``.
+    - `cgroup_peak_bytes`: ``memory.peak`` of the cgroup of the command, page cache included; None without a cgroup.
+    - `disk_io`: I/O of the whole tree, each process counted once.
+    - `minor_faults`: Number of page faults served from memory.
+    - `major_faults`: Number of page faults that read from storage.
+    - `voluntary_switches`: Number of context switches by processes that waited for something.
+    - `involuntary_switches`: Number of context switches that the scheduler forced.
+    - `processes_started`: Number of processes ever started, the root included.
+    - `peak_process_count`: Largest number of processes at once.
+    - `threads_started`: Number of threads started beside the first of each process.
+    - `peak_thread_count`: Largest number of threads at once, the first of each process included.
+    - `commands`: Usage by command name, most CPU first.
+    - `processes`: Usage by process, in the order of start; empty unless ``processes=True``.
+    - `survivors`: Processes of the tree that were still running at the end.
+    - `samples`: Number of samples taken.
+    - `sampling_interval_ns`: Longest time between two samples.
+    - `cost_ns`: CPU time of the calling process for the measurement; of the command ``prock``: all of its CPU time.
+    - `sources`: Source and bias of each known figure: see `source`.
+    - `missing`: What the figures may lack, and why, in sentences.
+    - `stdout`: Captured output, as by `subprocess.run`.
+    - `stderr`: Captured error output, as by `subprocess.run`.
     """
 
     args: tuple[str, ...]
-    """The command; empty for a tree that was attached to."""
     pid: int
-    """Of the root: the process that the command became."""
     returncode: int | None
-    """Exit code, or ``-n`` for the signal n, as `subprocess.CompletedProcess` has it. None: unknown, or not ended."""
     timed_out: bool
-    """Whether it was ended because its time was over."""
     labels: tuple[tuple[str, str], ...]
-    """What the caller gave it, as pairs."""
     start_time: float
-    """Seconds since the epoch."""
     wall_ns: int
-    """From just before it was started until its root had ended (or, if asked for, all of the tree)."""
     cpu_ns: int | None
-    """CPU time of the whole tree, `survivors` included."""
     user_ns: int | None
-    """Of it, in user mode; an estimate, as `CpuTime`'s."""
     system_ns: int | None
-    """Of it, in the kernel; as `user_ns`."""
     root_cpu_ns: int | None
-    """CPU time of the root process alone."""
     accounting: str
-    """Where `cpu_ns` comes from: ``cgroup``, ``perf``, ``waited`` or ``ledger``."""
     cpu_by_source: tuple[tuple[str, int], ...]
-    """The same total by every source that was there."""
     peak_footprint_bytes: int | None
-    """The most memory the tree was seen with, shared pages counted once; see `sources`."""
     peak_rss_bytes: int | None
-    """The largest sum of resident sets that was seen: shared pages count in each process."""
     peak_pss_bytes: int | None
-    """The largest sum of proportional shares that was read; None where none had to be, or could be."""
     largest_process_bytes: int | None
-    """The largest resident set that a single process ever had: `ru_maxrss`."""
     cgroup_peak_bytes: int | None
-    """``memory.peak`` of the command's cgroup, page cache included; None where there is none."""
     disk_io: DiskIo | None
-    """Of the whole tree, each process once."""
     minor_faults: int | None
-    """Page faults that were served from memory."""
     major_faults: int | None
-    """Those that had to wait for storage."""
     voluntary_switches: int | None
-    """How often somebody of the tree gave up the CPU, to wait for something."""
     involuntary_switches: int | None
-    """How often it was taken away."""
     processes_started: int | None
-    """How many processes there ever were, the root included."""
     peak_process_count: int | None
-    """The most at once."""
     threads_started: int | None
-    """Beside the first of each process."""
     peak_thread_count: int | None
-    """The most at once, the first of each process included."""
     commands: tuple[CommandUsage, ...]
-    """The most CPU first."""
     processes: tuple[ProcessUsage, ...]
-    """Where they were asked for: in the order of their start."""
     survivors: tuple[Survivor, ...]
-    """Members that were still running at the end."""
     samples: int
-    """How often the tree was looked at."""
     sampling_interval_ns: int
-    """The longest time between two looks."""
     cost_ns: int
-    """CPU time that all this took of the calling process; of the command ``prock`` all of it, its start included."""
     sources: tuple[Source, ...]
-    """One for each figure that is known: see `source`."""
     missing: tuple[str, ...]
-    """What these figures may lack, and why, in sentences."""
     stdout: Any = None
-    """What was captured, as by `subprocess.run`."""
     stderr: Any = None
-    """As `stdout`."""
 
     @property
     def cpu_time(self) -> CpuTime | None:
-        """User and system time of the tree."""
+        """User and system time of the tree in nanoseconds; None where the split is unknown."""
         if self.user_ns is None or self.system_ns is None:
             return None
         return CpuTime(self.user_ns, self.system_ns)
 
     @property
     def cpu_percent(self) -> CpuPercent | None:
-        """The mean over the run: 100 is one core."""
+        """Mean CPU over the run, in percent of one core."""
         return None if self.cpu_ns is None or not self.wall_ns else 100.0 * self.cpu_ns / self.wall_ns
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell has it in ``$?``: 128 + n for the signal n."""
+        """Exit code as in the ``$?`` of a shell: 128 + n for signal n."""
         return self.returncode if self.returncode is None or self.returncode >= 0 else 128 - self.returncode
 
     @property
     def signal(self) -> int | None:
-        """The signal that ended it."""
+        """Number of the signal that ended the command; None without one."""
         return -self.returncode if self.returncode is not None and self.returncode < 0 else None
 
     def source(self, figure: str) -> Source | None:
-        """Where that figure comes from."""
+        """Source and bias of a figure; None where it is unknown."""
         return next((source for source in self.sources if source.figure == figure), None)
 
     def as_document(self) -> dict[str, object]:
@@ -185,44 +195,46 @@ class RunFigures(NamedTuple):
 
 
 class MonitorFigures(NamedTuple):
-    """CPU, memory and I/O of a block. Peaks are the largest sample: lower bounds."""
+    """CPU, memory and I/O of a block. Peaks are the largest sample: lower bounds.
+
+    - `wall_ns`: Elapsed time from the baseline to the last sample.
+    - `cpu_ns`: CPU time of the tree within the block, as `TreeTotals.cpu_ns`. Lower bound.
+    - `cpu_percent`: Mean CPU over the block, in percent of one core.
+    - `accounting`: Source of `cpu_ns`: ``ledger`` or ``perf``, as `TreeTotals.accounting`.
+    - `ended_cpu_ns`: The part of `cpu_ns` used by processes that have ended, as last read.
+    - `unseen_cpu_ns`: The part of `cpu_ns` that no sample saw in a process.
+    - `disk_io`: I/O of the tree within the block; None unless ``io=True``. Lower bound.
+    - `peak_cpu_percent`: Highest CPU of one interval, in percent of one core, without the shorter last interval.
+    - `peak_rss_bytes`: The largest sum of resident sets; shared pages count once in each process.
+    - `peak_pss_bytes`: The largest sum of proportional set sizes; None unless ``pss=True``.
+    - `peak_process_count`: Largest number of processes at once.
+    - `peak_thread_count`: Largest number of threads at once, the first of each process included.
+    - `samples`: Number of samples, the one at the end included.
+    - `skipped`: Number of samples left out because their time had passed.
+    - `late_ns`: The longest delay of a sample after its deadline.
+    - `cost_ns`: CPU time of this program for all samples.
+    - `denied`: Largest number of members in one sample that this user may not read in full.
+    - `series`: The totals of every sample; empty unless ``series=True``.
+    """
 
     wall_ns: int
-    """Elapsed time from the baseline to the last sample."""
     cpu_ns: int
-    """CPU time of the tree within the block, as `TreeTotals.cpu_ns`. Lower bound."""
     cpu_percent: CpuPercent | None
-    """Mean over the block; 100 is one core."""
     accounting: str
-    """Source of `cpu_ns`: ``ledger`` or ``perf``, as `TreeTotals.accounting`."""
     ended_cpu_ns: int
-    """The part of `cpu_ns` used by processes that have ended, as last read."""
     unseen_cpu_ns: int
-    """The part of `cpu_ns` that no sample saw in a process."""
     disk_io: DiskIo | None
-    """I/O of the tree within the block; None unless ``io=True``. Lower bound."""
     peak_cpu_percent: CpuPercent | None
-    """The highest of one interval, without the shorter last one."""
     peak_rss_bytes: int | None
-    """The largest sum of resident sets; shared pages count once in each process."""
     peak_pss_bytes: int | None
-    """The largest sum of proportional set sizes; None unless ``pss=True``."""
     peak_process_count: int
-    """The most at once."""
     peak_thread_count: int
-    """The most at once, the first thread of each process included."""
     samples: int
-    """Number of samples, the one at the end included."""
     skipped: int
-    """Samples left out because their time had passed."""
     late_ns: int
-    """The longest delay of a sample after its deadline."""
     cost_ns: int
-    """CPU time of this program for all samples."""
     denied: int
-    """The most members in one sample that this user may not read in full."""
     series: tuple[TreeTotals, ...]
-    """The totals of every sample; empty unless ``series=True``."""
 
 
 def _plain(value: Any) -> Any:
@@ -234,7 +246,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    r"""Bytes that are not UTF-8 as ``\xff``, other lone surrogates as ``\ud800``: everybody can read the document."""
+    r"""Bytes that are not UTF-8 as ``\xff``, other lone surrogates as ``\ud800``."""
     if text.isascii():
         return text
     try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
+import pydoc
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,23 @@ SEED = """
 def test_every_name_of_the_description_exists() -> None:
     assert set(SEED) <= set(prock.__all__)
     assert all(hasattr(prock, name) for name in prock.__all__)
+
+
+RESULTS = [name for name in prock.__all__ if name[0].isupper() and issubclass(getattr(prock, name, int), tuple)]
+UNIT_WORDS = re.compile(
+    r"[Nn]anoseconds|[Ss]econds|[Bb]ytes|percent|[Nn]umber|ticks|[Pp]id|id\b|faults|Process id|[Cc]ode"
+)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_field_of_a_result_has_help(name: str) -> None:
+    kind = getattr(prock, name)
+    annotations = {key: text for base in kind.__mro__ for key, text in getattr(base, "__annotations__", {}).items()}
+    for field in getattr(kind, "_fields", ()):
+        text = getattr(kind, field).__doc__
+        assert text and not text.startswith("Field ") and len(text.split()) > 1, field
+        assert text in pydoc.render_doc(kind, renderer=pydoc.plaintext).replace("\n |      ", " "), field
+        if annotations[field].split(" |")[0] in ("int", "float", "CpuPercent"):
+            assert UNIT_WORDS.search(text), f"{field}: {text}"
+    properties = [key for key, value in inspect.getmembers(kind) if isinstance(value, property)]
+    assert [key for key in properties if not getattr(kind, key).__doc__] == []
