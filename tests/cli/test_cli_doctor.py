@@ -60,7 +60,7 @@ def test_the_portable_engine_has_checks_of_its_own() -> None:
     assert answer["works"] and [check["name"] for check in answer["checks"]] == ELSEWHERE
     assert all((check["remedy"] is None) == (check["status"] == OK) for check in answer["checks"])
     checks = by_name(answer)
-    assert checks["engine"]["finding"].startswith("portable, as PROCK_ENGINE=portable asks: ")
+    assert checks["engine"]["finding"].startswith("portable (PROCK_ENGINE=portable): ")
     assert (checks["perf_task_clock"]["status"], checks["cgroup_v2"]["status"]) == (NO, NO)
 
 
@@ -82,7 +82,7 @@ def test_colours_tell_the_statuses_apart() -> None:
 def test_engine_that_was_asked_for() -> None:
     check = by_name(prock_json("doctor", env=environment(PROCK_ENGINE="pure")))["engine"]
     assert check["status"] == LIMITED
-    assert check["finding"].startswith("pure, as PROCK_ENGINE=pure asks: ")
+    assert check["finding"].startswith("pure (PROCK_ENGINE=pure): ")
 
 
 def test_engine_of_this_installation() -> None:

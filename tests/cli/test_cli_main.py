@@ -203,7 +203,7 @@ def test_ctrl_c_is_130_for_those_who_call_main(monkeypatch: pytest.MonkeyPatch) 
 def test_no_descriptor_left_is_said_in_one_line() -> None:
     program = (
         "import os, resource, sys\n"
-        "import prock.cli.parser, prock.cli.tree, prock.cli.tree_view\n"
+        "import prock.cli.parser, prock.cli.tree\n"
         "from prock.cli import main\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
         "sys.exit(main(['tree']))\n"

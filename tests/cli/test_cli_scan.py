@@ -16,7 +16,8 @@ from support.run_engines import on_both
 from support.subjects import HOSTILE_NAME, Family
 
 from prock.cli import main
-from prock.cli.scan_groups import Tree, forest
+from prock.cli.scan import VALUES
+from prock.cli.scan_groups import Tree, divide
 from prock.engine import open_engine, using
 from prock.model import ProcessInfo
 
@@ -24,15 +25,15 @@ pytestmark = on_both
 
 TTY = 34816
 TREE_KEYS = {
-    "root_pid", "root_comm", "is_kernel", "processes", "thread_count", "rss_bytes", "cpu_time_ns",
+    "root_pid", "root_comm", "is_kernel", "process_count", "thread_count", "rss_bytes", "cpu_time_ns",
     "cpu_time_with_children_ns", "cpu_percent", "pids",
 }  # fmt: skip
 
 
 def pids_by_root(rows: list[ProcessInfo]) -> dict[int, set[int]]:
-    trees = forest(rows, None)
-    assert sum(len(tree.pids) for tree in trees) == len(rows)
-    return {tree.root.pid: set(tree.pids) for tree in trees}
+    trees = divide(rows)
+    assert sum(len(tree.rows) for tree in trees) == len(rows)
+    return {tree.root.pid: {row.pid for row in tree.rows} for tree in trees}
 
 
 def leader(pid: int, ppid: int) -> ProcessInfo:
@@ -69,12 +70,12 @@ def test_a_session_without_a_terminal_is_no_login() -> None:
 def test_kernel_threads_are_one_tree() -> None:
     rows = [row(1, 0), row(2, 0, vsize_bytes=0), row(3, 2, vsize_bytes=0), row(4, 3, vsize_bytes=0)]
     assert pids_by_root(rows) == {1: {1}, 2: {2, 3, 4}}
-    assert [tree.is_kernel for tree in forest(rows, None)] == [False, True]
+    assert [tree.is_kernel for tree in divide(rows)] == [False, True]
 
 
 def test_pid_2_of_a_container_is_no_kernel_thread() -> None:
-    assert [tree.is_kernel for tree in forest([row(1, 0), row(2, 1)], None)] == [False, False]
-    assert [tree.is_kernel for tree in forest([row(1, 0), row(2, 0)], None)] == [False, False]
+    assert [tree.is_kernel for tree in divide([row(1, 0), row(2, 1)])] == [False, False]
+    assert [tree.is_kernel for tree in divide([row(1, 0), row(2, 0)])] == [False, False]
 
 
 def test_who_came_from_outside_is_a_tree() -> None:
@@ -108,10 +109,10 @@ def test_what_a_tree_mostly_is() -> None:
     ]
 
     def mostly(tree: Tree) -> object:
-        return tree.mostly(lambda sums: sums.cpu_ns or 0)
+        return tree.main_command(VALUES["cpu"])
 
-    assert [mostly(tree) for tree in forest(rows, None)] == [None, ("cc1", 2)]
-    assert [mostly(tree) for tree in forest([*rows, row(9, 5, comm="ld", user_ns=1)], None)] == [None, None]
+    assert [mostly(tree) for tree in divide(rows)] == [None, ("cc1", 2)]
+    assert [mostly(tree) for tree in divide([*rows, row(9, 5, comm="ld", user_ns=1)])] == [None, None]
 
 
 def test_table_of_a_made_up_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,32 +132,8 @@ def test_table_of_a_made_up_machine(tmp_path: Path, capsys: pytest.CaptureFixtur
         "         1    1   1.000s   1.000s   0B  … 1 more tree",
     ]
     assert footer.startswith(
-        "total     5 processes in 3 trees, 7 threads\ncoverage  0 vanished, 0 refused; a scan took "
+        "total     5 processes in 3 trees, 7 threads\ncoverage  0 vanished, 0 denied; a scan took "
     )
-
-
-@pytest.mark.parametrize(("init_is_seen", "percent"), [(True, 200.0), (False, 100.0)])
-def test_where_processes_are_hidden_only_own_times_count(
-    init_is_seen: bool,
-    percent: float,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Who waits for a process that was hidden, an hour of sudo perhaps, gets all its time at once."""
-
-    def work(_: float) -> None:
-        (tmp_path / "7" / "stat").write_bytes(processes.stat_line(7, utime=100, cutime=100))
-
-    processes.fake_process(tmp_path, 7)
-    if init_is_seen:
-        processes.fake_process(tmp_path, 1, ppid=0)
-    with using(open_engine("pure", str(tmp_path))):
-        monkeypatch.setattr("time.sleep", work)
-        assert main(["scan", "--interval", "1", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    used = {tree["root_pid"]: tree["cpu_percent"] * answer["interval_s"] for tree in answer["trees"]}
-    assert used[7] == pytest.approx(percent, rel=0.1)
 
 
 def test_shape_of_json(family: Family) -> None:
@@ -165,9 +142,9 @@ def test_shape_of_json(family: Family) -> None:
     assert (answer["schema"], answer["interval_s"], answer["cpus"]) == ("prock.scan/1", None, os.cpu_count())
     assert set(answer["coverage"]) == {"vanished", "denied", "ended_in_interval", "scan_ns"}
     assert all(set(tree) == TREE_KEYS for tree in answer["trees"])
-    assert len(answer["trees"]) == answer["totals"]["trees"]
+    assert len(answer["trees"]) == answer["totals"]["tree_count"]
     found = [pid for tree in answer["trees"] for pid in tree["pids"]]
-    assert len(found) == len(set(found)) == answer["totals"]["processes"]
+    assert len(found) == len(set(found)) == answer["totals"]["process_count"]
     assert family.pids < set(found)
     assert sum(tree["cpu_time_ns"] for tree in answer["trees"]) == answer["totals"]["cpu_time_ns"]
 
@@ -178,7 +155,7 @@ def test_shape_of_json(family: Family) -> None:
         ("cpu", "cpu_time_with_children_ns"),
         ("rss", "rss_bytes"),
         ("threads", "thread_count"),
-        ("processes", "processes"),
+        ("processes", "process_count"),
     ],
 )
 def test_largest_first(key: str, field: str, family: Family) -> None:
@@ -188,7 +165,7 @@ def test_largest_first(key: str, field: str, family: Family) -> None:
 
 
 def test_limit() -> None:
-    whole = prock_json("scan", "-n", "0")["totals"]["trees"]
+    whole = prock_json("scan", "-n", "0")["totals"]["tree_count"]
     assert len(prock_json("scan", "-n", "1")["trees"]) == 1
     assert whole > 1
     assert " more tree" in prock("scan", "-n", "1").stdout

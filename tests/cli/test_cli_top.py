@@ -32,7 +32,7 @@ QUICK = ("--interval", "0.05")
 def tables(text: str) -> list[list[list[str]]]:
     """Words of each line of each table, without what is said below."""
     blocks = [[line.split() for line in block.split("\n")] for block in text.rstrip("\n").split("\n\n")]
-    return [[line for line in block if line[0] not in ("total", "gone", "trust", "over")] for block in blocks]
+    return [[line for line in block if line[0] not in ("total", "ended", "accuracy", "over")] for block in blocks]
 
 
 def test_a_table_for_each_sample(family: Family) -> None:
@@ -48,10 +48,10 @@ def test_a_table_for_each_sample(family: Family) -> None:
 
 def test_what_the_total_misses_is_below_each_table(family: Family) -> None:
     lines = prock("top", family.head, *QUICK, "-n", 1).stdout.split("\n")
-    assert [line.split()[0] for line in lines[-4:-1]] == ["total", "gone", "trust"]
+    assert [line.split()[0] for line in lines[-4:-1]] == ["total", "ended", "accuracy"]
     assert "4 processes, 4 threads" in lines[-4]
-    assert "ended members 0.000s, unseen children 0.000s" in lines[-3]
-    assert "0 refused" in lines[-2] and "lower bound" in lines[-2]
+    assert "ended     members 0.000s, between samples 0.000s" in lines[-3]
+    assert "0 denied" in lines[-2] and "lower bound" in lines[-2]
 
 
 def test_one_document_a_line(family: Family) -> None:
@@ -86,7 +86,7 @@ def test_refused_io_is_neither_zero_nor_hidden(family: Family, as_other_user: di
     done = prock("top", family.head, "--io", *QUICK, "-n", 2, **as_other_user)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(line[8:10] == ["-", "-"] for line in tables(done.stdout)[1][1:])
-    assert "trust  4 refused" in done.stdout
+    assert "accuracy  4 denied" in done.stdout
 
 
 def test_who_works_comes_first(spawn: processes.Spawn) -> None:
@@ -119,7 +119,7 @@ def test_it_ends_with_the_tree(spawn: processes.Spawn) -> None:
     program.finish()
     out, errors = popen.communicate(timeout=TIMEOUT_S)
     assert (popen.returncode, errors) == (0, "")
-    assert out.endswith(f"over   no process is left of {program.pid} subject\n")
+    assert out.endswith(f"over      all processes of {program.pid} subject have ended\n")
 
 
 def test_ctrl_c_between_two_samples_ends_it_as_a_shell_expects(family: Family) -> None:
@@ -160,7 +160,7 @@ def test_trees_by_name(spawn: processes.Spawn, command_engine: str) -> None:
     trees = prock_json("top", "--name", f"{name}x$", *QUICK, "-n", 1)["trees"]
     assert {tree["root_pid"] for tree in trees} == set(children)
     shown = prock("top", "--name", f"^{name}", *QUICK, "-n", 1).stdout
-    assert "total  4 processes" in shown
+    assert "total     4 processes" in shown
 
 
 def test_trees_by_command_line(spawn: processes.Spawn) -> None:

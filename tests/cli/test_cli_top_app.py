@@ -87,8 +87,8 @@ def test_the_tree_is_there(family: Family) -> None:
         await seat.until(lambda: seat.says("└─ middle"))
         assert seat.says(f"{family.head} head")
         assert seat.says("4 processes, 4 threads")
-        assert seat.text[-3].startswith("gone   ended members")
-        assert seat.text[-2].startswith("trust  0 refused")
+        assert seat.text[-3].startswith("ended     members")
+        assert seat.text[-2].startswith("accuracy  0 denied")
 
     view(family.head, drive)
 
@@ -116,7 +116,7 @@ def test_keys_reach_the_view(family: Family) -> None:
         assert seat.pids == [family.head, family.middle]
         assert seat.says(f"only *{family.middle}*")
         await seat.press("escape", "question_mark")
-        assert seat.says("order by")
+        assert seat.says("sort by")
         await seat.press("escape", "plus")
         assert seat.says("every 0.1 s")
 
@@ -206,7 +206,7 @@ def test_the_tree_is_over(spawn: processes.Spawn) -> None:
     async def drive(seat: Seat) -> None:
         await seat.until(lambda: seat.pids == [program.pid])
         program.finish()
-        await seat.until(lambda: seat.says("no process of it is left"))
+        await seat.until(lambda: seat.says("all processes have ended"))
         assert seat.pids == [program.pid]
         assert seat.text[0].startswith("OVER")
         await seat.press("q")

@@ -7,8 +7,7 @@ from support.made_up_samples import NO_IO, member, picture, sample, with_io
 
 from prock.cli.output import Screen
 from prock.cli.top.model import SORTS, Picture, Rates, all_nodes, lead, lines
-from prock.cli.top.render import ASCII_BLOCKS, COLUMNS, UNICODE_BLOCKS, Pen
-from prock.cli.tree_view import UNICODE_BRANCHES
+from prock.cli.top.render import ASCII_BLOCKS, SAMPLE_COLUMNS, UNICODE_BLOCKS, UNICODE_BRANCHES, Pen
 
 FAMILY = (member(1, 0), member(2, 1), member(3, 1), member(4, 2), member(5, 2))
 
@@ -25,7 +24,7 @@ def test_children_stand_below_their_parents() -> None:
     made = picture(*FAMILY)
     assert pids(made) == [1, 2, 4, 5, 3]
     assert leads(made) == ["", "├─ ", "│  ├─ ", "│  └─ ", "└─ "]
-    assert [node.is_stray for node in made.tops] == [False]
+    assert [node.is_orphan for node in made.tops] == [False]
 
 
 def test_branches_keep_those_next_to_the_name() -> None:
@@ -34,13 +33,13 @@ def test_branches_keep_those_next_to_the_name() -> None:
     assert all(text.endswith("└─ ") for text in leads(made, 9)[1:])
 
 
-def test_strays_stand_at_the_top() -> None:
+def test_orphans_stand_at_the_top() -> None:
     """The root lives; what an adopter outside has taken has no parent here. Then the root has ended, too."""
     made = picture(*FAMILY[:3], member(7, 99), member(8, 7))
     assert pids(made) == [1, 2, 3, 7, 8]
-    assert [(top.member.pid, top.is_stray) for top in made.tops] == [(1, False), (7, True)]
+    assert [(top.member.pid, top.is_orphan) for top in made.tops] == [(1, False), (7, True)]
     made = picture(member(2, 77), member(3, 77), root_pid=1)
-    assert [(top.member.pid, top.is_stray) for top in made.tops] == [(2, True), (3, True)]
+    assert [(top.member.pid, top.is_orphan) for top in made.tops] == [(2, True), (3, True)]
 
 
 def test_a_torn_sample_shows_everyone_once() -> None:
@@ -129,7 +128,9 @@ def test_refused_io_makes_rates_too_low_or_unknown() -> None:
     )
     first = picture(*members, disk_io=NO_IO)
     made = picture(*members, before=first, disk_io=NO_IO)
-    shown = {node.member.pid: Pen(Screen(), with_io=True).cells(node, COLUMNS)[8] for node in all_nodes(made.tops)}
+    shown = {
+        node.member.pid: Pen(Screen(), with_io=True).cells(node, SAMPLE_COLUMNS)[8] for node in all_nodes(made.tops)
+    }
     assert shown == {1: "≥0B", 2: "≥0B", 3: "-"}
     assert (made.totals.with_io, made.totals.processes) == (2, 3)
     first = picture(refused, disk_io=NO_IO)
@@ -144,7 +145,7 @@ def test_totals_of_several_trees() -> None:
     totals = Picture(trees).totals
     assert (totals.processes, totals.cpu_ns, totals.cpu_percent, totals.rss_bytes) == (2, 11, 30.0, 7)
     assert (totals.ended_cpu_ns, totals.unseen_cpu_ns, totals.denied) == (1, 2, 1)
-    assert len(totals.trust) == 1  # said once, as it is the same for both
+    assert len(totals.accuracy) == 1  # said once, as it is the same for both
     assert not totals.is_over
 
 

@@ -116,7 +116,7 @@ def test_details_say_what_is_refused(spawn: processes.Spawn) -> None:
 
     lines = in_child(ask)
     for label in ("directory", "open files", "path", "I/O"):
-        assert f"{label:12}refused to this user" in lines
+        assert f"{label:12}access denied" in lines
 
 
 def test_details_of_a_hostile_process(hostile: int) -> None:

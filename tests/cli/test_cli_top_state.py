@@ -137,12 +137,12 @@ def test_details_are_asked_of_the_selected() -> None:
 def test_help_is_read_page_by_page_and_left() -> None:
     desk = Desk(*FAMILY)
     desk.press("question_mark")
-    assert any("order by" in line for line in desk.text())
+    assert any("sort by" in line for line in desk.text())
     assert "down" in desk.text(40, 12)[-4]
     desk.press("end")
     desk.text(40, 12)
     desk.press("end")
-    assert any("Esc goes back" in line for line in desk.text(40, 12))
+    assert any("Esc: back" in line for line in desk.text(40, 12))
     desk.press("q")
     assert desk.state.pane is None and not desk.state.is_done
 
@@ -168,7 +168,7 @@ def test_over() -> None:
     text = desk.text()
     assert text[0].startswith("OVER")
     assert desk.pids == [1, 2, 4, 5, 3]  # the last picture
-    assert "no process of it is left" in text[-1]
+    assert "all processes have ended" in text[-1]
     desk.press("q")
     assert desk.state.is_done
 
@@ -197,9 +197,9 @@ def test_what_the_totals_miss_is_never_hidden(columns: int, rows: int) -> None:
     for keys in ((), ("question_mark",), ("k",)):
         desk.press(*keys)
         text = "\n".join(desk.text(columns, rows))
-        assert "gone" in text and "trust" in text
-    assert "gone   ended 1.000s, unseen 2.000s, of 5.000s" in desk.text(60, 10)
-    assert "2 refused" in "\n".join(desk.text(40, 10))
+        assert "ended" in text and "accuracy" in text
+    assert "ended     members 1.000s, between samples 2.000s, of 5.000s" in desk.text(60, 10)
+    assert "2 denied" in "\n".join(desk.text(40, 10))
 
 
 def test_nothing_is_drawn_before_the_first_sample_but_that() -> None:
@@ -227,7 +227,7 @@ def test_narrow_terminals_lose_columns_and_keep_names() -> None:
     pen = Pen(Screen(), with_io=True)
     for columns in range(120, 20, -5):
         chosen = pen.fitting_columns(columns)
-        assert sum(column.room + 1 for column in chosen) + 16 <= columns or len(chosen) == 1
+        assert sum(column.width + 1 for column in chosen) + 16 <= columns or len(chosen) == 1
     assert [column.title for column in pen.fitting_columns(44)] == ["PID", "%CPU", "%CPU+", "RSS+"]
 
 

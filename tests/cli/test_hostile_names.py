@@ -88,7 +88,7 @@ def test_details(name: bytes, foreign: Strangers) -> None:
     )
 
 
-TABLES = [("tree",), ("tree", "-i", "0.05", "-s", "comm"), ("top", "--plain", "-n", "1", "--io")]
+TABLES = [("tree",), ("tree", "-i", "0.05", "-s", "name"), ("top", "--plain", "-n", "1", "--io")]
 
 
 @pytest.mark.parametrize("called", TABLES, ids=" ".join)

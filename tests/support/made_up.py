@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from prock.cli.scan_groups import as_member
 from prock.model import ProcessInfo, ProcessStats
 
 
@@ -33,4 +32,5 @@ def row(pid: int, ppid: int, **changed: Any) -> ProcessInfo:
 
 
 def member(pid: int, ppid: int, **changed: Any) -> ProcessStats:
-    return as_member(row(pid, ppid, **changed))
+    info = row(pid, ppid, **changed)
+    return ProcessStats(taken_ns=0, pid=pid, ppid=ppid, cpu_time=info.cpu_time, info=info, disk_io=None, refused=())

@@ -1,9 +1,8 @@
-"""``prock scan``: the machine's processes as trees, and which of them use the most.
+"""``prock scan``: the machine's processes as trees, those that use the most first.
 
-JSON (``prock.scan/1``): `interval_s` (null without ``--interval``), `cpus`, `totals`, `coverage`, and `trees`: the
-first of them in the order asked for, all with ``-n 0``. A tree has `root_pid`, `root_comm`, `is_kernel`, `pids` and
-sums of its processes. Times count since each process's start; `cpu_percent` (of one core) is of the interval. Null is
-unknown or not asked for.
+JSON (``prock.scan/1``): `interval_s` (null without ``--interval``), `cpus`, `totals`, `coverage`, and `trees` in the
+chosen order, all of them with ``-n 0``. Times count since the start of each process; `cpu_percent` (of one core) is of
+the interval, in which the times are null. See docs/formats.md.
 """
 
 from __future__ import annotations
@@ -12,76 +11,109 @@ import os
 import time
 
 import prock
-from prock import engine
-from prock.cli import argtypes as values
-from prock.cli import output
+from prock._compat.namedtuple import NamedTuple
+from prock.cli import argtypes, output
 from prock.cli import parser as command
-from prock.cli.scan_groups import Tree, as_member, forest
-from prock.cli.usage import Interval, Sums
-from prock.model import Scan
+from prock.cli.scan_groups import Tree, divide
+from prock.model import MemberSample
 from prock.report.format import format_bytes, format_cpu
 from prock.report.layout import count, cut, decode_bytes, format_percent, table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from prock.cli.scan_groups import Row
 
 EPILOG = """\
-A tree begins at every child of pid 1 or of a user's systemd, and at every
-login and terminal (leader of a session that has a terminal). Pid 1 and user
-managers stand for themselves alone, kernel threads are one line. Every
-process is in exactly one tree.
+A tree begins at every child of pid 1 or of a user's systemd, and at every login
+and terminal (leader of a session that has a terminal). Pid 1 and user managers
+are trees of one process, all kernel threads are one line. Every process is in
+exactly one tree.
 
-CPU is the time of the processes that are there; CPU+ has the children that
-they waited for, too (of pid 1: all services that have ended). With
---interval, %CPU is of one core and has the children that ended meanwhile. RSS
-is an upper bound, as memory that processes share counts in each.
+CPU is the time of the processes that exist; CPU+ includes the children that
+they waited for (for pid 1: all services that have ended). With --interval,
+%CPU is of one core and includes children that ended in the interval. RSS is an
+upper bound, as shared pages count in each process.
 
 examples:
-  prock scan                    who used the most CPU
+  prock scan                    the trees that used the most CPU
   prock scan -i 2 -n 5          the five busiest trees of the next two seconds
 """
 
-VALUES: dict[str, Callable[[Sums], int]] = {
-    "cpu": lambda sums: sums.cpu_ns or 0,
-    "rss": lambda sums: sums.rss_bytes or 0,
-    "threads": lambda sums: sums.threads or 0,
-    "processes": lambda sums: sums.processes,
+
+def _cpu(row: Row) -> float:
+    if isinstance(row, MemberSample):
+        return row.cpu_percent or 0
+    return (row.cpu_time_with_children or row.cpu_time).total_ns
+
+
+VALUES: dict[str, Callable[[Row], float]] = {
+    "cpu": _cpu,
+    "rss": lambda row: row.rss_bytes or 0,
+    "threads": lambda row: row.thread_count,
+    "processes": lambda _: 1,
 }
 
 
+class Sums(NamedTuple):
+    """Of several processes, named as in the JSON document. Times are None in an interval."""
+
+    process_count: int
+    thread_count: int
+    rss_bytes: int | None
+    cpu_time_ns: int | None
+    cpu_time_with_children_ns: int | None
+    cpu_percent: float | None
+
+
 class Machine:
-    """One scan, or two with an interval between them."""
+    """All trees: of one scan, or sampled over an interval."""
 
     def __init__(self, seconds: float | None) -> None:
-        began_ticks = engine.active.now_ticks()
-        before = None if seconds is None else prock.scan_all_processes()
-        if seconds is not None:
-            time.sleep(seconds)
         began_ns = time.monotonic_ns()
-        self.scan: Scan = prock.scan_all_processes()
+        scan = prock.scan_all_processes()
         self.took_ns = time.monotonic_ns() - began_ns
-        self.interval = None
-        if before is not None:
-            self.interval = Interval(
-                map(as_member, before),
-                map(as_member, self.scan),
-                began_ticks=began_ticks,
-                elapsed_ns=self.scan.taken_ns - before.taken_ns,
-                complete=before.denied == 0 and any(row.pid == 1 for row in before),  # hidepid hides it, uncounted
-            )
-        self.trees = forest(self.scan, self.interval)
+        self.vanished, self.denied = scan.vanished, scan.denied
+        self.interval_ns: int | None = None
+        self.ended: int | None = None
+        self.trees = divide(scan)
+        if seconds is not None:
+            self._sample(seconds)
+
+    def _sample(self, seconds: float) -> None:
+        from prock.sampling.forest import Forest
+
+        with Forest(accounting="ledger") as forest:
+            for tree in reversed(self.trees):  # inner trees first, so that the outer ones exclude them
+                try:
+                    forest.add(tree.root.pid)
+                except (ProcessLookupError, PermissionError, ValueError):  # ended, denied, or adopted by another tree
+                    continue
+            forest.sample()
+            time.sleep(seconds)
+            began_ns = time.monotonic_ns()
+            samples = forest.sample()
+            self.took_ns = time.monotonic_ns() - began_ns
+        self.trees = [tree for tree in self.trees if tree.root.pid in samples]
+        for tree in self.trees:
+            sample = samples[tree.root.pid]
+            tree.rows, tree.cpu_percent = sample.members, sample.cpu_percent
+        self.interval_ns = max((sample.interval_ns for sample in samples.values()), default=0)
+        self.ended = sum(sample.ended for sample in samples.values())
+        self.vanished += sum(sample.vanished for sample in samples.values())
+        self.denied += sum(sample.denied for sample in samples.values())
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         dest="limit",
-        type=values.count_argument,
+        type=argtypes.count_argument,
         default=10,
         metavar="N",
-        help="how many trees (default: 10; 0: all)",
+        help="number of trees (default: 10; 0: all)",
     )
     parser.add_argument(
         "-s",
@@ -89,15 +121,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=tuple(VALUES),
         default="cpu",
         metavar="KEY",
-        help=command.keys("largest first, by", VALUES),
+        help=command.keys("sort, largest first, by", VALUES),
     )
-    command.add_interval(parser, "measure for so long, and show percent")
+    command.add_interval(parser, "measure for this time; show percent")
 
 
 def run(arguments: argparse.Namespace) -> int:
     machine = Machine(arguments.interval)
     value = VALUES[arguments.sort]
-    trees = sorted(machine.trees, key=lambda tree: (-value(tree.sums), tree.root.pid))
+
+    def rank(tree: Tree) -> tuple[float, int]:
+        if arguments.sort == "cpu" and machine.interval_ns is not None:
+            return -(tree.cpu_percent or 0), tree.root.pid
+        return -sum(map(value, tree.rows)), tree.root.pid
+
+    trees = sorted((tree for tree in machine.trees if tree.rows), key=rank)
     shown = trees[: arguments.limit or None]
     if arguments.json:
         output.write_json(_as_json(machine, shown))
@@ -107,80 +145,87 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _sums(trees: Sequence[Tree]) -> Sums:
+    rows = [row for tree in trees for row in tree.rows]
+    known = [row.rss_bytes for row in rows if row.rss_bytes is not None]
+    scanned = [row for row in rows if not isinstance(row, MemberSample)]
+    percents = [tree.cpu_percent for tree in trees if tree.cpu_percent is not None]
+    return Sums(
+        process_count=len(rows),
+        thread_count=sum(row.thread_count for row in rows),
+        rss_bytes=sum(known) if known else None,
+        cpu_time_ns=sum(row.cpu_time.total_ns for row in scanned) if scanned else None,
+        cpu_time_with_children_ns=round(sum(map(_cpu, scanned))) if scanned else None,
+        cpu_percent=round(sum(percents), 2) if percents else None,
+    )
+
+
 def _table(
-    machine: Machine, shown: list[Tree], others: list[Tree], value: Callable[[Sums], int], screen: output.Screen
+    machine: Machine, shown: list[Tree], others: list[Tree], value: Callable[[Row], float], screen: output.Screen
 ) -> list[str]:
-    cpu = ("CPU", "CPU+") if machine.interval is None else ("%CPU",)
-    rows = [("PID", "PROCS", "THR", *cpu, "RSS", "")]
+    cpu = ("CPU", "CPU+") if machine.interval_ns is None else ("%CPU",)
+    rows: list[tuple[str, ...]] = [("PID", "PROCS", "THR", *cpu, "RSS", "")]
     names = ["TREE"]
     for tree in shown:
-        rows.append(("" if tree.is_kernel else str(tree.root.pid), *_cells(tree.sums, machine.interval), ""))
+        rows.append(("" if tree.is_kernel else str(tree.root.pid), *_cells([tree], machine), ""))
         names.append(_name(tree, value, screen))
     if others:
-        rows.append(("", *_cells(_sum_of(others), machine.interval), ""))
+        rows.append(("", *_cells(others, machine), ""))
         names.append(f"{screen.ellipsis} {count(len(others), 'more tree')}")
     lines = []
     for line, name in zip(table(rows), names, strict=True):
-        room = None if screen.width is None else max(0, screen.width - width(line))
-        lines.append(line + (name if room is None else cut(name, room, screen.ellipsis)))
+        left = None if screen.width is None else max(0, screen.width - width(line))
+        lines.append(line + (name if left is None else cut(name, left, screen.ellipsis)))
     return [screen.paint(lines[0], "bold"), *lines[1:]]
 
 
-def _cells(sums: Sums, interval: Interval | None) -> tuple[str, ...]:
-    if interval is None:
-        cpu = [format_cpu(sums.own_ns), format_cpu(sums.cpu_ns)]
-    else:
-        cpu = [format_percent(interval.percent(sums.cpu_ns))]
-    return (f"{sums.processes:,}", f"{sums.threads or 0:,}", *cpu, format_bytes(sums.rss_bytes))
+def _cells(trees: list[Tree], machine: Machine) -> tuple[str, ...]:
+    sums = _sums(trees)
+    cpu = [format_cpu(sums.cpu_time_ns), format_cpu(sums.cpu_time_with_children_ns)]
+    if machine.interval_ns is not None:
+        cpu = [format_percent(sums.cpu_percent)]
+    return (f"{sums.process_count:,}", f"{sums.thread_count:,}", *cpu, format_bytes(sums.rss_bytes))
 
 
-def _name(tree: Tree, value: Callable[[Sums], int], screen: output.Screen) -> str:
+def _name(tree: Tree, value: Callable[[Row], float], screen: output.Screen) -> str:
     if tree.is_kernel:
         return "[kernel threads]"
     name = screen.clean(tree.root.comm)
-    most = tree.mostly(value)
-    if most is None:
+    main = tree.main_command(value)
+    if main is None:
         return name
-    comm, processes = most
+    comm, processes = main
     times = f" ({processes:,})" if processes > 1 else ""
     return f"{name}, mostly {screen.clean(comm)}{times}"
 
 
 def _footer(machine: Machine, screen: output.Screen) -> list[str]:
-    scan, sums = machine.scan, _sum_of(machine.trees)
+    sums = _sums(machine.trees)
     totals = [
-        f"{count(sums.processes, 'process', 'processes')} in {count(len(machine.trees), 'tree')}",
-        count(sums.threads or 0, "thread"),
+        f"{count(sums.process_count, 'process', 'processes')} in {count(len(machine.trees), 'tree')}",
+        count(sums.thread_count, "thread"),
     ]
-    coverage = [f"{scan.vanished:,} vanished", f"{scan.denied:,} refused"]
-    if machine.interval is not None:
-        cores = 100 * (os.cpu_count() or 1)
-        percent, seconds = machine.interval.percent(sums.cpu_ns), machine.interval.elapsed_ns / 1e9
-        totals.append(f"%CPU {format_percent(percent)} of {cores} over {seconds:.2f} s")
-        coverage.append(f"{len(machine.interval.ended):,} ended in the interval")
+    coverage = [f"{machine.vanished:,} vanished", f"{machine.denied:,} denied"]
     took = f"a scan took {machine.took_ns / 1e6:.1f} ms"
+    if machine.interval_ns is not None:
+        percent, seconds = format_percent(sums.cpu_percent), machine.interval_ns / 1e9
+        totals.append(f"%CPU {percent} of {100 * (os.cpu_count() or 1)} over {seconds:.2f} s")
+        coverage.append(f"{machine.ended:,} ended in the interval")
+        took = f"a sample took {machine.took_ns / 1e6:.1f} ms"
     lines = [f"total     {', '.join(totals)}", f"coverage  {', '.join(coverage)}; {took}"]
     return ["", *(screen.paint(line, "dim") for line in lines)]
 
 
-def _sum_of(trees: list[Tree]) -> Sums:
-    sums = Sums()
-    for tree in trees:
-        sums.add(tree.sums)
-    return sums
-
-
 def _as_json(machine: Machine, shown: list[Tree]) -> dict[str, object]:
-    interval, scan = machine.interval, machine.scan
     return {
         "schema": "prock.scan/1",
-        "interval_s": None if interval is None else round(interval.elapsed_ns / 1e9, 6),
+        "interval_s": None if machine.interval_ns is None else round(machine.interval_ns / 1e9, 6),
         "cpus": os.cpu_count(),
-        "totals": {"trees": len(machine.trees), **_sums_as_json(_sum_of(machine.trees), interval)},
+        "totals": {"tree_count": len(machine.trees), **_sums(machine.trees)._asdict()},
         "coverage": {
-            "vanished": scan.vanished,
-            "denied": scan.denied,
-            "ended_in_interval": None if interval is None else len(interval.ended),
+            "vanished": machine.vanished,
+            "denied": machine.denied,
+            "ended_in_interval": machine.ended,
             "scan_ns": machine.took_ns,
         },
         "trees": [
@@ -188,21 +233,9 @@ def _as_json(machine: Machine, shown: list[Tree]) -> dict[str, object]:
                 "root_pid": tree.root.pid,
                 "root_comm": decode_bytes(tree.root.comm),
                 "is_kernel": tree.is_kernel,
-                **_sums_as_json(tree.sums, interval),
-                "pids": sorted(tree.pids),
+                **_sums([tree])._asdict(),
+                "pids": sorted(row.pid for row in tree.rows),
             }
             for tree in shown
         ],
-    }
-
-
-def _sums_as_json(sums: Sums, interval: Interval | None) -> dict[str, object]:
-    percent = None if interval is None else interval.percent(sums.cpu_ns)
-    return {
-        "processes": sums.processes,
-        "thread_count": sums.threads,
-        "rss_bytes": sums.rss_bytes,
-        "cpu_time_ns": sums.own_ns if interval is None else None,
-        "cpu_time_with_children_ns": sums.cpu_ns if interval is None else None,
-        "cpu_percent": None if percent is None else round(percent, 2),
     }

@@ -1,8 +1,9 @@
-"""``prock stat``: everything about one process.
+"""``prock stat``: one process in detail.
 
-JSON (``prock.stat/1``): the names of `prock.ProcessInfo` and `prock.DiskIo`, and `path`, `tty`, `start_time_s` (epoch),
-`age_s`, `children` (pids), ``cpu_time`` and ``waited_for_children_cpu_time`` (each `user_ns`, `system_ns`, `total_ns`).
-Null is unknown, not applicable or refused; `refused` names the files below ``/proc/PID`` that this user may not read.
+JSON (``prock.stat/1``): fields of `prock.ProcessInfo` and `prock.DiskIo`, and `path`, `tty`, `start_time` (seconds
+since the epoch), `age_s`, `children` (pids), ``cpu_time`` and ``waited_for_children_cpu_time`` (each `user_ns`,
+`system_ns`, `total_ns`). Null is unknown, not applicable or access denied; `refused` names the files below ``/proc/PID`` to which
+access was denied.
 """
 
 from __future__ import annotations
@@ -23,29 +24,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    Answer = TypeVar("Answer")
+    Value = TypeVar("Value")
 
 EPILOG = """\
-The CPU time of the process itself is exact to the nanosecond; how it divides
-into user and system is an estimate, and the part of waited-for children is
-counted in steps of 10 ms. The kernel counts the I/O of children that were
-waited for as the process's own.
+The total CPU time of the process itself is exact to the nanosecond; its split
+into user and system is an estimate, and the time of waited-for children has a
+resolution of 10 ms. The kernel counts the I/O of children that were waited for
+as the process's own.
 
-A dash is unknown; what this user may not read says "refused". On other
-systems than Linux times are as exact as the system tells them, and what it
-does not tell (page faults, perhaps children and I/O) is not there.
+A dash means unknown. On other systems than Linux, times are as exact as the
+system reports them, and figures that it does not report (page faults, perhaps
+children and I/O) are left out.
 
 example:
-  prock stat 1                  the first process of this machine
+  prock stat 1                  show the first process of this machine
 """
 
 STATES = {
-    "R": "running or ready to run",
-    "S": "sleeping, waits for an event",
-    "D": "waits for I/O, not interruptible",
+    "R": "running or runnable",
+    "S": "sleeping",
+    "D": "uninterruptible wait, usually for I/O",
     "T": "stopped by a signal",
     "t": "stopped by a debugger",
-    "Z": "zombie, its parent has not waited for it",
+    "Z": "zombie, not reaped by its parent",
     "X": "dead",
     "I": "idle kernel thread",
     "P": "parked kernel thread",
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Subject:
-    """All that can be found out about one process, at about one time."""
+    """Everything that can be read of one process, at about one time."""
 
     def __init__(self, pid: int) -> None:
         stats = prock.snapshot_process(pid, io=True)
@@ -78,20 +79,20 @@ class Subject:
         self.stats: ProcessStats = stats
         self.info: ProcessInfo = stats.info
         self.refused = list(stats.refused)
-        self.path = self._ask(prock.get_process_path, pid, "exe")
-        self.children = self._ask(prock.get_children, pid, "children")
-        self.parent_comm = self._ask(prock.get_process_comm, self.info.ppid, None) if self.info.ppid else None
-        liveness = self._ask(prock.get_liveness_info, pid, "stat")
+        self.path = self._read(prock.get_process_path, pid, "exe")
+        self.children = self._read(prock.get_children, pid, "children")
+        self.parent_comm = self._read(prock.get_process_comm, self.info.ppid, None) if self.info.ppid else None
+        liveness = self._read(prock.get_liveness_info, pid, "stat")
         if liveness is None or liveness.identity != self.info.identity:
             raise output.Failure(f"no process {pid}: it ended while it was read")
-        self.start_time_s = liveness.start_time
+        self.start_time = liveness.start_time
         self.tty = liveness.tty
-        self.age_s = max(0.0, time.time() - self.start_time_s)
+        self.age_s = max(0.0, time.time() - self.start_time)
 
-    def _ask(self, question: Callable[[int], Answer], pid: int, file: str | None) -> Answer | None:
-        """The answer; None where it is refused, and then the file is noted."""
+    def _read(self, read: Callable[[int], Value], pid: int, file: str | None) -> Value | None:
+        """None if access is denied or not supported; the file is then noted."""
         try:
-            return question(pid)
+            return read(pid)
         except (prock.AccessDenied, prock.NotSupported):
             if file is not None:
                 self.refused.append(file)
@@ -99,7 +100,7 @@ class Subject:
 
     @property
     def waited_for(self) -> CpuTime | None:
-        """None where the system keeps no account of it."""
+        """None if the system does not count it."""
         user_ns, system_ns = self.info.children_user_ns, self.info.children_system_ns
         return None if user_ns is None or system_ns is None else CpuTime(user_ns, system_ns)
 
@@ -116,7 +117,7 @@ class Subject:
             "state": info.state,
             "tty": self.tty,
             "start_ticks": info.start_ticks,
-            "start_time_s": self.start_time_s,
+            "start_time": self.start_time,
             "age_s": round(self.age_s, 2),
             "thread_count": info.thread_count,
             "children": self.children,
@@ -146,16 +147,16 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("process", f"{info.pid} {screen.clean(info.comm)}"),
         ("path", _path(subject, screen)),
         ("parent", _parent(subject, screen)),
-        ("children", _unless_refused(subject, "children", _number(children))),
+        ("children", _unless_denied(subject, "children", _number(children))),
         ("state", f"{info.state} ({_state(info)})"),
         ("terminal", screen.clean(subject.tty or "none")),
-        ("started", f"{_local_time(subject.start_time_s)}, {format_age(subject.age_s)} ago"),
+        ("started", f"{_local_time(subject.start_time)}, {format_age(subject.age_s)} ago"),
         ("threads", f"{info.thread_count:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
     ]
     if info.minor_faults is not None and info.major_faults is not None:
-        said = f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"
-        facts.append(("page faults", said))
+        text = f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"
+        facts.append(("page faults", text))
     lines = [_labelled(label, text, screen) for label, text in facts]
     lines += ["", *_block("CPU", _cpu_rows(subject), screen), ""]
     disk_io = subject.stats.disk_io
@@ -167,7 +168,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         (format_bytes(disk_io.write_bytes), format_bytes(disk_io.write_chars), _number(disk_io.write_count), "written"),
     ]
     if disk_io.cancelled_write_bytes:
-        rows.append((format_bytes(disk_io.cancelled_write_bytes), "", "", "of that cancelled"))
+        rows.append((format_bytes(disk_io.cancelled_write_bytes), "", "", "of which cancelled"))
     return [*lines, *_block("I/O", rows, screen)]
 
 
@@ -175,7 +176,7 @@ def _cpu_rows(subject: Subject) -> list[tuple[str, str, str, str]]:
     own, waited = subject.info.cpu_time, subject.waited_for
     parts = [(own, "own")]
     if waited is not None:
-        parts += [(waited, "waited-for children"), (own + waited, "together")]
+        parts += [(waited, "waited-for children"), (own + waited, "sum")]
     return [("user", "system", "total", "")] + [
         (format_cpu(part.user_ns), format_cpu(part.system_ns), format_cpu(part.total_ns), of) for part, of in parts
     ]
@@ -186,13 +187,13 @@ def _labelled(label: str, text: str, screen: output.Screen) -> str:
 
 
 def _block(label: str, rows: list[tuple[str, str, str, str]], screen: output.Screen) -> list[str]:
-    """A small table beside its label."""
+    """A small table next to its label."""
     first, *others = (line.rstrip() for line in table(rows))
     return [_labelled(label, screen.paint(first, "dim"), screen), *(" " * LABEL_WIDTH + line for line in others)]
 
 
-def _unless_refused(subject: Subject, file: str, text: str) -> str:
-    return "refused to this user" if file in subject.refused else text
+def _unless_denied(subject: Subject, file: str, text: str) -> str:
+    return "access denied" if file in subject.refused else text
 
 
 def _no_io(subject: Subject) -> str:
@@ -202,7 +203,7 @@ def _no_io(subject: Subject) -> str:
         return error.what
     except (prock.ProckError, OSError):
         pass
-    return _unless_refused(subject, "io", "-")
+    return _unless_denied(subject, "io", "-")
 
 
 def _number(number: int | None) -> str:
@@ -213,7 +214,7 @@ def _path(subject: Subject, screen: output.Screen) -> str:
     if subject.path is not None:
         return screen.clean(subject.path)
     nothing = "none (kernel thread)" if subject.info.vsize_bytes == 0 and subject.info.state != "Z" else "-"
-    return _unless_refused(subject, "exe", nothing)
+    return _unless_denied(subject, "exe", nothing)
 
 
 def _parent(subject: Subject, screen: output.Screen) -> str:
@@ -224,12 +225,12 @@ def _parent(subject: Subject, screen: output.Screen) -> str:
 
 def _state(info: ProcessInfo) -> str:
     if info.state == "Z" and info.thread_count > 1:
-        return f"main thread ended, {count(info.thread_count - 1, 'other')} still there"
+        return f"main thread has ended, {count(info.thread_count - 1, 'other')} running"
     return STATES.get(info.state, "unknown")
 
 
 def _local_time(epoch_seconds: float) -> str:
-    """As RFC 3339 writes it, with the distance to UTC."""
+    """As in RFC 3339, with the offset from UTC."""
     local = time.localtime(epoch_seconds)
     offset = time.strftime("%z", local)
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', local)}{offset[:3]}:{offset[3:]}"

@@ -1,10 +1,8 @@
-"""``prock tree``: a process and everything below it, drawn, with totals for each subtree.
+"""``prock tree``: a process and all its descendants as a tree, with the totals of each subtree.
 
 JSON (``prock.tree/1``): `root_pid`, `interval_s` (null without ``--interval``), `totals`, `coverage`, and `members`: a
-flat list of all, in the order of the drawing (``--depth`` is about the drawing alone). A member has `depth`, the names
-of `prock.ProcessInfo`, and its subtree's sums as ``subtree_…``. Times and bytes count since each process's start;
-``…_percent`` (of one core) and ``…_per_s`` are of the interval, where there is one, and stand in the place of the
-subtree's times and bytes. Null is unknown, refused or not asked for.
+flat list in the order of the drawing, whatever ``--depth`` is. Times and bytes count since the start of each process;
+``…_percent`` (of one core) and ``…_per_s`` are of the interval. See docs/formats.md.
 """
 
 from __future__ import annotations
@@ -12,49 +10,40 @@ from __future__ import annotations
 import time
 
 import prock
-from prock import engine
-from prock.cli import argtypes as values
-from prock.cli import output
+from prock.cli import argtypes, output
 from prock.cli import parser as command
-from prock.cli.tree_view import View
-from prock.cli.usage import Interval, Sums, Usage, usage_of
-from prock.model import CpuTime, ProcessStats, TreeStats
-from prock.report.layout import decode_bytes
+from prock.cli.top import page, trees
+from prock.cli.top.model import Node, Rates, lines, plant
+from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
+from prock.model import MemberSample, TreeStats
+from prock.report.format import format_bytes, format_cpu
+from prock.report.layout import count, decode_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from prock.cli.top.model import Line
+    from prock.model import DiskIo, Identity
+    from prock.sampling.sample import TreeSample
 
 EPILOG = """\
-CPU is the time of the process itself, all its threads. A column with + counts
-it and everything below it: CPU+ with the children that they waited for, and
-so a lower bound, for what nobody waited for is lost; RSS+ is an upper bound,
-as memory that processes share counts in each. READ+ and WRITE+ are bytes from
-and to storage.
+CPU is the time of the process itself, all its threads. A column with + includes
+all descendants. CPU+ includes children that were waited for; it is a lower
+bound, as the time of children that no process waited for is lost. RSS+ is an
+upper bound, as shared pages count in each process. READ+ and WRITE+ are bytes
+from and to storage.
 
-With --interval, %CPU is of one core (two busy threads: 200), and READ+/s and
-WRITE+/s are rates.
+With --interval the tree is sampled twice, and printed as by prock top --plain.
 
 examples:
-  prock tree 4711 --sort cpu    who used the CPU below process 4711
-  prock tree 4711 -s cpu -i 2   and who does now
+  prock tree 4711 --sort cpu    which descendants used the CPU
+  prock tree 4711 -s cpu -i 2   and which use it now
 """
-SORTS = ("pid", "cpu", "rss", "io", "threads", "comm")
-
-
-class Node:
-    """A member in its place. `sums` is of its whole subtree; `usage` of the interval, or since the start."""
-
-    __slots__ = ("children", "depth", "member", "sums", "usage")
-
-    def __init__(self, member: ProcessStats, usage: Usage) -> None:
-        self.member = member
-        self.usage = usage
-        self.sums = Sums()
-        self.sums.add_member(member, usage)
-        self.depth = 0
-        self.children: list[Node] = []
+SORTS = {"pid": "pid", "cpu": "time", "rss": "rss", "io": "io", "threads": "threads", "name": "name"}
+"""Keys of `prock.cli.top.model.SORTS` for a snapshot, in which CPU is time instead of percent."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,174 +51,220 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-s",
         "--sort",
-        choices=SORTS,
+        choices=tuple(SORTS),
         default="pid",
         metavar="KEY",
-        help=command.keys("siblings, with all below them, by", SORTS),
+        help=command.keys("sort siblings, with their descendants, by", SORTS),
     )
     parser.add_argument(
-        "-d",
-        "--depth",
-        type=values.count_argument,
-        metavar="N",
-        help="levels to draw; deeper ones are counted in one line",
+        "-d", "--depth", type=argtypes.count_argument, metavar="N", help="levels to show; deeper ones are only counted"
     )
-    command.add_interval(parser, "measure for so long, and show percent and rates")
-    parser.add_argument("--no-io", dest="io", action="store_false", help="leave out I/O (saves one read a process)")
+    command.add_interval(parser, "measure for this time; show percent and rates")
+    parser.add_argument("--no-io", dest="io", action="store_false", help="leave out I/O (saves one read per process)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.sort == "io" and not arguments.io:
-        raise output.Failure("--sort io and --no-io exclude each other", 2)
+        raise output.Failure("--sort io contradicts --no-io: leave out one of them", 2)
     pid = command.chosen_pid(arguments)
-    began_ticks = engine.active.now_ticks()
-    tree = _snapshot(pid, arguments.io)
-    interval = None
-    if arguments.interval is not None:
-        tree, interval = _watch(tree, arguments.interval, arguments.io, began_ticks)
-    root = build(tree.members, interval, arguments.sort)
-    if arguments.json:
-        output.write_json(_as_json(tree, root, interval))
-        return 0
-    view = View(output.Screen(), interval, with_io=arguments.io)
-    output.write([*view.lines(root, arguments.depth), *view.footer(tree, root)])
+    if arguments.interval is None:
+        _print_snapshot(pid, arguments)
+    else:
+        _print_sample(pid, arguments)
     return 0
 
 
-def _snapshot(pid: int, io: bool) -> TreeStats:
-    tree = prock.snapshot_tree(pid, io=io)
+def _print_snapshot(pid: int, arguments: argparse.Namespace) -> None:
+    tree = prock.snapshot_tree(pid, io=arguments.io)
     if tree is None:
         raise output.Failure(f"no process {pid}")
-    return tree
+    tops = plant(members_of(tree), pid, _amounts if arguments.io else None)
+    sort = SORTS[arguments.sort]
+    if arguments.json:
+        output.write_json(_as_json(tree, lines(tops, sort=sort), tops, None))
+        return
+    screen = output.Screen()
+    pen = Pen(screen, with_io=arguments.io, columns=SNAPSHOT_COLUMNS)
+    shown = lines(tops, sort=sort, folded=_deeper(tops, arguments.depth))
+    output.write([*pen.table(shown), "", *(screen.paint(line, "dim") for line in _footer(tree))])
 
 
-def _watch(before: TreeStats, seconds: float, io: bool, began_ticks: int) -> tuple[TreeStats, Interval]:
-    """`began_ticks`: when the first look began, as starts of processes are counted."""
-    pid = before.members[0].pid
-    time.sleep(seconds)
-    after = prock.snapshot_tree(pid, io=io)
-    if after is None or after.members[0].identity != before.members[0].identity:
+def _print_sample(pid: int, arguments: argparse.Namespace) -> None:
+    source = trees.one(pid, io=arguments.io)
+    try:
+        source.look()
+        time.sleep(arguments.interval)
+        picture = source.look()
+    finally:
+        source.close()
+    (sample,) = picture.samples
+    if sample.root is None:
         raise output.Failure(f"process {pid} ended during the interval")
-    interval = Interval(
-        before.members,
-        after.members,
-        began_ticks=began_ticks,
-        elapsed_ns=after.taken_ns - before.taken_ns,
-        complete=all(member.info is not None for member in before.members),
-    )
-    return after, interval
+    if arguments.json:
+        shown = lines(picture.tops, sort=arguments.sort)
+        output.write_json(_as_json(sample, shown, picture.tops, sample))
+    else:
+        folded = _deeper(picture.tops, arguments.depth)
+        output.write(page(picture, source.title, arguments.sort, output.Screen(), with_io=arguments.io, folded=folded))
 
 
-def build(members: Iterable[ProcessStats], interval: Interval | None, sort: str) -> Node:
-    """The nodes, linked and summed up. Members come parents first; a stranger's child is drawn below the root."""
-    nodes: dict[int, Node] = {}
-    parents: list[tuple[Node, Node]] = []
-    root = None
-    for member in members:
-        node = nodes[member.pid] = Node(member, usage_of(member) if interval is None else interval.usage(member))
-        if root is None:
-            root = node
-            continue
-        parent = nodes.get(member.ppid or 0)
-        if parent is None or parent is node:
-            parent = root
-        node.depth = parent.depth + 1
-        parent.children.append(node)
-        parents.append((node, parent))
-    assert root is not None  # a snapshot holds its root at least
-    if interval is not None:
-        for old in interval.ended:
-            waiter = next(interval.survivors_above(old), root.member.pid)
-            nodes[waiter].sums.subtract_ended(interval.used_before(old))
-    for node, parent in reversed(parents):
-        parent.sums.add(node.sums)
-    for node in nodes.values():
-        node.children.sort(key=lambda child: _rank(child, sort))
-    return root
+def members_of(tree: TreeStats) -> list[MemberSample]:
+    """The rows of a snapshot in the form of a sample, with the sums of each subtree."""
+    children: dict[int | None, list[MemberSample]] = {}
+    members = []
+    for stats in reversed(tree.members):  # children come after their parents
+        own, both = stats.cpu_time, stats.cpu_time_with_children or stats.cpu_time
+        below = children.get(stats.pid, [])
+        member = MemberSample(
+            pid=stats.pid,
+            ppid=stats.ppid or 0,
+            comm=stats.comm or "",
+            state=stats.state or "?",
+            thread_count=stats.thread_count or 0,
+            start_ticks=0 if stats.info is None else stats.info.start_ticks,
+            cpu_ns=0 if own is None else own.total_ns,
+            cpu_percent=None,
+            rss_bytes=stats.rss_bytes,
+            vsize_bytes=stats.vsize_bytes,
+            disk_io=stats.disk_io,
+            pss_bytes=None,
+            subtree_process_count=1 + sum(child.subtree_process_count for child in below),
+            subtree_thread_count=(stats.thread_count or 0) + sum(child.subtree_thread_count for child in below),
+            subtree_cpu_ns=(0 if both is None else both.total_ns) + sum(child.subtree_cpu_ns for child in below),
+            subtree_cpu_percent=None,
+            subtree_rss_bytes=_sum([stats.rss_bytes, *(child.subtree_rss_bytes for child in below)]),
+            subtree_vsize_bytes=_sum([stats.vsize_bytes, *(child.subtree_vsize_bytes for child in below)]),
+            subtree_disk_io=_sum_io([stats.disk_io, *(child.subtree_disk_io for child in below)]),
+            refused=stats.refused,
+        )
+        children.setdefault(stats.ppid, []).append(member)
+        members.append(member)
+    return members[::-1]
 
 
-def walk(root: Node) -> Iterator[Node]:
-    """Depth first, in the order of the drawing, without recursion: a tree may be deeper than Python's stack."""
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(reversed(node.children))
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
-def _rank(node: Node, sort: str) -> tuple[int, str, int]:
-    sums = node.sums
-    name = (node.member.comm or "").lower() if sort == "comm" else ""
-    number = {
-        "cpu": sums.cpu_ns,
-        "rss": sums.rss_bytes,
-        "io": (sums.read_bytes or 0) + (sums.write_bytes or 0),
-        "threads": sums.threads,
-    }.get(sort)
-    return -(number or 0), name, node.member.pid
+def _sum_io(values: Iterable[DiskIo | None]) -> DiskIo | None:
+    total = None
+    for value in values:
+        if value is not None:
+            total = value if total is None else total + value
+    return total
 
 
-def _as_json(tree: TreeStats, root: Node, interval: Interval | None) -> dict[str, object]:
+def _amounts(member: MemberSample) -> Rates | None:
+    """Bytes since the start, which a snapshot shows in the place of rates."""
+    disk_io = member.subtree_disk_io
+    if disk_io is None or disk_io.read_bytes is None or disk_io.write_bytes is None:
+        return None
+    return Rates(disk_io.read_bytes, disk_io.write_bytes)
+
+
+def _deeper(tops: Sequence[Node], depth: int | None) -> AbstractSet[Identity]:
+    """The processes of that level, whose descendants are not shown."""
+    if depth is None:
+        return frozenset()
+    level = list(tops)
+    for _ in range(depth):
+        level = [child for node in level for child in node.children]
+    return {node.identity for node in level}
+
+
+def _footer(tree: TreeStats) -> list[str]:
+    both = tree.cpu_time_with_children or tree.cpu_time
+    totals = [
+        count(tree.process_count, "process", "processes"),
+        count(tree.thread_count or 0, "thread"),
+        f"CPU {format_cpu(tree.cpu_time.total_ns)}",
+        f"CPU+ {format_cpu(both.total_ns)}",
+        f"RSS+ {format_bytes(tree.rss_bytes)}",
+    ]
+    denied: dict[str, int] = {}
+    for member in tree.members:
+        for file in member.refused:
+            denied[file] = denied.get(file, 0) + 1
+    coverage = [f"{file} of {number:,} denied" for file, number in denied.items()] or ["0 denied"]
+    return [
+        f"total     {', '.join(totals)}",
+        f"coverage  {tree.vanished:,} vanished while being read, {', '.join(coverage)}",
+        "accuracy  CPU+ is a lower bound (children that no process waited for are missing),",
+        "          RSS+ an upper bound (shared pages count in each process)",
+    ]
+
+
+def _as_json(
+    tree: TreeStats | TreeSample, shown: Sequence[Line], tops: Sequence[Node], sample: TreeSample | None
+) -> dict[str, object]:
+    own: dict[Node, int] = {}
+    depths: dict[Node, int] = {}
+    for line in shown:
+        depths[line.node] = 0 if line.parent is None else depths[line.parent.node] + 1
+    for line in reversed(shown):  # children come after their parents
+        own[line.node] = line.node.member.cpu_ns + sum(own[child] for child in line.node.children)
+    members = [top.member for top in tops]
+    disk_io = _sum_io(member.subtree_disk_io for member in members)
     return {
         "schema": "prock.tree/1",
-        "root_pid": root.member.pid,
-        "interval_s": None if interval is None else round(interval.elapsed_ns / 1e9, 6),
+        "root_pid": members[0].pid,
+        "interval_s": None if sample is None else round(sample.interval_ns / 1e9, 6),
         "totals": {
-            "processes": tree.process_count,
+            "process_count": tree.process_count,
             "thread_count": tree.thread_count,
-            "cpu_time_ns": tree.cpu_time.total_ns,
-            "cpu_time_with_children_ns": _total_ns(tree.cpu_time_with_children),
+            "cpu_time_ns": sum(own[top] for top in tops),
+            "cpu_time_with_children_ns": sum(member.subtree_cpu_ns for member in members),
             "rss_bytes": tree.rss_bytes,
             "vsize_bytes": tree.vsize_bytes,
-            "disk_io": None if tree.disk_io is None else tree.disk_io._asdict(),
+            "disk_io": None if disk_io is None else disk_io._asdict(),
         },
         "coverage": {
             "vanished": tree.vanished,
             "denied": tree.denied,
-            "ended_in_interval": None if interval is None else len(interval.ended),
+            "ended_in_interval": None if sample is None else sample.ended,
         },
-        "members": [_member_as_json(node, interval) for node in walk(root)],
+        "members": [_member_as_json(line.node, depths[line.node], own[line.node], sample) for line in shown],
     }
 
 
-def _member_as_json(node: Node, interval: Interval | None) -> dict[str, object]:
-    member, sums = node.member, node.sums
+def _member_as_json(node: Node, depth: int, subtree_own_ns: int, sample: TreeSample | None) -> dict[str, object]:
+    member = node.member
+    is_known = "stat" not in member.refused
+    both_ns = member.subtree_cpu_ns - sum(child.member.subtree_cpu_ns for child in node.children)
     row: dict[str, object] = {
         "pid": member.pid,
         "ppid": member.ppid,
-        "depth": node.depth,
-        "comm": None if member.comm is None else decode_bytes(member.comm),
-        "state": member.state,
-        "start_ticks": None if member.info is None else member.info.start_ticks,
-        "thread_count": member.thread_count,
-        "cpu_time_ns": _total_ns(member.cpu_time),
-        "cpu_time_with_children_ns": _total_ns(member.cpu_time_with_children),
+        "depth": depth,
+        "comm": decode_bytes(member.comm) if is_known else None,
+        "state": member.state if is_known else None,
+        "start_ticks": member.start_ticks if is_known else None,
+        "thread_count": member.thread_count if is_known else None,
+        "cpu_time_ns": member.cpu_ns if is_known or member.cpu_ns else None,
+        "cpu_time_with_children_ns": both_ns if is_known else None,
         "rss_bytes": member.rss_bytes,
         "vsize_bytes": member.vsize_bytes,
         "disk_io": None if member.disk_io is None else member.disk_io._asdict(),
         "refused": list(member.refused),
-        "subtree_process_count": sums.processes,
-        "subtree_num_threads": sums.threads,
-        "subtree_rss_bytes": sums.rss_bytes,
-        "subtree_processes_with_io": sums.processes_with_io,
+        "subtree_process_count": member.subtree_process_count,
+        "subtree_thread_count": member.subtree_thread_count,
+        "subtree_rss_bytes": member.subtree_rss_bytes,
+        "subtree_processes_with_io": node.with_io,
     }
-    if interval is None:
+    read, write = node.rates or (None, None)
+    if sample is None:
         return row | {
-            "subtree_cpu_time_ns": sums.own_ns,
-            "subtree_cpu_time_with_children_ns": sums.cpu_ns,
-            "subtree_read_bytes": sums.read_bytes,
-            "subtree_write_bytes": sums.write_bytes,
+            "subtree_cpu_time_ns": subtree_own_ns,
+            "subtree_cpu_time_with_children_ns": member.subtree_cpu_ns,
+            "subtree_read_bytes": read,
+            "subtree_write_bytes": write,
         }
     return row | {
-        "cpu_percent": _rounded(interval.percent(node.usage.own_ns)),
-        "subtree_cpu_percent": _rounded(interval.percent(sums.cpu_ns)),
-        "subtree_read_bytes_per_s": _rounded(interval.per_second(sums.read_bytes)),
-        "subtree_write_bytes_per_s": _rounded(interval.per_second(sums.write_bytes)),
+        "cpu_percent": _rounded(member.cpu_percent),
+        "subtree_cpu_percent": _rounded(member.subtree_cpu_percent),
+        "subtree_read_bytes_per_s": _rounded(read),
+        "subtree_write_bytes_per_s": _rounded(write),
     }
-
-
-def _total_ns(cpu_time: CpuTime | None) -> int | None:
-    return None if cpu_time is None else cpu_time.total_ns
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,8 +1,7 @@
-"""``prock doctor``: what can be measured here, what can not, and what would enable it.
+"""``prock doctor``: what prock can measure on this machine, and what would enable the rest.
 
-JSON (``prock.doctor/1``): `version`, `works` (whether the engine does) and `checks`, each with a stable `name`, a
-`status` (``ok``, ``limited`` or ``no``), `finding` and `remedy` (null where nothing is missing). The last two are for
-people.
+JSON (``prock.doctor/1``): `version`, `works` (whether the engine works) and `checks`, each with a stable `name`, a
+`status` (``ok``, ``limited`` or ``no``), and `finding` and `remedy` (null if nothing is missing), texts for people.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 EPILOG = """\
-Changes nothing and writes nothing. "limited" is still measured, in a dearer
-or coarser way, or not for everybody. The exit code is 0 unless the engine
-does not work at all: then it is 1.
+Changes nothing and writes nothing. "limited" is measured, but slower, coarser
+or not for every process. The exit code is 0, or 1 if the engine does not work.
 
 example:
   prock doctor --json | python3 -m json.tool
@@ -43,7 +41,7 @@ TITLES = {
     "psutil": "psutil",
     "cpu_times": "CPU times",
     "waited_children": "ended children",
-    "shares": "shares of memory",
+    "shares": "PSS",
     "run_accounting": "prock run",
     "signals": "signals",
     "descriptors": "descriptors",
@@ -53,7 +51,7 @@ TITLE_WIDTH = max(map(len, TITLES.values()))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """It takes nothing but ``--json``."""
+    """Only ``--json``."""
 
 
 def run(arguments: argparse.Namespace) -> int:

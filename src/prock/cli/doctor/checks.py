@@ -1,4 +1,4 @@
-"""One thing that ``prock doctor`` looks at, and those that every system has."""
+"""The checks of ``prock doctor`` that every system has."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SYSTEMS = {
 
 
 class Check(NamedTuple):
-    """One thing looked at."""
+    """The result of one check."""
 
     name: str
-    """Stable: programs may ask for it."""
+    """Stable, for programs."""
     status: str
     finding: str
     remedy: str | None = None
@@ -34,14 +34,14 @@ class Check(NamedTuple):
 
 
 def system_name() -> str:
-    """As people call it."""
+    """Its usual name."""
     return SYSTEMS.get(sys.platform) or SYSTEMS.get(sys.platform.rstrip("0123456789"), sys.platform)
 
 
 def engine_that_fails() -> str | None:
-    """Why the engine does not even find this process; None where it does."""
+    """Why the engine cannot read its own process; None if it can."""
     try:
-        return None if engine.active.info(None) is not None else "does not find its own process"
+        return None if engine.active.info(None) is not None else "cannot find its own process"
     except (ProckError, OSError) as error:
         return str(error) if isinstance(error, ProckError) else describe(error)
 
@@ -58,12 +58,12 @@ def the_kernel() -> Check:
 
 def descriptors() -> Check:
     if sys.platform == "win32":
-        return Check("descriptors", OK, "nothing is kept open between two looks")
+        return Check("descriptors", OK, "none is held open between samples")
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    said_soft, said_hard = ("unlimited" if limit == resource.RLIM_INFINITY else str(limit) for limit in (soft, hard))
-    finding = f"soft limit {said_soft}, hard limit {said_hard}"
+    soft_text, hard_text = ("unlimited" if limit == resource.RLIM_INFINITY else str(limit) for limit in (soft, hard))
+    finding = f"soft limit {soft_text}, hard limit {hard_text}"
     if soft == resource.RLIM_INFINITY or soft >= FEW_DESCRIPTORS:
         return Check("descriptors", OK, finding)
-    return Check("descriptors", LIMITED, f"{finding}: few can be kept open", f"ulimit -n {FEW_DESCRIPTORS}")
+    return Check("descriptors", LIMITED, f"{finding}: few can be held open", f"ulimit -n {FEW_DESCRIPTORS}")

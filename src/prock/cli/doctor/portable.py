@@ -1,4 +1,4 @@
-"""What ``prock doctor`` looks at where psutil is asked: on macOS, Windows and BSD; on Linux where that is wished."""
+"""The checks of ``prock doctor`` with the portable engine (psutil): on macOS, Windows, BSD, on Linux by choice."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ALONE = "only Linux has them"
+LINUX_ONLY = "only Linux has it"
 LINUX = "run it on Linux"
 MANY = 200
-"""Processes that are asked to see whether they answer."""
-NATIVE = "unset PROCK_ENGINE: on Linux the other engines have them"
+"""Number of processes to try."""
+NATIVE = "unset PROCK_ENGINE: the other engines have it on Linux"
 
 
 def _remedy() -> str:
@@ -35,15 +35,15 @@ def _remedy() -> str:
 
 
 def the_engine() -> Check:
-    asked = os.environ.get("PROCK_ENGINE")
+    setting = os.environ.get("PROCK_ENGINE")
     reason = engine_that_fails()
     if reason is not None:
         return Check("engine", NO, f"portable does not work: {reason}", "pip install --upgrade psutil")
     if sys.platform == "linux":
-        finding = f"portable, as PROCK_ENGINE={asked} asks: psutil is asked, as on other systems"
+        finding = f"portable (PROCK_ENGINE={setting}): psutil, as on other systems"
         return Check("engine", LIMITED, finding, "unset PROCK_ENGINE")
-    why = f"as PROCK_ENGINE={asked} asks" if asked else f"as this is {system_name()}"
-    return Check("engine", OK, f"portable, {why}: psutil is asked")
+    reason = f"PROCK_ENGINE={setting}" if setting else system_name()
+    return Check("engine", OK, f"portable ({reason}): psutil")
 
 
 def the_library() -> Check:
@@ -57,20 +57,18 @@ def cpu_times() -> Check:
 
 
 def waited_children() -> Check:
-    """Whether the CPU of a child that ended is still to be had."""
+    """Whether the CPU time of ended children is counted."""
     info = engine.active.info(None)
     if info is not None and info.children_user_ns is not None:
-        return Check("waited_children", OK, "counted: what a process has waited for stays in its account")
-    finding = (
-        "not counted of running processes: of what ended samples know, and prock run, where the system hands it on"
-    )
+        return Check("waited_children", OK, "counted in the process that waited for them")
+    finding = "not counted: known from samples, and in prock run if the system passes it to the parent"
     return Check("waited_children", LIMITED, finding, LINUX)
 
 
 def task_io() -> Check:
     try:
         if engine.active.disk_io(None) is None:
-            return Check("task_io", NO, "the own counters are not to be found", "pip install --upgrade psutil")
+            return Check("task_io", NO, "the own counters cannot be read", "pip install --upgrade psutil")
     except NotSupported as error:
         return Check("task_io", NO, error.what, _remedy())
     except (ProckError, OSError) as error:
@@ -81,47 +79,47 @@ def task_io() -> Check:
 def shares() -> Check:
     if engine.active.pss([os.getpid()], 0)[0] is not None:
         return Check("shares", OK, "readable: memory that a tree shares is counted once")
-    finding = "none: the memory of a tree counts shared pages in each process, and is an upper bound"
+    finding = "not available: the memory of a tree is an upper bound, as shared pages count in each process"
     return Check("shares", LIMITED, finding, LINUX)
 
 
 def run_accounting() -> Check:
     if sys.platform == "win32":
-        finding = "samples, and the command's own process exactly: Windows hands no account on from child to parent"
+        finding = "samples; exact for the command's own process: Windows does not pass CPU time from child to parent"
     else:
-        finding = "what was waited for (wait4), and samples; orphans are known as samples saw them"
+        finding = "wait4 and samples; orphans are known from samples only"
     return Check("run_accounting", LIMITED, finding, _remedy())
 
 
 def signals() -> Check:
     if sys.platform == "linux":
-        return Check("signals", OK, "through pidfds: to nobody else")
-    finding = "by pid, just after a look at who has it: only Linux has pidfds"
+        return Check("signals", OK, "sent through pidfds, so that no other process can receive them")
+    finding = "sent by pid, right after a check of the process: only Linux has pidfds"
     return Check("signals", LIMITED, finding, LINUX)
 
 
 def perf_task_clock() -> Check:
-    return Check("perf_task_clock", NO, f"not used here: {ALONE}", _remedy())
+    return Check("perf_task_clock", NO, f"not available: {LINUX_ONLY}", _remedy())
 
 
 def cgroup_v2() -> Check:
-    return Check("cgroup_v2", NO, f"not used here: {ALONE}", _remedy())
+    return Check("cgroup_v2", NO, f"not available: {LINUX_ONLY}", _remedy())
 
 
-def _of_many(name: str, question: Callable[[int], object]) -> Check:
-    """Whether it is answered of whatever process."""
+def _of_many(name: str, read: Callable[[int], object]) -> Check:
+    """Whether it can be read of any process."""
     tried = refused = 0
     for pid in engine.active.pids()[:MANY]:
         try:
-            tried += question(pid) is not None
+            tried += read(pid) is not None
         except AccessDenied:
             refused += 1
         except NotSupported:  # a zombie
             continue
     if refused:
-        finding = f"refused of {refused} of {tried + refused} processes, as they are other users'"
+        finding = f"access denied for {refused} of {tried + refused} processes of other users"
         return Check(name, LIMITED, finding, "run as root (on Windows as an administrator)")
-    return Check(name, OK, f"readable of all of {tried} processes")
+    return Check(name, OK, f"readable for all of {tried} processes")
 
 
 CHECKS = (

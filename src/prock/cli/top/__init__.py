@@ -1,9 +1,8 @@
-"""``prock top``: follow a tree, or several, on the whole screen or line by line.
+"""``prock top``: follow one or several process trees, full-screen or as tables.
 
-JSON (``prock.top/1``): one document a line for each sample, with `trees`: a list, of one tree without ``--name``, else
-of all that match now; one whose last process has ended is listed once more. A
-tree has the names of `prock.TreeTotals`, and `members`: a flat list, the root first, then breadth first, with the names
-of `prock.MemberSample`. Null is unknown, refused or not asked for.
+JSON (``prock.top/1``): one document per line and sample, with `trees`: a list of one tree, or with ``--name`` of all
+that match; a tree whose last process has ended is listed once more. A tree has the fields of `prock.TreeTotals`, and
+`members`: a flat list, the root first, then breadth first, with the fields of `prock.MemberSample`.
 """
 
 from __future__ import annotations
@@ -12,38 +11,38 @@ import os
 import sys
 import time
 
-from prock.cli import argtypes as values
-from prock.cli import output
+from prock.cli import argtypes, output
 from prock.cli import parser as command
-from prock.cli.top import trees as sources
+from prock.cli.top import trees
 from prock.cli.top.model import SORTS, lines
-from prock.cli.top.render import Pen, counts, lost, trust
+from prock.cli.top.render import Pen, accuracy, counts, ended_cpu
 from prock.report.format import format_bytes
-from prock.report.layout import decode_bytes, format_percent, table
+from prock.report.layout import decode_bytes, format_percent
 from prock.sampling.schedule import Deadlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Set
 
     from prock.cli.top.model import Picture
     from prock.cli.top.trees import Source
-    from prock.model import MemberSample
+    from prock.model import Identity, MemberSample
     from prock.sampling.sample import TreeSample
 
 EPILOG = """\
-On a terminal, and with the extra "top" installed, it fills the screen: ? there
-tells the keys. Else, or with --plain, it prints a table again and again; with
---json a document a line, for each sample.
+On a terminal, and with the extra "top" installed, it is full-screen: ? lists
+the keys. Otherwise, or with --plain, it prints one table per sample; with
+--json one document per line and sample.
 
-%CPU is of one core over the interval; a column with + counts the process and
-everything below it. TIME+ has the children that were waited for. What is used
-by processes that have ended is told apart, and so is how true the total is.
+%CPU is of one core over the interval. A column with + includes all descendants;
+TIME+ includes children that were waited for. Below the table are the CPU time
+of ended processes and the accuracy of the total.
 
 examples:
-  prock top 4711                follow process 4711 and all below it
-  prock top --name '^make$'     all outermost processes of that name
-  prock top 4711 --plain -n 5   five tables, a second apart
+  prock top 4711                follow process 4711 and its descendants
+  prock top --name '^make$'     follow all outermost processes of that name
+  prock top 4711 --plain -n 5   print five tables, one per second
 """
 DEFAULT_INTERVAL_S = 1.0
 
@@ -51,34 +50,36 @@ DEFAULT_INTERVAL_S = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     command.add_pid(parser, of="root of the tree")
     parser.add_argument(
-        "--name", metavar="PATTERN", help="all trees whose root's name matches a regular expression, outermost ones"
+        "--name", metavar="PATTERN", help="follow the outermost processes whose name matches a regular expression"
     )
-    parser.add_argument("-f", "--full", action="store_true", help="match PATTERN with the whole command line")
+    parser.add_argument("-f", "--full", action="store_true", help="match the whole command line instead of the name")
     command.add_interval(parser, "time between two samples (default: 1)")
-    parser.add_argument("-n", "--count", type=values.count_argument, metavar="N", help="end after N samples (0: never)")
+    parser.add_argument(
+        "-n", "--count", type=argtypes.count_argument, metavar="N", help="stop after N samples (0: never)"
+    )
     parser.add_argument(
         "-s",
         "--sort",
         choices=tuple(SORTS),
         default="cpu",
         metavar="KEY",
-        help=command.keys("siblings, with all below them, by", SORTS),
+        help=command.keys("sort siblings, with their descendants, by", SORTS),
     )
-    parser.add_argument("--io", action="store_true", help="I/O rates, too (one more read a process)")
-    parser.add_argument("--plain", action="store_true", help="print tables, also on a terminal")
+    parser.add_argument("--io", action="store_true", help="show I/O rates (one more read per process)")
+    parser.add_argument("--plain", action="store_true", help="print tables, even on a terminal")
 
 
 def run(arguments: argparse.Namespace) -> int:
     source = _source(arguments)
     interval_s = arguments.interval or DEFAULT_INTERVAL_S
     try:
-        if not (arguments.json or arguments.plain) and _is_whole_terminal():
+        if not (arguments.json or arguments.plain) and _can_fill_terminal():
             try:
                 from prock.cli.top import app
             except ModuleNotFoundError as error:
                 if (error.name or "").partition(".")[0] not in ("textual", "rich"):
                     raise
-                output.write_error("prock top: for the whole screen, install prock[top]; here are tables\n")
+                output.write_error("prock top: printing tables: install prock[top] for the full-screen view\n")
             else:
                 return app.show(source, interval_s, arguments)
         _print(source, interval_s, arguments)
@@ -89,18 +90,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _source(arguments: argparse.Namespace) -> Source:
     if arguments.sort == "io" and not arguments.io:
-        raise output.Failure("--sort io needs --io", 2)
+        raise output.Failure("--sort io without --io: add --io", 2)
     if arguments.name is None:
         if arguments.full:
-            raise output.Failure("--full is about --name: give both", 2)
-        return sources.one(command.chosen_pid(arguments), io=arguments.io)
+            raise output.Failure("--full without --name: add --name PATTERN", 2)
+        return trees.one(command.chosen_pid(arguments), io=arguments.io)
     if arguments.pid is not None:
-        raise output.Failure("PID and --name exclude each other", 2)
-    return sources.named(arguments.name, full=arguments.full, io=arguments.io)
+        raise output.Failure("both PID and --name: give only one", 2)
+    return trees.named(arguments.name, full=arguments.full, io=arguments.io)
 
 
-def _is_whole_terminal() -> bool:
-    """Whether the view finds what it needs: it reads from standard input and draws on standard error."""
+def _can_fill_terminal() -> bool:
+    """The full-screen view reads standard input and draws on standard error."""
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
     try:
         return os.environ.get("TERM") != "dumb" and all(stream is not None and stream.isatty() for stream in streams)
@@ -109,7 +110,7 @@ def _is_whole_terminal() -> bool:
 
 
 def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> None:
-    """Sample after sample, to the end of the tree, or for as many as were asked for."""
+    """Print each sample until the tree has ended or ``--count`` is reached."""
     screen = output.Screen()
     deadlines = Deadlines(interval_s, time.monotonic_ns())
     printed = 0
@@ -119,33 +120,36 @@ def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> 
         if arguments.json:
             output.write_json(as_json(picture), one_line=True)
         else:
-            output.write([*([""] if printed else []), *page(picture, source.title, arguments, screen)])
+            text = page(picture, source.title, arguments.sort, screen, with_io=arguments.io)
+            output.write([*([""] if printed else []), *text])
         printed += 1
         if picture.totals.is_over or printed == arguments.count:
             return
 
 
-def page(picture: Picture, title: str, arguments: argparse.Namespace, screen: output.Screen) -> list[str]:
-    """A table and what is to be said about it."""
+def page(
+    picture: Picture,
+    title: str,
+    sort: str,
+    screen: output.Screen,
+    *,
+    with_io: bool,
+    folded: Set[Identity] = frozenset(),
+) -> list[str]:
+    """A table, totals and their accuracy."""
     totals = picture.totals
-    pen = Pen(screen, with_io=arguments.io)
-    columns = pen.fitting_columns(screen.width or 1000)
-    shown = lines(picture.tops, sort=arguments.sort)
-    rows = [[*pen.cells(line.node, columns), ""] for line in shown]
-    numbers = table([[*(column.title for column in columns), ""], *rows])
-    room = None if screen.width is None else max(0, screen.width - len(numbers[0]))
-    text = [numbers[0] + "COMMAND"]
-    text += [number + pen.name(line, room) for number, line in zip(numbers[1:], shown, strict=True)]
+    pen = Pen(screen, with_io=with_io)
     sums = [counts(totals), f"%CPU {format_percent(totals.cpu_percent)} over {totals.interval_ns / 1e9:.2f} s"]
     sums.append(f"RSS {format_bytes(totals.rss_bytes)}")
-    if arguments.io:
+    if with_io:
         sums.append(pen.rates(totals))
-    said = [f"total  {', '.join(sums)}", lost(totals)[0], trust(totals)]
+    footer = [f"total     {', '.join(sums)}", ended_cpu(totals)[0], accuracy(totals)]
     if totals.is_over:
-        said.append(f"over   no process is left of {screen.clean(title)}")
+        footer.append(f"over      all processes of {screen.clean(title)} have ended")
     if screen.width is not None:
-        said = [pen.cut(line, screen.width) for line in said]
-    return [screen.paint(text[0], "bold"), *text[1:], *(screen.paint(line, "dim") for line in said)]
+        footer = [pen.cut(line, screen.width) for line in footer]
+    table = pen.table(lines(picture.tops, sort=sort, folded=folded))
+    return [*table, *(screen.paint(line, "dim") for line in footer)]
 
 
 def as_json(picture: Picture) -> dict[str, object]:

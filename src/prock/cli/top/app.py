@@ -1,7 +1,7 @@
-"""The full-screen view of ``prock top`` on a terminal: `State` held by textual.
+"""The full-screen view of ``prock top`` on a terminal: a `State` in a textual application.
 
-One widget draws everything, and of that only the lines that have changed: textual's own trees and tables would keep an
-object for each of thousands of processes, and over a slow connection every byte counts.
+One widget draws everything, and only changed lines: textual's own trees and tables would keep an object for each of
+thousands of processes, and over a slow connection every byte counts.
 """
 
 from __future__ import annotations
@@ -50,27 +50,26 @@ STYLES = {
 }
 WHEEL_LINES = 3
 PATIENCE_S = 1.0
-"""For a look that is under way when the view ends."""
+"""How long to wait for a running sample when the view ends."""
 
 
 def show(source: Source, interval_s: float, arguments: argparse.Namespace) -> int:
-    """Until the user has seen enough."""
+    """Show the view until the user quits or the tree has ended."""
     app = TopApp(source, interval_s=interval_s, sort=arguments.sort, with_io=arguments.io, count=arguments.count)
     ended_by = app.run()
     if app.error is not None:
         raise app.error
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
-    if (
-        ended_by is not None and sys.platform != "win32"
-    ):  # the terminal is itself again: now as the one who sent it expects
+    if ended_by is not None and sys.platform != "win32":
+        # The terminal is restored: now be killed by the signal, as its sender expects.
         signal.signal(ended_by, signal.SIG_DFL)
         os.kill(os.getpid(), ended_by)
     return app.return_code or 0
 
 
-class News(Message):
-    """From another thread: what to do about it in this one."""
+class Delivery(Message):
+    """A function for the thread of the view, sent by another thread."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         super().__init__()
@@ -89,7 +88,7 @@ class View(Widget, can_focus=True):
         self._drawn: list[Drawn] = []
 
     def redraw(self) -> None:
-        """Draw the state; only lines that have changed go to the terminal."""
+        """Draw the state; only changed lines are written to the terminal."""
         before, self._drawn = self._drawn, self.state.draw(self.size.width, self.size.height)
         if len(before) != len(self._drawn):
             self.refresh()
@@ -105,7 +104,7 @@ class View(Widget, can_focus=True):
         return strip.adjust_cell_length(self.size.width, STYLES["title" if reverse else ""])
 
     def redraw_all(self) -> None:
-        """After a stop, another size, or what somebody else has written on the terminal."""
+        """After a stop, a change of size, or output of another program."""
         self._drawn = []
         self.redraw()
 
@@ -145,8 +144,8 @@ class View(Widget, can_focus=True):
         self.state.move(-WHEEL_LINES)
         self._follow_up()
 
-    def on_news(self, news: News) -> None:
-        news.act()
+    def on_delivery(self, delivery: Delivery) -> None:
+        delivery.act()
         self._follow_up()
 
     def _follow_up(self) -> None:
@@ -157,7 +156,7 @@ class View(Widget, can_focus=True):
 
 
 class TopApp(App[signal.Signals]):
-    """Ends with the signal that ended it; None where the user has quit."""
+    """Returns the signal that ended it; None if the user quit."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = "Screen { overflow: hidden; background: ansi_default; color: ansi_default; }"
@@ -165,18 +164,18 @@ class TopApp(App[signal.Signals]):
     def __init__(
         self, source: Source, *, interval_s: float, sort: str = "cpu", with_io: bool = False, count: int | None = None
     ) -> None:
-        super().__init__(ansi_color=True)  # the terminal's own colours, and none at all where NO_COLOR is set
+        super().__init__(ansi_color=True)  # the terminal's own colours; none if NO_COLOR is set
         self.error: Exception | None = None
         self._screen_of_stdout = Screen()
-        self._screen_of_stdout.colour = False  # colours are textual's here
-        self._follower = SamplerThread(source, interval_s, self._deliver, count=count)
+        self._screen_of_stdout.colour = False  # textual writes the colours
+        self._sampler = SamplerThread(source, interval_s, self._deliver, count=count)
         self.state = State(
             source.title,
-            # The console of Linux has no eighths of a block.
+            # The Linux console has no glyphs for eighths of a block.
             Pen(self._screen_of_stdout, with_io=with_io, poor=os.environ.get("TERM") == "linux"),
             interval_s=interval_s,
             sort=sort,
-            set_interval=self._follower.set_interval,
+            set_interval=self._sampler.set_interval,
             show_details=self._show_details,
         )
         self._view = View(self.state)
@@ -188,31 +187,31 @@ class TopApp(App[signal.Signals]):
         self._view.focus()
         for number in (signal.SIGTERM, signal.SIGINT) if sys.platform != "win32" else ():
             asyncio.get_running_loop().add_signal_handler(number, self.exit, number)
-        self._follower.start()
+        self._sampler.start()
 
     def on_unmount(self) -> None:
-        self._follower.stop()
-        self._follower.join(PATIENCE_S)
+        self._sampler.stop()
+        self._sampler.join(PATIENCE_S)
 
-    def _deliver(self, news: Picture | Exception | None) -> None:
-        """In the follower's thread."""
-        self._view.post_message(News(lambda: self._take(news)))
+    def _deliver(self, result: Picture | Exception | None) -> None:
+        """Called in the sampler's thread."""
+        self._view.post_message(Delivery(lambda: self._take(result)))
 
-    def _take(self, news: Picture | Exception | None) -> None:
-        if isinstance(news, Exception):
-            self.error = news
+    def _take(self, result: Picture | Exception | None) -> None:
+        if isinstance(result, Exception):
+            self.error = result
             self.exit()
-        elif news is not None:
-            self.state.take(news)
-        elif not self.state.is_over:  # as many as were asked for
+        elif result is not None:
+            self.state.take(result)
+        elif not self.state.is_over:  # --count was reached
             self.exit()
 
     def _show_details(self, member: MemberSample) -> None:
-        """Read them in a thread that may hang, as reading the command line of a hung process does."""
+        """In a thread of their own: reading the command line of a hung process may hang."""
 
         def read() -> None:
             pane = panes.Text(details.describe(member, self._screen_of_stdout))
-            self._view.post_message(News(lambda: self.state.open(pane)))
+            self._view.post_message(Delivery(lambda: self.state.open(pane)))
 
-        self.state.message = f"reading what there is about {member.pid}"
+        self.state.message = f"reading details of {member.pid}"
         threading.Thread(target=read, name="prock top details", daemon=True).start()

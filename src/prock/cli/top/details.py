@@ -1,4 +1,4 @@
-"""Everything about one process that is followed: what ``prock stat`` tells, and what only proc has in words."""
+"""Details of one followed process: what ``prock stat`` shows, and its command line, directory, user and open files."""
 
 from __future__ import annotations
 
@@ -16,67 +16,65 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import psutil
+
     from prock.model import MemberSample
 
-REFUSED = "refused to this user"
+DENIED = "access denied"
 
 
 def describe(member: MemberSample, screen: output.Screen) -> list[str]:
-    """Lines of any length; `screen` must have no colours. May block, where the process hangs in the kernel."""
+    """Lines of any length; `screen` must have no colours. May block if the process hangs in the kernel."""
     pid = member.pid
-    words = [
-        ("command", _asked(lambda: screen.clean(command_line(pid)) or "none (kernel thread or zombie)")),
-        ("directory", _asked(lambda: screen.clean(_directory(pid)))),
-        ("user", _asked(lambda: screen.clean(_user(pid)))),
-        ("open files", _asked(lambda: _open_files(pid))),
+    facts = [
+        ("command", _text(lambda: screen.clean(command_line(pid)) or "none (kernel thread or zombie)")),
+        ("directory", _text(lambda: screen.clean(_directory(pid)))),
+        ("user", _text(lambda: screen.clean(_user(pid)))),
+        ("open files", _text(lambda: _open_files(pid))),
     ]
     of_sample = [
         ("subtree", count(member.subtree_process_count, "process", "processes")),
         ("", f"{count(member.subtree_thread_count, 'thread')}, {format_bytes(member.subtree_rss_bytes)} resident"),
-        ("", f"CPU {format_percent(member.subtree_cpu_percent)} %, {format_cpu(member.subtree_cpu_ns)} in all"),
-        ("own CPU", f"{format_percent(member.cpu_percent)} %, {format_cpu(member.cpu_ns)} in all"),
+        ("", f"CPU {format_percent(member.subtree_cpu_percent)} %, {format_cpu(member.subtree_cpu_ns)} in total"),
+        ("own CPU", f"{format_percent(member.cpu_percent)} %, {format_cpu(member.cpu_ns)} in total"),
     ]
     if member.pss_bytes is not None:
         of_sample.append(("PSS", format_bytes(member.pss_bytes)))
-    try:  # last, as it tells whether the pid was still this process's when the words were read
+    try:  # last: it checks that the pid was still this process's when the facts were read
         subject = stat.Subject(pid)
         if subject.info.identity != member.identity:
             raise output.Failure(f"process {pid} has ended")
         page = stat.page(subject, screen)
     except output.Failure as failure:
-        words, page = [], [f"{failure}; what the last sample knew:"]
+        facts, page = [], [f"{failure}; from the last sample:"]
     except AccessDenied as denied:
-        page = [f"{denied}; what the last sample knew:"]
-    return [*_labelled(words), *page, "", *_labelled(of_sample)]
+        page = [f"{denied}; from the last sample:"]
+    return [*_labelled(facts), *page, "", *_labelled(of_sample)]
 
 
 def _labelled(facts: list[tuple[str, str]]) -> list[str]:
     return [f"{label:{stat.LABEL_WIDTH}}{text}" for label, text in facts]
 
 
-def _asked(question: Callable[[], str]) -> str:
+def _text(read: Callable[[], str]) -> str:
     try:
-        return question()
+        return read()
     except PermissionError:
-        return REFUSED
+        return DENIED
     except OSError:
         return "-"
 
 
 def _directory(pid: int) -> str:
     if engine.active.name == "portable":
-        from prock.cli.top import words
-
-        return words.directory(pid)
+        return _by_psutil(pid, lambda process: process.cwd())
     return os.readlink(f"/proc/{pid}/cwd")
 
 
 def _user(pid: int) -> str:
-    """The effective one, and the real one where it is another."""
+    """The effective user, and the real user if it differs."""
     if sys.platform == "win32" or engine.active.name == "portable":
-        from prock.cli.top import words
-
-        return words.user(pid)
+        return _by_psutil(pid, lambda process: process.username())
     with open(f"/proc/{pid}/status", "rb") as file:
         real, effective = next(map(int, line.split()[1:3]) for line in file if line.startswith(b"Uid:"))
     return _user_name(effective) + ("" if real == effective else f", started by {_user_name(real)}")
@@ -95,11 +93,21 @@ def _user_name(uid: int) -> str:
 
 def _open_files(pid: int) -> str:
     if engine.active.name == "portable":
-        from prock.cli.top import words
-
-        return words.open_files(pid)
+        return _by_psutil(pid, lambda process: f"{process.num_fds():,}" if hasattr(process, "num_fds") else "-")
     with os.scandir(f"/proc/{pid}/fd") as files:
-        number = sum(1 for _ in files)  # there may be a million: no list of them
+        number = sum(1 for _ in files)  # no list: there may be a million
     with open(f"/proc/{pid}/limits", "rb") as file:
         limit = next((line.split()[3].decode() for line in file if line.startswith(b"Max open files")), "-")
     return f"{number:,} of at most {limit}"
+
+
+def _by_psutil(pid: int, read: Callable[[psutil.Process], str]) -> str:
+    """Raises `PermissionError` and `OSError`, as reading /proc does."""
+    import psutil
+
+    try:
+        return read(psutil.Process(pid)) or "-"
+    except psutil.AccessDenied:
+        raise PermissionError from None
+    except (psutil.Error, KeyError):  # KeyError: a user without a name
+        raise OSError from None

@@ -1,7 +1,6 @@
-"""What ``prock top`` shows, as plain data: samples in, the lines of the tree out. No I/O, no clock, no drawing.
+"""The data behind ``prock top`` and ``prock tree``: samples in, the lines of a tree out. No I/O, no clock, no drawing.
 
-A `Picture` is made once for each sample; which of its nodes are lines follows from folds, filter and order, and is
-asked again whenever one of these changes.
+A `Picture` is made once per sample; `lines` chooses its visible nodes by folds, filter and order.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class Rates(NamedTuple):
-    """Bytes from and to storage per second, of a process and all below it."""
+    """Bytes from and to storage per second, of a process and its descendants."""
 
     read: float
     write: float
 
 
 class Node:
-    """A process in its place."""
+    """A process in its tree."""
 
-    __slots__ = ("children", "is_stray", "member", "parent", "rates", "with_io")
+    __slots__ = ("children", "is_orphan", "member", "parent", "rates", "with_io")
 
     def __init__(self, member: MemberSample, parent: Node | None, rates: Rates | None) -> None:
         self.member = member
@@ -38,9 +37,9 @@ class Node:
         self.rates = rates
         self.children: list[Node] = []
         self.with_io = 0 if member.disk_io is None else 1
-        """Processes, itself and all below, whose I/O is known: where they are fewer than all, the rates are too low."""
-        self.is_stray = False
-        """Whether its parent ended, and the one that adopted it is outside of the tree."""
+        """Processes of the subtree whose I/O is known: if they are fewer than all, the rates are lower bounds."""
+        self.is_orphan = False
+        """Whether its parent ended and a process outside the tree adopted it."""
 
     @property
     def identity(self) -> Identity:
@@ -66,33 +65,33 @@ class Totals(NamedTuple):
     ended: int
     vanished: int
     denied: int
-    trust: tuple[str, ...]
+    accuracy: tuple[str, ...]
     """``accounting: bias``, each once."""
     is_over: bool
 
 
-class Past(NamedTuple):
-    """CPU time of trees that are over, and followed no more."""
+class Finished(NamedTuple):
+    """CPU time of trees that have ended and are no longer followed."""
 
     cpu_ns: int
     ended_cpu_ns: int
     unseen_cpu_ns: int
 
-    def with_tree(self, sample: TreeSample) -> Past:
-        return Past(
+    def with_tree(self, sample: TreeSample) -> Finished:
+        return Finished(
             self.cpu_ns + sample.cpu_ns,
             self.ended_cpu_ns + sample.ended_cpu_ns,
             self.unseen_cpu_ns + sample.unseen_cpu_ns,
         )
 
 
-NOTHING = Past(0, 0, 0)
+NOTHING = Finished(0, 0, 0)
 
 
 class Picture:
-    """One look at all trees that are followed."""
+    """One sample of all followed trees."""
 
-    def __init__(self, samples: Sequence[TreeSample], before: Picture | None = None, past: Past = NOTHING) -> None:
+    def __init__(self, samples: Sequence[TreeSample], before: Picture | None = None, past: Finished = NOTHING) -> None:
         self.samples = tuple(samples)
         self._io = {sample.root_pid: sample.disk_io for sample in samples}
         self._subtree_io = {
@@ -101,32 +100,20 @@ class Picture:
             if sample.disk_io is not None
             for member in sample.members
         }
-        trees = [self._plant(sample, before) for sample in samples]
+        trees = [
+            plant(
+                sample.members,
+                None if sample.root is None else sample.root_pid,
+                None if sample.disk_io is None else self._rates_of(sample, before),
+            )
+            for sample in samples
+        ]
         self.totals = self._sum(before, past, [sum(top.with_io for top in tree) for tree in trees])
         self.tops = [top for tree in trees for top in tree]
-        """Roots, and strays: what has no parent here."""
+        """Roots and orphans."""
 
-    def _plant(self, sample: TreeSample, before: Picture | None) -> list[Node]:
-        """Link the members of one tree. Parents come first; who names one that comes later is shown at the top."""
-        nodes: dict[int, Node] = {}
-        with_io = sample.disk_io is not None
-        root, tops = sample.root, []
-        for member in sample.members:
-            parent = nodes.get(member.ppid)
-            rates = self._rates(member, sample.interval_ns, before) if with_io else None
-            node = nodes[member.pid] = Node(member, parent, rates)
-            if parent is not None:
-                parent.children.append(node)
-                continue
-            node.is_stray = root is None or member.pid != root.pid
-            tops.append(node)
-        if with_io:
-            for node in reversed(nodes.values()):
-                if node.with_io == 0:
-                    node.rates = None
-                elif node.parent is not None:
-                    node.parent.with_io += node.with_io
-        return tops
+    def _rates_of(self, sample: TreeSample, before: Picture | None) -> Callable[[MemberSample], Rates | None]:
+        return lambda member: self._rates(member, sample.interval_ns, before)
 
     def _rates(self, member: MemberSample, interval_ns: int, before: Picture | None) -> Rates | None:
         now = member.subtree_disk_io
@@ -138,10 +125,10 @@ class Picture:
                 return None
             used = now - then
             return _rates(used.read_bytes, used.write_bytes, interval_ns)
-        # Born in the interval, or older and seen for the first time: then the sampler knows no percentage either.
+        # Born in the interval, or older and seen for the first time: then cpu_percent is None, too.
         return None if member.cpu_percent is None else _rates(now.read_bytes, now.write_bytes, interval_ns)
 
-    def _sum(self, before: Picture | None, past: Past, with_io: Sequence[int]) -> Totals:
+    def _sum(self, before: Picture | None, past: Finished, with_io: Sequence[int]) -> Totals:
         samples = self.samples
         for sample in samples:
             past = past.with_tree(sample)
@@ -161,7 +148,7 @@ class Picture:
             ended=sum(sample.ended for sample in samples),
             vanished=sum(sample.vanished for sample in samples),
             denied=sum(sample.denied for sample in samples),
-            trust=tuple(dict.fromkeys(f"{sample.accounting}: {sample.cpu_bias}" for sample in samples)),
+            accuracy=tuple(dict.fromkeys(f"{sample.accounting}: {sample.cpu_bias}" for sample in samples)),
             is_over=all(sample.is_over for sample in samples),
         )
 
@@ -181,8 +168,34 @@ class Picture:
         return Rates(read, write) if known else None
 
 
+def plant(
+    members: Iterable[MemberSample], root_pid: int | None, rates: Callable[[MemberSample], Rates | None] | None = None
+) -> list[Node]:
+    """Link the members of one tree; parents come before their children. Returns the root and the orphans.
+
+    `rates` is None if I/O was not asked for.
+    """
+    nodes: dict[int, Node] = {}
+    tops = []
+    for member in members:
+        parent = nodes.get(member.ppid)
+        node = nodes[member.pid] = Node(member, parent, None if rates is None else rates(member))
+        if parent is None:
+            node.is_orphan = member.pid != root_pid
+            tops.append(node)
+        else:
+            parent.children.append(node)
+    if rates is not None:
+        for node in reversed(nodes.values()):
+            if node.with_io == 0:
+                node.rates = None
+            elif node.parent is not None:
+                node.parent.with_io += node.with_io
+    return tops
+
+
 def _rates(read_bytes: int | None, write_bytes: int | None, interval_ns: int) -> Rates | None:
-    """Never below zero: what an ended child used can leave a subtree. None where bytes to storage are not counted."""
+    """Never below zero: the bytes of an ended child can leave a subtree. None if storage is not counted."""
     if read_bytes is None or write_bytes is None:
         return None
     seconds = max(1, interval_ns) / 1e9
@@ -214,11 +227,11 @@ SORTS: dict[str, Callable[[Node], tuple[object, int]]] = {
     "pid": lambda node: (0, node.member.pid),
     "name": lambda node: (node.member.comm.lower(), node.member.pid),
 }
-"""By which siblings can be ordered: by what they use with all below them."""
+"""Orders of siblings, by the sums of their subtrees."""
 
 
 class Line:
-    """A node that is shown. The branches before its name follow from the lines above it: see `lead`."""
+    """A visible node. The branches before its name follow from the lines above it: see `lead`."""
 
     __slots__ = ("hidden", "is_last", "node", "parent")
 
@@ -227,27 +240,27 @@ class Line:
         self.parent = parent
         self.is_last = is_last
         self.hidden = hidden
-        """Processes that are folded away below it."""
+        """Number of its folded descendants."""
 
 
 def lines(
     tops: Sequence[Node], *, sort: str = "cpu", folded: Set[Identity] = frozenset(), wanted: str = ""
 ) -> list[Line]:
-    """What is shown of the trees, from the top.
+    """The visible lines, from the top.
 
-    A filter keeps what it hits and the way there, and looks below folds, too. Without recursion: a tree may be deeper
-    than Python's stack.
+    A filter keeps the matching nodes and their ancestors, also below folds. No recursion: a tree may be deeper than
+    Python's stack.
     """
-    kept = _kept(tops, wanted) if wanted else None
-    if kept is not None:
+    matches = _matches(tops, wanted) if wanted else None
+    if matches is not None:
         folded = frozenset()
     rank = SORTS[sort]
     shown: list[Line] = []
     stack: list[tuple[Node, Line | None, bool]] = []
 
     def push(nodes: Sequence[Node], parent: Line | None) -> None:
-        if kept is not None:
-            nodes = [node for node in nodes if node in kept]
+        if matches is not None:
+            nodes = [node for node in nodes if node in matches]
         ranked = sorted(nodes, key=rank, reverse=True) if len(nodes) > 1 else nodes
         stack.extend((node, parent, index == 0) for index, node in enumerate(ranked))
 
@@ -270,13 +283,13 @@ def all_nodes(tops: Sequence[Node]) -> Iterator[Node]:
         stack.extend(node.children)
 
 
-def lead(line: Line, branches: Sequence[str], room: int) -> str:
-    """The branches before a name: those next to it, as far as there is room."""
+def lead(line: Line, branches: Sequence[str], columns: int) -> str:
+    """The branches before a name: the innermost ones that fit into that many columns."""
     if line.parent is None:
         return ""
     tee, corner, bar, blank = branches
     parts = [corner if line.is_last else tee]
-    left = room - len(tee)
+    left = columns - len(tee)
     above: Line | None = line.parent
     while above is not None and above.parent is not None and left > 0:
         parts.append(blank if above.is_last else bar)
@@ -285,17 +298,17 @@ def lead(line: Line, branches: Sequence[str], room: int) -> str:
     return "".join(reversed(parts))
 
 
-def _kept(tops: Sequence[Node], wanted: str) -> set[Node]:
-    """The nodes whose name or pid has the text in it, and all above them."""
+def _matches(tops: Sequence[Node], wanted: str) -> set[Node]:
+    """The nodes whose name or pid contains the text, and their ancestors."""
     wanted = wanted.lower()
-    kept: set[Node] = set()
+    found: set[Node] = set()
     for node in all_nodes(tops):
         if wanted in str(node.member.pid) or wanted in escape(node.member.comm).lower():
             above: Node | None = node
-            while above is not None and above not in kept:
-                kept.add(above)
+            while above is not None and above not in found:
+                found.add(above)
                 above = above.parent
-    return kept
+    return found
 
 
 def _count_below(node: Node) -> int:

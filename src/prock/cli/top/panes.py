@@ -1,6 +1,6 @@
-"""What takes the place of the tree for a while: help, details of a process, the choice of a signal.
+"""Panes that cover the tree: help, details of a process, the choice of a signal.
 
-A pane draws itself in the room it gets, and answers a key with what follows: itself, or None to go back to the tree.
+`key` returns the pane to show next, or None to return to the tree.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 HELP = """\
 up down PgUp PgDn Home End   move
 Enter                        fold, unfold
-left right                   fold or go to the parent, unfold or go to a child
+left right                   fold or go to parent, unfold or go to first child
 a                            fold all below the roots, unfold all
-c m t p n                    order by %CPU+, RSS+, TIME+, PID, name
-< >                          order by the column before, after
-/                            filter by a part of a name or pid; Esc shows all
+c m t p n                    sort by %CPU+, RSS+, TIME+, PID, name
+< >                          sort by the previous, next column
+/                            filter by part of a name or pid; Esc shows all
 d                            details of the process
-k                            send it a signal
-Space                        hold the picture; totals go on
+k                            send a signal to the process
+Space                        pause the display; totals go on
 + -                          longer, shorter interval
-Ctrl-L                       draw everything again
+Ctrl-L                       redraw
 q                            quit
 
-%CPU is of one core, over the last interval. A column with + counts the
-process and all below it: %CPU+ with the children that ended meanwhile,
-TIME+ with those that were waited for. RSS+ is an upper bound, as memory
-that processes share counts in each. An orphan was started in this tree,
-and its parent has ended; who adopted it is outside.
+%CPU is of one core, over the last interval. A column with + includes all
+descendants: %CPU+ also children that ended in the interval, TIME+ also
+children that were waited for. RSS+ is an upper bound, as shared pages
+count in each process. An orphan was started in this tree; its parent has
+ended, and a process outside the tree adopted it.
 
-gone   CPU time of no living process: of members that were seen and have
-       ended, and of children that came and went between two samples.
-trust  what was refused or vanished while being read, and how true the
-       CPU total is."""
+ended     CPU time of members that have ended, and of children that
+          started and ended between two samples.
+accuracy  processes to which access was denied or that vanished while
+          being read; source and bias of the CPU total."""
 
 
 class Text:
-    """Lines to be read; long ones are wrapped."""
+    """Scrollable lines; long ones are wrapped."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = lines
@@ -64,7 +64,7 @@ class Text:
         self._last_first = max(0, len(wrapped) - self._page)
         self._first = min(self._first, self._last_first)
         more = len(wrapped) - self._first - self._page
-        end = f"-- {more:,} more lines: down --" if more > 0 else "-- Esc goes back --"
+        end = f"-- {more:,} more lines: down --" if more > 0 else "-- Esc: back --"
         shown: list[Drawn] = [[(line, "")] for line in wrapped[self._first : self._first + self._page]]
         return [*shown, [(end, "dim")]]
 
@@ -85,10 +85,10 @@ class Text:
 
 
 class SignalChoice:
-    """Which signal, then: really? Only y sends."""
+    """The choice of a signal, then a confirmation by y."""
 
-    def __init__(self, who: str, send: Callable[[Signals], None]) -> None:
-        self._who = who
+    def __init__(self, target: str, send: Callable[[Signals], None]) -> None:
+        self._target = target
         self._send = send
         self._chosen = 0
         self._is_sure = False
@@ -96,15 +96,15 @@ class SignalChoice:
     def draw(self, columns: int, rows: int) -> list[Drawn]:
         number, _ = SIGNALS[self._chosen]
         if self._is_sure:
-            return [[(f"Send {number.name} to {self._who}?", "bold")], [("y sends it; any other key does not", "")]]
-        head: Drawn = [(f"Signal to {self._who}: Enter chooses, Esc goes back", "bold")]
-        room = max(1, rows - 1)
-        first = max(0, self._chosen - room + 1)
+            return [[(f"Send {number.name} to {self._target}?", "bold")], [("y: send, any other key: cancel", "")]]
+        head: Drawn = [(f"Signal to {self._target}: Enter: choose, Esc: back", "bold")]
+        height = max(1, rows - 1)
+        first = max(0, self._chosen - height + 1)
         choices: list[Drawn] = [
             [(f" {number.name:8} {number:2}  {meaning}", "cursor" if index == self._chosen else "")]
             for index, (number, meaning) in enumerate(SIGNALS)
         ]
-        return [head, *choices[first : first + room]]
+        return [head, *choices[first : first + height]]
 
     def key(self, key: str) -> Pane | None:
         if self._is_sure:
@@ -121,15 +121,15 @@ class SignalChoice:
 
 
 def wrap(line: str, columns: int) -> list[str]:
-    """Pieces of at most so many columns."""
+    """Pieces of at most that many columns."""
     if width(line) <= columns:
         return [line]
-    pieces, piece, room = [], "", columns
+    pieces, piece, left = [], "", columns
     for character in line:
         needed = width(character)
-        if needed > room and piece:
+        if needed > left and piece:
             pieces.append(piece)
-            piece, room = "", columns
+            piece, left = "", columns
         piece += character
-        room -= needed
+        left -= needed
     return [*pieces, piece]

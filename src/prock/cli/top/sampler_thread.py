@@ -1,4 +1,4 @@
-"""A thread that looks at the trees, so that a slow look never holds up a key."""
+"""A thread that samples the trees, so that a slow sample never delays a key."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from prock.cli.top.trees import Source
 
 FIRST_S = 0.2
-"""The first look comes early, or else the screen is empty for an interval."""
+"""The first sample comes early, so that the screen is not empty for an interval."""
 
 
 class SamplerThread(threading.Thread):
-    """Delivers, in its own thread, each picture, at last None or the error that ended it."""
+    """Delivers each picture, at the end None or the error that ended it; `deliver` is called in this thread."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class SamplerThread(threading.Thread):
         *,
         count: int | None = None,
     ) -> None:
-        super().__init__(name="prock top", daemon=True)  # a read of proc that hangs must not keep the command alive
+        super().__init__(name="prock top", daemon=True)  # a hanging read of /proc must not keep the command alive
         self._source = source
         self._deliver = deliver
         self._count = count
@@ -42,22 +42,22 @@ class SamplerThread(threading.Thread):
     def run(self) -> None:
         try:
             self._follow()
-        except Exception as error:  # whatever it is, the view has to say it: nobody looks at this thread
+        except Exception as error:  # of any kind: the view reports it
             self._deliver(error)
         else:
             self._deliver(None)
 
     def _follow(self) -> None:
-        looks = 0
+        samples = 0
         while (due := self._wait()) is not None:
             picture = self._source.look(*due)
             self._deliver(picture)
-            looks += 1
-            if picture.totals.is_over or looks == self._count:
+            samples += 1
+            if picture.totals.is_over or samples == self._count:
                 return
 
     def _wait(self) -> tuple[int, int] | None:
-        """Until the next look is due, even if the interval changes meanwhile. None: no more."""
+        """Wait until the next sample is due, even if the interval changes. None after `stop`."""
         with self._changed:
             while not self._is_stopped:
                 left = self._deadlines.remaining(time.monotonic_ns())
@@ -69,7 +69,7 @@ class SamplerThread(threading.Thread):
         return None
 
     def set_interval(self, interval_s: float) -> None:
-        """From the last look on."""
+        """Effective from the last sample."""
         with self._changed:
             self._deadlines = Deadlines(interval_s, self._last_ns)
             self._changed.notify()

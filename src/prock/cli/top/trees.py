@@ -1,4 +1,4 @@
-"""Which trees ``prock top`` follows, and each look at them."""
+"""The trees that ``prock top`` follows, and their samples."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 LONGEST_COMMAND_LINE = 131_072
 """Bytes: as long as the kernel lets one argument be."""
 NEWCOMERS_S = 5.0
-"""How often trees that are told by a name are looked for: a scan of the machine each time."""
+"""Time between two searches for trees by name, each a scan of the machine."""
 
 
 class Source:
-    """Looks at the trees, and remembers the look before."""
+    """Samples the trees, and keeps the previous sample for rates."""
 
     def __init__(self, title: str, find: Callable[[], Iterable[int]], *, io: bool, newcomers: bool = False) -> None:
         self.title = title
-        """Text of strangers is in it."""
+        """Contains text from outside, not escaped."""
         self._find = find
         self._newcomers = newcomers
         self._forest = Forest(io=io)
@@ -41,18 +41,18 @@ class Source:
         self._search()
 
     def __bool__(self) -> bool:
-        """Whether there is a tree to follow."""
+        """Whether a tree was found."""
         return bool(self._roots)
 
     def look(self, due_ns: int | None = None, skipped: int = 0) -> Picture:
-        """Now. When it was due, and how many before it were left out, is told in its samples."""
+        """Sample now. `due_ns` and `skipped` are for the fields `late_ns` and `skipped` of the samples."""
         if self._newcomers and time.monotonic() - self._searched >= NEWCOMERS_S:
             self._search()
         picture = self._picture(due_ns, skipped)
         if picture.totals.is_over and self._newcomers and self._search():
             picture = self._picture(due_ns, skipped)
         for sample in picture.samples:
-            # Once told that it is over, a tree is no more than what it has used.
+            # A tree that has ended is shown once; then only its CPU time is kept.
             if sample.is_over and self._newcomers:
                 self._forest.remove(sample.root_pid)
                 self._roots.discard(sample.root_pid)
@@ -68,7 +68,7 @@ class Source:
         return self._before
 
     def _search(self) -> bool:
-        """Whether there is a new tree."""
+        """Returns whether a new tree was found."""
         self._searched = time.monotonic()
         before = len(self._roots)
         for root in self._find():
@@ -76,14 +76,14 @@ class Source:
                 continue
             try:
                 self._forest.add(root)
-            except (ProcessLookupError, ValueError):  # ended, or by now a member of another one's tree
+            except (ProcessLookupError, ValueError):  # ended, or already a member of another tree
                 continue
             self._roots.add(root)
         return len(self._roots) > before
 
 
 def one(pid: int, *, io: bool) -> Source:
-    """The tree of one process."""
+    """Follow the tree of one process."""
     source = Source(_title(pid), lambda: [pid], io=io)
     if not source:
         raise output.Failure(f"no process {pid}")
@@ -91,11 +91,11 @@ def one(pid: int, *, io: bool) -> Source:
 
 
 def named(pattern: str, *, full: bool, io: bool) -> Source:
-    """The trees whose root's name, or whole command line, has a match of the expression in it; new ones, too."""
+    """Follow the trees whose root's name, or command line, matches the expression; later ones too."""
     try:
         wanted = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise output.Failure(f"{pattern!r} is no regular expression: {escape(str(error))}", 2) from None
+        raise output.Failure(f"invalid regular expression {pattern!r}: {escape(str(error))}", 2) from None
 
     def find() -> list[int]:
         return outermost(prock.scan_all_processes(), wanted, full=full)
@@ -107,7 +107,7 @@ def named(pattern: str, *, full: bool, io: bool) -> Source:
 
 
 def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: bool) -> list[int]:
-    """Pids of the processes that match and have no match above them. The calling process is never one of them."""
+    """Pids of the processes that match and have no matching ancestor. The calling process never matches."""
     by_pid = {row.pid: row for row in rows}
     myself = os.getpid()
     matching = {
@@ -119,14 +119,17 @@ def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: boo
 
 
 def command_line(pid: int) -> str:
-    """Its arguments with spaces between them; empty for a kernel thread, a zombie, and for one that has ended.
+    """The arguments, joined by spaces; empty for a kernel thread, a zombie and an ended process.
 
-    No more than `LONGEST_COMMAND_LINE` of them: a process can declare all of its memory to be its arguments.
+    At most `LONGEST_COMMAND_LINE` bytes: a process can declare all of its memory to be its arguments.
     """
     if engine.active.name == "portable":
-        from prock.cli.top import words
+        import psutil
 
-        return words.command_line(pid)[:LONGEST_COMMAND_LINE]
+        try:
+            return " ".join(psutil.Process(pid).cmdline())[:LONGEST_COMMAND_LINE]
+        except (psutil.Error, OSError):
+            return ""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return os.fsdecode(file.read(LONGEST_COMMAND_LINE).rstrip(b"\0").replace(b"\0", b" "))

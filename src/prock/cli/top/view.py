@@ -1,7 +1,4 @@
-"""The full-screen view of ``prock top`` without the screen: what it shows, and what each key does to it.
-
-Knows nothing of a terminal library: it takes pictures and keys, and draws lines.
-"""
+"""The full-screen view of ``prock top`` without a terminal library: takes pictures and keys, draws lines."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections import deque
 
 from prock.cli.top import panes
 from prock.cli.top.model import SORTS, Line, Picture, all_nodes, lines
-from prock.cli.top.render import Pen, counts, lost, trust, widest_fitting
+from prock.cli.top.render import Pen, accuracy, counts, ended_cpu, widest_fitting
 from prock.report.format import format_bytes, format_cpu
 from prock.report.layout import format_percent, printable, width
 from prock.runner import send_signal as signals
@@ -28,12 +25,12 @@ HISTORY = 512
 """Samples: more than a terminal has columns."""
 INTERVALS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 FEWEST_ROWS = 3
-"""Of the tree; below that the heading goes, line by line."""
+"""Of the tree; on a smaller terminal the heading is left out line by line."""
 SORT_KEYS = {"c": "cpu", "m": "rss", "t": "time", "p": "pid", "n": "name"}
 
 
 class State:
-    """Sizes are told when drawing; whoever holds it draws again after each picture and each key."""
+    """`draw` takes the size; the caller draws again after each picture and each key."""
 
     def __init__(
         self,
@@ -61,7 +58,7 @@ class State:
         self._picture: Picture | None = None
         self._waiting: Picture | None = None
         self._unseen: deque[Totals] = deque(maxlen=HISTORY)
-        """What a pause keeps from the history."""
+        """Totals that arrived during a pause."""
         self._cpu: deque[float | None] = deque(maxlen=HISTORY)
         self._rss: deque[float | None] = deque(maxlen=HISTORY)
         self._is_typing = False
@@ -73,7 +70,7 @@ class State:
     # Pictures
 
     def take(self, picture: Picture) -> None:
-        """The next look at the trees."""
+        """Take the next sample."""
         self._unseen.append(picture.totals)
         if self.is_paused and not picture.totals.is_over:
             self._waiting = picture
@@ -81,7 +78,7 @@ class State:
             self._show(picture)
 
     def _show(self, picture: Picture) -> None:
-        if picture.totals.is_over:  # the last picture stays: there is nothing in this one
+        if picture.totals.is_over:  # the last sample has no members: keep showing the one before
             self.is_over = True
             picture.tops = picture.tops or ([] if self._picture is None else self._picture.tops)
         self._picture, self._waiting = picture, None
@@ -92,7 +89,7 @@ class State:
         self._arrange()
 
     def _arrange(self) -> None:
-        """Ask for the lines again; the cursor stays with its process while that is shown."""
+        """Compute the lines again; the cursor stays at its process while that is visible."""
         chosen = self.selected
         self.shown = [] if self._picture is None else self._ask()
         if chosen is not None:
@@ -112,7 +109,7 @@ class State:
     # Keys
 
     def key(self, key: str, character: str | None = None) -> None:
-        """One key, by its name; `character` is what it writes, if anything."""
+        """Handle a key by its name; `character` is the text that it types, if any."""
         self.message = ""
         if self._is_typing:
             self._type(key, character)
@@ -126,7 +123,7 @@ class State:
                 act(self)
 
     def _type(self, key: str, character: str | None) -> None:
-        """The filter, letter by letter; it holds at once."""
+        """Edit the filter, which applies immediately."""
         if key in ("enter", "escape", "up", "down"):
             self._is_typing = False
             self.filter = "" if key == "escape" else self.filter
@@ -158,7 +155,7 @@ class State:
         self._order_by(names[(names.index(self.sort) + step) % len(names)])
 
     def _fold(self, fold: bool | None = None) -> None:
-        """Fold the selected process, unfold it, or (None) do the other one."""
+        """Fold or unfold the selected process; None toggles."""
         member = self.selected
         if member is None or not self.shown[self.cursor].node.children:
             return
@@ -168,7 +165,7 @@ class State:
         self._arrange()
 
     def _left(self) -> None:
-        """Fold; what is folded or has no children, leads to its parent."""
+        """Fold; if it is folded or has no children, go to its parent."""
         if self.cursor >= len(self.shown):
             return
         line = self.shown[self.cursor]
@@ -185,7 +182,7 @@ class State:
                 self.move(1)
 
     def _fold_all(self) -> None:
-        """All below the roots; or open everything, if anything is folded."""
+        """Fold all below the roots; if anything is folded, unfold everything."""
         if self.folded:
             self.folded.clear()
         elif self._picture is not None:
@@ -228,14 +225,14 @@ class State:
             except signals.NotSent as reason:
                 self.message = str(reason)
             else:
-                self.message = f"sent {number.name} to {who}"
+                self.message = f"sent {number.name} to {target}"
 
-        who = f"{member.pid} {self._pen.screen.clean(member.comm)}"
-        self.pane = panes.SignalChoice(who, send)
+        target = f"{member.pid} {self._pen.screen.clean(member.comm)}"
+        self.pane = panes.SignalChoice(target, send)
 
     def _help(self) -> None:
-        trust = () if self._picture is None else ("", *self._picture.totals.trust)
-        self.pane = panes.Text([*panes.HELP.split("\n"), *trust])
+        sources = () if self._picture is None else ("", *self._picture.totals.accuracy)
+        self.pane = panes.Text([*panes.HELP.split("\n"), *sources])
 
     def _quit(self) -> None:
         self.is_done = True
@@ -268,7 +265,7 @@ class State:
     }
 
     def click(self, x: int, y: int) -> None:
-        """A process is selected; a title orders by its column."""
+        """Select a process, or sort by the column of a title."""
         if self.pane is not None:
             return
         row = y - self._table_top
@@ -282,19 +279,19 @@ class State:
     # Drawing
 
     def draw(self, columns: int, rows: int) -> list[Drawn]:
-        """Exactly so many lines. Whatever else has to go: the two on what the total misses stay."""
+        """Exactly that many lines. On a small terminal the footer stays longest."""
         if columns <= 0 or rows <= 0:
             return []
-        feet = self._feet(columns)
-        room = rows - len(feet)
-        with_status = room > 1
-        room -= with_status
-        heading = self._heading(columns)[: max(0, room - FEWEST_ROWS - 1)]
-        room = max(0, room - len(heading))
+        footer = self._footer(columns)
+        left = rows - len(footer)
+        with_status = left > 1
+        left -= with_status
+        heading = self._heading(columns)[: max(0, left - FEWEST_ROWS - 1)]
+        left = max(0, left - len(heading))
         self._table_top = len(heading)
-        body = self._table(columns, room) if self.pane is None else self.pane.draw(columns, room)[:room]
-        body += [[] for _ in range(room - len(body))]
-        drawn = [*heading, *body, *feet, *([self._status(columns)] if with_status else [])]
+        body = self._table(columns, left) if self.pane is None else self.pane.draw(columns, left)[:left]
+        body += [[] for _ in range(left - len(body))]
+        drawn = [*heading, *body, *footer, *([self._status(columns)] if with_status else [])]
         return [self._fitted(line, columns) for line in drawn[:rows]]
 
     def _heading(self, columns: int) -> list[Drawn]:
@@ -316,7 +313,7 @@ class State:
     def _history(
         self, label: str, values: Sequence[float | None], show: Callable[[float | None], str], columns: int
     ) -> Drawn:
-        """The value now, those before it, and their largest."""
+        """The current value, a history, and the peak."""
         largest = max((value for value in values if value is not None), default=None)
         peak = f"  peak {show(largest)}" if columns >= 60 else ""
         line = self._pen.sparkline(values, columns - 14 - len(peak))
@@ -342,12 +339,12 @@ class State:
             drawn.append([(number, style), (name, style)])
         return drawn
 
-    def _feet(self, columns: int) -> list[Drawn]:
+    def _footer(self, columns: int) -> list[Drawn]:
         if self._picture is None:
-            return [[("gone   -", "")], [("trust  -", "")]]
+            return [[("ended     -", "")], [("accuracy  -", "")]]
         totals = self._picture.totals
         style = "warning" if totals.denied else ""
-        return [[(widest_fitting(lost(totals), columns), "")], [(trust(totals), style)]]
+        return [[(widest_fitting(ended_cpu(totals), columns), "")], [(accuracy(totals), style)]]
 
     def _status(self, columns: int) -> Drawn:
         if self.message:
@@ -355,13 +352,13 @@ class State:
         if self._is_typing:
             return [(f"/{self._pen.screen.clean(self.filter)}", "bold"), ("_", "cursor"), ("  Enter, Esc", "dim")]
         if self.is_over:
-            return [(f"no process of it is left after {format_cpu(self._elapsed_ns)}: q quits", "warning")]
-        said = ["? help", "q quit", "/ filter", "d details", "k signal", f"by {self.sort}"]
+            return [(f"all processes have ended after {format_cpu(self._elapsed_ns)}: q quits", "warning")]
+        hints = ["? help", "q quit", "/ filter", "d details", "k signal", f"by {self.sort}"]
         if self.filter:
-            said.insert(0, f"only *{self._pen.screen.clean(self.filter)}* (Esc: all)")
+            hints.insert(0, f"only *{self._pen.screen.clean(self.filter)}* (Esc: all)")
         if len(self.shown) > self._page:
-            said.append(f"{self.cursor + 1:,} of {len(self.shown):,}")
-        return [("  ".join(said), "dim")]
+            hints.append(f"{self.cursor + 1:,} of {len(self.shown):,}")
+        return [("  ".join(hints), "dim")]
 
     @property
     def _elapsed_ns(self) -> int:
