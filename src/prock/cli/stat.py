@@ -2,8 +2,8 @@
 
 JSON (``prock.stat/1``): fields of `prock.ProcessInfo` and `prock.DiskIo`, and `path`, `tty`, `start_time` (seconds
 since the epoch), `age_s`, `children` (pids), ``cpu_time`` and ``waited_for_children_cpu_time`` (each `user_ns`,
-`system_ns`, `total_ns`). Null is unknown, not applicable or access denied; `refused` names the files below ``/proc/PID`` to which
-access was denied.
+`system_ns`, `total_ns`). Null is unknown, not applicable or access denied; `refused` names the files below
+``/proc/PID`` to which access was denied.
 """
 
 from __future__ import annotations

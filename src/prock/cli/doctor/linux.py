@@ -110,13 +110,8 @@ def perf_task_clock() -> Check:
             "perf_task_clock", NO, f"only the compiled core opens them, {setting}", "install the compiled core"
         )
     try:
-<<<<<<< HEAD
         event = core.open_task_clock(None)
-        if event is not None:  # None only for other threads
-=======
-        event = engine.active.open_task_clock(None)
         if event is not None:  # None only for a thread that has ended
->>>>>>> 9f28256 (prock tree and scan -i are samples of a Forest; one tree renderer; words of stat, tree, scan, top and doctor)
             os.close(event)
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
