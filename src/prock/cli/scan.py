@@ -85,13 +85,8 @@ class Machine:
     def _sample(self, seconds: float) -> None:
         from prock.sampling.forest import Forest
 
-        with Forest(accounting="ledger") as forest:
-            for tree in reversed(self.trees):  # inner trees first, so that the outer ones exclude them
-                try:
-                    forest.add(tree.root.pid)
-                except (ProcessLookupError, PermissionError, ValueError):  # ended, denied, or adopted by another tree
-                    continue
-            forest.sample()
+        roots = [tree.root.pid for tree in self.trees]
+        with Forest(roots, missing_ok=True, accounting="ledger") as forest:
             time.sleep(seconds)
             began_ns = time.monotonic_ns()
             samples = forest.sample()

@@ -114,7 +114,7 @@ class Monitor:
         assert self._sampler is not None
         try:
             while not self._done.wait(self._deadlines.remaining(time.monotonic_ns())):
-                due_ns, skipped = self._deadlines.take(time.monotonic_ns())
+                due_ns, skipped = self._deadlines.advance(time.monotonic_ns())
                 self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped))
         except BaseException as error:  # raised again where the block ends
             self._failure = error

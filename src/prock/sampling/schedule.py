@@ -14,9 +14,9 @@ class Deadlines:
     Raises `ValueError` for an interval that is not above 0 and at most 1000000 seconds.
 
     >>> deadlines = Deadlines(1.0, now_ns=0)
-    >>> deadlines.due_ns, deadlines.take(now_ns=1_200_000_000)
+    >>> deadlines.due_ns, deadlines.advance(now_ns=1_200_000_000)
     (1000000000, (1000000000, 0))
-    >>> deadlines.take(now_ns=5_700_000_000)
+    >>> deadlines.advance(now_ns=5_700_000_000)
     (5000000000, 3)
     >>> deadlines.due_ns
     6000000000
@@ -29,7 +29,7 @@ class Deadlines:
         self._interval_ns = max(1, round(interval * 1e9))
         self.due_ns = now_ns + self._interval_ns
 
-    def take(self, now_ns: int) -> tuple[int, int]:
+    def advance(self, now_ns: int) -> tuple[int, int]:
         """The latest deadline that has passed, and how many were missed before it. Moves on to the next one."""
         skipped = max(0, (now_ns - self.due_ns) // self._interval_ns)
         due_ns = self.due_ns + skipped * self._interval_ns

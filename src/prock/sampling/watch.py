@@ -65,7 +65,7 @@ def _watch(
     with sampler:
         while count is None or taken < count:
             sleep(deadlines.remaining(clock()))
-            due_ns, skipped = deadlines.take(clock())
+            due_ns, skipped = deadlines.advance(clock())
             sample = sampler.sample(due_ns=due_ns, skipped=skipped)
             taken += 1
             yield sample
@@ -102,7 +102,7 @@ async def awatch(
     with TreeSampler(root, engine=engine, clock=clock, **options) as sampler:
         while count is None or taken < count:
             await asyncio.sleep(deadlines.remaining(clock()))
-            due_ns, skipped = deadlines.take(clock())
+            due_ns, skipped = deadlines.advance(clock())
             if cost_ns > THREAD_FROM_NS:
                 sample = await asyncio.to_thread(sampler.sample, due_ns=due_ns, skipped=skipped)
             else:

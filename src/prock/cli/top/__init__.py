@@ -116,7 +116,7 @@ def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> 
     printed = 0
     while True:
         time.sleep(deadlines.remaining(time.monotonic_ns()))
-        picture = source.look(*deadlines.take(time.monotonic_ns()))
+        picture = source.look(*deadlines.advance(time.monotonic_ns()))
         if arguments.json:
             output.write_json(as_json(picture), one_line=True)
         else:

@@ -62,7 +62,7 @@ class SamplerThread(threading.Thread):
             while not self._is_stopped:
                 left = self._deadlines.remaining(time.monotonic_ns())
                 if left <= 0:
-                    due = self._deadlines.take(time.monotonic_ns())
+                    due = self._deadlines.advance(time.monotonic_ns())
                     self._last_ns = due[0]
                     return due
                 self._changed.wait(left)
