@@ -12,13 +12,22 @@ typedef struct {
     struct prock_root root;
     newfunc tuple_new;
     int fill_in_place;
-    PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* of prock.model */
-    PyObject *tree_sums, *member_change, *member_end, *tracker_sample;                  /* of prock.engine.tuples */
-    PyObject *task_event, *drained_events;                                              /* of prock.engine.tuples */
-    PyObject *access_denied, *not_supported, *malformed;                                /* of prock.errors */
-    PyObject *tracker_type, *snapshot_type, *records_type;                              /* of this module */
-    PyObject *no_names, *stat_name, *io_name, *children_name;
+    union {
+        struct {
+            PyObject *cpu_time, *disk_io, *process_info, *process_stats, *scan, *member_sample; /* of prock.model */
+            PyObject *tree_sums, *member_change, *member_end, *tracker_sample;                  /* of engine.tuples */
+            PyObject *task_event, *drained_events;                                              /* of engine.tuples */
+            PyObject *access_denied, *not_supported, *malformed;                                /* of prock.errors */
+            PyObject *tracker_type, *snapshot_type, *records_type;                              /* of this module */
+            PyObject *no_names, *stat_name, *io_name, *children_name;
+        };
+        PyObject *objects[22]; /* all of them, for the garbage collector */
+    };
 } Proc;
+
+_Static_assert(
+    offsetof(Proc, children_name) + sizeof(PyObject *) == offsetof(Proc, objects) + sizeof(((Proc *)0)->objects),
+    "objects has another length than the fields");
 
 #define PROCK_PY_SLICE_NS 5000000U /* default of sys.getswitchinterval() */
 

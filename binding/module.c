@@ -87,63 +87,29 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     self->root.page_bytes = page_bytes;
     self->tuple_new = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     PyObject *core = PyImport_ImportModule("prock._core");
-    int taken = core ? load_classes(self, model, errors, tuples, core) : -1;
+    int status = core ? load_classes(self, model, errors, tuples, core) : -1;
     Py_XDECREF(core);
-    if (taken < 0 || (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
+    if (status < 0 || (self->fill_in_place = prock_py_may_fill_in_place(self->cpu_time, self->tuple_new)) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     return (PyObject *)self;
 }
 
+enum { OBJECTS = sizeof(((Proc *)0)->objects) / sizeof(PyObject *) };
+
 static int Proc_traverse(Proc *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE((PyObject *)self));
-    Py_VISIT(self->cpu_time);
-    Py_VISIT(self->disk_io);
-    Py_VISIT(self->process_info);
-    Py_VISIT(self->process_stats);
-    Py_VISIT(self->scan);
-    Py_VISIT(self->member_sample);
-    Py_VISIT(self->tree_sums);
-    Py_VISIT(self->member_change);
-    Py_VISIT(self->member_end);
-    Py_VISIT(self->tracker_sample);
-    Py_VISIT(self->task_event);
-    Py_VISIT(self->drained_events);
-    Py_VISIT(self->tracker_type);
-    Py_VISIT(self->snapshot_type);
-    Py_VISIT(self->records_type);
-    Py_VISIT(self->access_denied);
-    Py_VISIT(self->not_supported);
-    Py_VISIT(self->malformed);
+    for (int i = 0; i < OBJECTS; i++)
+        Py_VISIT(self->objects[i]);
     return 0;
 }
 
 static int Proc_clear(Proc *self)
 {
-    Py_CLEAR(self->cpu_time);
-    Py_CLEAR(self->disk_io);
-    Py_CLEAR(self->process_info);
-    Py_CLEAR(self->process_stats);
-    Py_CLEAR(self->scan);
-    Py_CLEAR(self->member_sample);
-    Py_CLEAR(self->tree_sums);
-    Py_CLEAR(self->member_change);
-    Py_CLEAR(self->member_end);
-    Py_CLEAR(self->tracker_sample);
-    Py_CLEAR(self->task_event);
-    Py_CLEAR(self->drained_events);
-    Py_CLEAR(self->tracker_type);
-    Py_CLEAR(self->snapshot_type);
-    Py_CLEAR(self->records_type);
-    Py_CLEAR(self->access_denied);
-    Py_CLEAR(self->not_supported);
-    Py_CLEAR(self->malformed);
-    Py_CLEAR(self->no_names);
-    Py_CLEAR(self->stat_name);
-    Py_CLEAR(self->io_name);
-    Py_CLEAR(self->children_name);
+    for (int i = 0; i < OBJECTS; i++)
+        Py_CLEAR(self->objects[i]);
     return 0;
 }
 

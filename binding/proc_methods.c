@@ -208,11 +208,11 @@ PyObject *Proc_track(Proc *self, PyObject *arguments)
 
 /* Returns how many were read before the deadline. Runs without the GIL: reading waits for the mmap lock of the process.
  */
-static size_t read_pss(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *shares, int *errors)
+static size_t read_pss(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *pss, int *errors)
 {
     size_t n = 0;
     while (n < pids->n && (n == 0 || prock_monotonic_ns() < until_ns)) {
-        errors[n] = prock_read_pss(&self->root, pids->v[n], &shares[n]);
+        errors[n] = prock_read_pss(&self->root, pids->v[n], &pss[n]);
         n++;
     }
     return n;
@@ -235,23 +235,23 @@ PyObject *Proc_pss(Proc *self, PyObject *arguments)
             goto done;
         error = prock_pids_add(&pids, pid);
     }
-    uint64_t *shares = calloc(pids.n + 1, sizeof *shares);
+    uint64_t *pss = calloc(pids.n + 1, sizeof *pss);
     int *errors = calloc(pids.n + 1, sizeof *errors);
     size_t n = 0;
-    if (!error && shares && errors) {
-        Py_BEGIN_ALLOW_THREADS n = read_pss(self, &pids, until_ns, shares, errors);
+    if (!error && pss && errors) {
+        Py_BEGIN_ALLOW_THREADS n = read_pss(self, &pids, until_ns, pss, errors);
         Py_END_ALLOW_THREADS result = PyList_New((Py_ssize_t)n);
     } else {
         PyErr_NoMemory();
     }
     for (size_t i = 0; result && i < n; i++) {
-        PyObject *share = errors[i] ? Py_BuildValue("") : prock_py_u64(shares[i]);
-        if (!share)
+        PyObject *value = errors[i] ? Py_BuildValue("") : prock_py_u64(pss[i]);
+        if (!value)
             Py_CLEAR(result);
         else
-            PyList_SetItem(result, (Py_ssize_t)i, share);
+            PyList_SetItem(result, (Py_ssize_t)i, value);
     }
-    free(shares);
+    free(pss);
     free(errors);
 done:
     prock_pids_free(&pids);

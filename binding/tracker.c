@@ -188,11 +188,11 @@ static PyObject *sample(MemberTracker *self, const int *reread, size_t n, long l
         Py_BEGIN_ALLOW_THREADS status = prock_tracker_run(&self->tracker, PROCK_NO_DEADLINE);
         Py_END_ALLOW_THREADS
     }
-    PyObject *answer = status ? NULL : prock_py_tracker_result(self->snapshot, self->tracker.trees, self->tracker.tree);
-    if (!status && !answer)
+    PyObject *result = status ? NULL : prock_py_tracker_result(self->snapshot, self->tracker.trees, self->tracker.tree);
+    if (!status && !result)
         prock_tracker_mark_pending(&self->tracker);
     self->busy = false;
-    return status ? prock_py_error(self->proc, status, 0, "stat") : answer;
+    return status ? prock_py_error(self->proc, status, 0, "stat") : result;
 }
 
 static PyObject *MemberTracker_sample(MemberTracker *self, PyObject *arguments)

@@ -73,7 +73,7 @@ static PyObject *pss_of(PyObject *pss, PyObject *pid)
     F(rss_bytes, number_or_none(own_memory, row->rss_bytes))                                                           \
     F(vsize_bytes, number_or_none(own_memory, row->vsize_bytes))                                                       \
     F(disk_io, prock_py_io_or_none(proc, row->flags &PROCK_HAS_IO, &row->io))                                          \
-    F(pss_bytes, share)                                                                                                \
+    F(pss_bytes, own_pss)                                                                                              \
     F(subtree_process_count, prock_py_u64(sum->processes))                                                             \
     F(subtree_thread_count, prock_py_u64(sum->threads))                                                                \
     F(subtree_cpu_ns, prock_py_u64(sum->cpu_ns))                                                                       \
@@ -93,7 +93,7 @@ static PyObject *sample_row(
     Proc *proc = self->proc;
     bool memory = self->want & PROCK_WANT_STAT;
     bool own_memory = memory && !(row->unreadable & PROCK_UNREADABLE_STAT);
-    PyObject *pid = PyLong_FromLong(row->pid), *share = pss_of(pss, pid);
+    PyObject *pid = PyLong_FromLong(row->pid), *own_pss = pss_of(pss, pid);
     return PROCK_NAMEDTUPLE(proc, proc->member_sample, MEMBER_SAMPLE);
 }
 
@@ -104,9 +104,9 @@ static int add_unseen(const struct prock_member_table *table, PyObject *unseen, 
         int pid;
         unsigned long long ns;
         PyObject *item = prock_py_list_item(unseen, i);
-        bool taken = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iK", &pid, &ns);
+        bool valid = item && PyTuple_Check(item) && PyArg_ParseTuple(item, "iK", &pid, &ns);
         Py_XDECREF(item);
-        if (!taken) {
+        if (!valid) {
             if (!PyErr_Occurred())
                 PyErr_SetString(PyExc_TypeError, "invalid unseen CPU time: use a tuple of pid and nanoseconds");
             return -1;

@@ -13,18 +13,18 @@ static void walk(const char *list)
     for (const char *at = list; *at; at++)
         expected += *at == ',';
     while (next_number(&list, &number)) {
-        HOLDS(number >= 0 && (long long)number == strtoll(text, NULL, 10));
+        ASSERT(number >= 0 && (long long)number == strtoll(text, NULL, 10));
         text = list;
         n++;
     }
-    HOLDS(n == expected && *list == '\0');
+    ASSERT(n == expected && *list == '\0');
 }
 
 FUZZ(arguments)
 {
     char *argv[64] = {NULL}, *text = malloc(size + 1);
     int argc = 0;
-    HOLDS(text);
+    ASSERT(text);
     if (size)
         memcpy(text, data, size);
     text[size] = '\0';
@@ -32,9 +32,9 @@ FUZZ(arguments)
         argv[argc++] = at;
     struct arguments options;
     if (parse_arguments(argc, argv, &options)) {
-        HOLDS(options.control >= 0 && options.cgroup >= -1 && options.umask >= -1 && options.umask <= 07777);
-        HOLDS(options.count >= 1 && options.files + options.count < argv + argc && options.files > argv);
-        HOLDS(options.cpus && options.signals && options.directory);
+        ASSERT(options.control >= 0 && options.cgroup >= -1 && options.umask >= -1 && options.umask <= 07777);
+        ASSERT(options.count >= 1 && options.files + options.count < argv + argc && options.files > argv);
+        ASSERT(options.cpus && options.signals && options.directory);
         walk(options.cpus);
         walk(options.signals);
         if (options.keep)

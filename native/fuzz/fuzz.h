@@ -29,10 +29,10 @@ fuzz_target LLVMFuzzerTestOneInput;
 #define FUZZ(name) int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #endif
 
-#define HOLDS(condition)                                                                                               \
+#define ASSERT(condition)                                                                                              \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                             \
+            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                    \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)

@@ -22,10 +22,10 @@ FUZZ(io)
 
     struct prock_io io;
     int error = prock_parse_io((const char *)data, size, &io);
-    HOLDS(error == (expected ? 0 : -EBADMSG));
+    ASSERT(error == (expected ? 0 : -EBADMSG));
     if (error)
         return 0;
-    HOLDS(io.rchar == values[0] && io.wchar == values[1] && io.syscr == values[2] && io.syscw == values[3]);
-    HOLDS(io.read_bytes == values[4] && io.write_bytes == values[5] && io.cancelled_write_bytes == values[6]);
+    ASSERT(io.rchar == values[0] && io.wchar == values[1] && io.syscr == values[2] && io.syscw == values[3]);
+    ASSERT(io.read_bytes == values[4] && io.write_bytes == values[5] && io.cancelled_write_bytes == values[6]);
     return 0;
 }

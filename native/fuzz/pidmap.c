@@ -21,24 +21,24 @@ FUZZ(pidmap)
             at++;
         if (what % 4 == 3) {
             bool has = prock_pidmap_get(&map, pid, &found);
-            HOLDS(has == (at < n) && (!has || found == list[at].value));
+            ASSERT(has == (at < n) && (!has || found == list[at].value));
             continue;
         }
         if (pid == 0) /* marks free slots */
             continue;
         bool is_new = at == n, puts = what % 4 != 0;
         if (puts)
-            HOLDS(prock_pidmap_put(&map, pid, value) == 0);
+            ASSERT(prock_pidmap_put(&map, pid, value) == 0);
         else
-            HOLDS(prock_pidmap_add(&map, pid, value) == is_new);
+            ASSERT(prock_pidmap_add(&map, pid, value) == is_new);
         if (is_new)
             list[n++].pid = pid;
         if (is_new || puts)
             list[at].value = value;
-        HOLDS(map.n == n && 2 * map.n <= map.size + 2);
+        ASSERT(map.n == n && 2 * map.n <= map.size + 2);
     }
     for (size_t i = 0; i < n; i++)
-        HOLDS(prock_pidmap_add(&map, list[i].pid, 0) == 0);
+        ASSERT(prock_pidmap_add(&map, list[i].pid, 0) == 0);
     prock_pidmap_free(&map);
     return 0;
 }

@@ -28,7 +28,7 @@ FUZZ(pss)
 {
     uint64_t bytes, other;
     int error = prock_parse_pss((const char *)data, size, &bytes);
-    HOLDS(error == (naive(text_of(data, size), &other) ? 0 : -EBADMSG));
-    HOLDS(error || bytes == other);
+    ASSERT(error == (naive(text_of(data, size), &other) ? 0 : -EBADMSG));
+    ASSERT(error || bytes == other);
     return 0;
 }

@@ -17,10 +17,10 @@ static void make(struct prock_rings *rings, size_t cpus, bool switches, size_t b
     rings->n = switches ? 2 * cpus : cpus;
     rings->rings = calloc(rings->n, sizeof *rings->rings);
     rings->running = calloc(cpus, sizeof *rings->running);
-    HOLDS(rings->rings && rings->running);
+    ASSERT(rings->rings && rings->running);
     for (size_t i = 0; i < rings->n; i++) {
         unsigned char *base = calloc(1, PAGE + bytes);
-        HOLDS(base);
+        ASSERT(base);
         rings->rings[i] = (struct prock_ring){.base = base, .page = PAGE, .bytes = bytes};
     }
 }
@@ -54,24 +54,24 @@ static void drain(struct prock_rings *rings, uint64_t until_ns)
     size_t most = 0;
     for (size_t i = 0; i < rings->n; i++)
         most += rings->rings[i].bytes / 24 + 1;
-    HOLDS(prock_rings_drain(rings, until_ns, &list) == 0);
-    HOLDS(list.n <= most && list.n <= list.cap);
+    ASSERT(prock_rings_drain(rings, until_ns, &list) == 0);
+    ASSERT(list.n <= most && list.n <= list.cap);
     for (size_t i = 0; i < list.n; i++) {
         enum prock_record_kind kind = list.v[i].kind;
-        HOLDS(kind >= PROCK_RECORD_FORK && kind <= PROCK_RECORD_EXEC);
-        HOLDS(list.v[i].time_ns <= until_ns && list.v[i].comm_len <= PROCK_RECORD_COMM_MAX);
-        HOLDS(kind == PROCK_RECORD_EXIT || kind == PROCK_RECORD_EXEC || list.v[i].cpu_ns == 0);
+        ASSERT(kind >= PROCK_RECORD_FORK && kind <= PROCK_RECORD_EXEC);
+        ASSERT(list.v[i].time_ns <= until_ns && list.v[i].comm_len <= PROCK_RECORD_COMM_MAX);
+        ASSERT(kind == PROCK_RECORD_EXIT || kind == PROCK_RECORD_EXEC || list.v[i].cpu_ns == 0);
     }
     free(list.v);
     for (size_t i = 0; i < rings->n; i++) {
         const struct prock_ring *ring = &rings->rings[i];
-        HOLDS(position(ring, TAIL) == ring->tail && ring->head == position(ring, HEAD));
-        HOLDS(until_ns != UINT64_MAX || (ring->tail == ring->head && !ring->has_front));
+        ASSERT(position(ring, TAIL) == ring->tail && ring->head == position(ring, HEAD));
+        ASSERT(until_ns != UINT64_MAX || (ring->tail == ring->head && !ring->has_front));
     }
     size_t known = 0;
     for (size_t i = 0; i < rings->run_times_size; i++)
         known += rings->run_times[i].pid != 0;
-    HOLDS(known == rings->run_times_n && 2 * known <= rings->run_times_size + 2);
+    ASSERT(known == rings->run_times_n && 2 * known <= rings->run_times_size + 2);
 }
 
 FUZZ(ring)

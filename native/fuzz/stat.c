@@ -52,21 +52,21 @@ FUZZ(stat)
 {
     struct prock_stat stat, other;
     int error = prock_parse_stat((const char *)data, size, &stat);
-    HOLDS(error == 0 || error == -EBADMSG);
-    HOLDS((error == 0) == naive(text_of(data, size), &other));
+    ASSERT(error == 0 || error == -EBADMSG);
+    ASSERT((error == 0) == naive(text_of(data, size), &other));
     if (error)
         return 0;
-    HOLDS(stat.comm_len <= PROCK_COMM_MAX && stat.comm_len < size);
-    HOLDS(stat.pid >= 0 && stat.pid == other.pid && stat.ppid == other.ppid && stat.pgrp == other.pgrp);
-    HOLDS(stat.session == other.session && stat.tty_nr == other.tty_nr && stat.thread_count == other.thread_count);
-    HOLDS(stat.state == other.state && stat.comm_len == other.comm_len);
-    HOLDS(memcmp(stat.comm, other.comm, stat.comm_len) == 0);
-    HOLDS(stat.minflt == other.minflt && stat.cminflt == other.cminflt);
-    HOLDS(stat.majflt == other.majflt && stat.cmajflt == other.cmajflt);
-    HOLDS(stat.utime == other.utime && stat.stime == other.stime);
-    HOLDS(stat.cutime == other.cutime && stat.cstime == other.cstime);
-    HOLDS(stat.starttime == other.starttime && stat.vsize == other.vsize && stat.rss == other.rss);
+    ASSERT(stat.comm_len <= PROCK_COMM_MAX && stat.comm_len < size);
+    ASSERT(stat.pid >= 0 && stat.pid == other.pid && stat.ppid == other.ppid && stat.pgrp == other.pgrp);
+    ASSERT(stat.session == other.session && stat.tty_nr == other.tty_nr && stat.thread_count == other.thread_count);
+    ASSERT(stat.state == other.state && stat.comm_len == other.comm_len);
+    ASSERT(memcmp(stat.comm, other.comm, stat.comm_len) == 0);
+    ASSERT(stat.minflt == other.minflt && stat.cminflt == other.cminflt);
+    ASSERT(stat.majflt == other.majflt && stat.cmajflt == other.cmajflt);
+    ASSERT(stat.utime == other.utime && stat.stime == other.stime);
+    ASSERT(stat.cutime == other.cutime && stat.cstime == other.cstime);
+    ASSERT(stat.starttime == other.starttime && stat.vsize == other.vsize && stat.rss == other.rss);
     struct prock_cpu cpu = prock_split_cpu(prock_multiply(stat.utime, 10000000), stat.utime, stat.stime);
-    HOLDS(cpu.user_ns + cpu.system_ns == prock_multiply(stat.utime, 10000000));
+    ASSERT(cpu.user_ns + cpu.system_ns == prock_multiply(stat.utime, 10000000));
     return 0;
 }

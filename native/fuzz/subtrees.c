@@ -23,22 +23,22 @@ FUZZ(subtrees)
         rows[i].stat.cutime = take_bytes(&data, &size, 8);
     }
     struct prock_member_table table = {rows, n, n};
-    HOLDS(prock_subtree_sums(&table, 1, 10000000, order, &count, sums) == 0);
-    HOLDS(count <= n);
+    ASSERT(prock_subtree_sums(&table, 1, 10000000, order, &count, sums) == 0);
+    ASSERT(count <= n);
     for (size_t i = 0; i < count; i++) {
         uint32_t index = order[i];
-        HOLDS(index < n && !seen[index]);
+        ASSERT(index < n && !seen[index]);
         seen[index] = true;
-        HOLDS(rows[index].tree == 1 && !(rows[index].flags & (PROCK_GONE | PROCK_UNREAD)));
+        ASSERT(rows[index].tree == 1 && !(rows[index].flags & (PROCK_GONE | PROCK_UNREAD)));
         uint32_t parent = rows[index].flags & PROCK_ROOT ? 0 : rows[index].parent;
         bool is_top = parent == 0 || rows[parent - 1].tree != 1 || rows[parent - 1].flags & (PROCK_GONE | PROCK_UNREAD);
-        HOLDS(is_top || seen[parent - 1]); /* parents precede their children */
-        HOLDS(sums[index].processes >= 1 && sums[index].processes == sums[index].threads);
-        HOLDS(is_top || sums[parent - 1].processes > sums[index].processes);
+        ASSERT(is_top || seen[parent - 1]); /* parents precede their children */
+        ASSERT(sums[index].processes >= 1 && sums[index].processes == sums[index].threads);
+        ASSERT(is_top || sums[parent - 1].processes > sums[index].processes);
         top_processes += is_top ? (size_t)sums[index].processes : 0;
     }
-    HOLDS(top_processes == count);
+    ASSERT(top_processes == count);
     for (size_t i = 0; i < n; i++)
-        HOLDS(seen[i] || sums[i].processes == 0);
+        ASSERT(seen[i] || sums[i].processes == 0);
     return 0;
 }

@@ -246,7 +246,6 @@ static int handle_record(struct prock_rings *rings, size_t index, struct prock_r
     struct prock_ring *ring = &rings->rings[index];
     struct prock_record *record = &ring->front;
     struct prock_running *running = &rings->running[index < rings->cpus ? index : index - rings->cpus];
-    bool is_switch = false;
     int error = 0;
     switch (record->kind) {
     case PROCK_RECORD_OTHER:
@@ -256,9 +255,8 @@ static int handle_record(struct prock_rings *rings, size_t index, struct prock_r
         break;
     case PROCK_RECORD_IN:
     case PROCK_RECORD_OUT:
-        is_switch = true;
         rings->switches++;
-        break;
+        return track_cpu(rings, running, record);
     case PROCK_RECORD_FORK:
     case PROCK_RECORD_RENAME:
         error = append(append_to, record);
@@ -269,7 +267,7 @@ static int handle_record(struct prock_rings *rings, size_t index, struct prock_r
         if (!error)
             error = append(append_to, record);
     }
-    return is_switch ? track_cpu(rings, running, record) : error;
+    return error;
 }
 
 int prock_rings_drain(struct prock_rings *rings, uint64_t until_ns, struct prock_record_list *append_to)

@@ -12,7 +12,7 @@ extern int failures, checks;
         checks++;                                                                                                      \
         if (!(condition)) {                                                                                            \
             failures++;                                                                                                \
-            printf("%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                                      \
+            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
         }                                                                                                              \
     } while (0)
 

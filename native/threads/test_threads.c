@@ -16,10 +16,10 @@
 
 enum { THREADS = 6, CHILDREN = 20, PAGE = 4096, BYTES = 4096 };
 
-#define HOLDS(condition)                                                                                               \
+#define ASSERT(condition)                                                                                              \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);                             \
+            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                    \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)
@@ -39,19 +39,19 @@ static void read_one(int32_t pid)
     size_t len;
     uint64_t number;
     int32_t own;
-    HOLDS(prock_read_stat(&shared, pid, &stat) == 0 && prock_read_cpu(&shared, pid, &cpu) == 0);
-    HOLDS(prock_read_memory(&shared, pid, false, &statm) == 0 && prock_read_comm(&shared, pid, comm, &len) == 0);
+    ASSERT(prock_read_stat(&shared, pid, &stat) == 0 && prock_read_cpu(&shared, pid, &cpu) == 0);
+    ASSERT(prock_read_memory(&shared, pid, false, &statm) == 0 && prock_read_comm(&shared, pid, comm, &len) == 0);
     int error = prock_read_io(&shared, pid, &io);
-    HOLDS(error == 0 || error == -EACCES || error == -ENOTSUP);
+    ASSERT(error == 0 || error == -EACCES || error == -ENOTSUP);
     error = prock_read_pss(&shared, pid, &number);
-    HOLDS(error == 0 || error == -EACCES || error == -ENOTSUP);
+    ASSERT(error == 0 || error == -EACCES || error == -ENOTSUP);
     error = prock_read_children(&shared, pid, 0, &pids);
-    HOLDS(error == 0 || error == -ENOTSUP);
+    ASSERT(error == 0 || error == -ENOTSUP);
     error = prock_read_children_by_thread(&shared, pid, &pids);
-    HOLDS(error == 0 || error == -ENOTSUP);
-    HOLDS(prock_thread_state(&shared, pid, pid, &state) == 0);
-    HOLDS(prock_own_pid(&shared, &own) == 0 && own == (int32_t)getpid());
-    HOLDS(prock_thread_count(&shared, &number) == 0 && number > 0);
+    ASSERT(error == 0 || error == -ENOTSUP);
+    ASSERT(prock_thread_state(&shared, pid, pid, &state) == 0);
+    ASSERT(prock_own_pid(&shared, &own) == 0 && own == (int32_t)getpid());
+    ASSERT(prock_thread_count(&shared, &number) == 0 && number > 0);
     prock_last_pid(&shared, &own);
     prock_pids_free(&pids);
 }
@@ -61,10 +61,10 @@ static void read_all_processes(void)
     struct prock_scan scan;
     struct prock_tree_walk walk;
     prock_scan_start(&scan, &shared);
-    HOLDS(prock_scan_run(&scan, PROCK_NO_DEADLINE) == 0 && scan.n > CHILDREN);
+    ASSERT(prock_scan_run(&scan, PROCK_NO_DEADLINE) == 0 && scan.n > CHILDREN);
     prock_scan_free(&scan);
     prock_tree_walk_start(&walk, &shared, (int32_t)getpid(), PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO);
-    HOLDS(prock_tree_walk_run(&walk, PROCK_NO_DEADLINE) == 0 && walk.n > CHILDREN);
+    ASSERT(prock_tree_walk_run(&walk, PROCK_NO_DEADLINE) == 0 && walk.n > CHILDREN);
     prock_tree_walk_free(&walk);
 }
 
@@ -75,12 +75,12 @@ static void track(struct prock_tracker *tracker, int round)
     struct prock_subtree_sum sums[512];
     size_t n;
     struct prock_member_table snapshot;
-    HOLDS(prock_tracker_start(tracker, -1, round % 5 == 0) == 0);
-    HOLDS(prock_tracker_run(tracker, PROCK_NO_DEADLINE) == 0);
-    HOLDS(prock_member_table_copy(tracker->table, &snapshot) == 0);
+    ASSERT(prock_tracker_start(tracker, -1, round % 5 == 0) == 0);
+    ASSERT(prock_tracker_run(tracker, PROCK_NO_DEADLINE) == 0);
+    ASSERT(prock_member_table_copy(tracker->table, &snapshot) == 0);
     if (snapshot.n <= 512) {
         memset(sums, 0, sizeof sums);
-        HOLDS(prock_subtree_sums(&snapshot, 0, 10000000, order, &n, sums) == 0 && n > CHILDREN);
+        ASSERT(prock_subtree_sums(&snapshot, 0, 10000000, order, &n, sums) == 0 && n > CHILDREN);
     }
     free(snapshot.rows);
     prock_fd_cache_set_budget(tracker, (size_t)(round % 3) * 20);
@@ -89,7 +89,7 @@ static void track(struct prock_tracker *tracker, int round)
 static int buffer(void)
 {
     int fd = memfd_create("buffer", MFD_CLOEXEC);
-    HOLDS(fd >= 0 && ftruncate(fd, PAGE + BYTES) == 0);
+    ASSERT(fd >= 0 && ftruncate(fd, PAGE + BYTES) == 0);
     return fd;
 }
 
@@ -126,16 +126,16 @@ static void read_records(void)
     int nothing = buffer();
     struct prock_rings rings = {0};
     pthread_t writer;
-    HOLDS(prock_rings_map(&rings, &nothing, &ring.fd, 1, BYTES) == 0);
+    ASSERT(prock_rings_map(&rings, &nothing, &ring.fd, 1, BYTES) == 0);
     ring.base = rings.rings[1].base; /* the same mapping, so that the sanitizer sees the accesses of both threads */
-    HOLDS(pthread_create(&writer, NULL, write_records, &ring) == 0);
+    ASSERT(pthread_create(&writer, NULL, write_records, &ring) == 0);
     while (rings.switches < (uint64_t)rounds * 100) {
         struct prock_record_list list = {0};
-        HOLDS(prock_rings_drain(&rings, UINT64_MAX, &list) == 0 && list.n == 0);
+        ASSERT(prock_rings_drain(&rings, UINT64_MAX, &list) == 0 && list.n == 0);
         free(list.v);
         sched_yield();
     }
-    HOLDS(pthread_join(writer, NULL) == 0 && rings.switches == (uint64_t)rounds * 100);
+    ASSERT(pthread_join(writer, NULL) == 0 && rings.switches == (uint64_t)rounds * 100);
     __atomic_add_fetch(&records_read, (long)rings.switches, __ATOMIC_RELAXED);
     prock_rings_unmap(&rings);
     close(ring.fd);
@@ -148,7 +148,7 @@ static void *run_thread(void *unused)
     struct prock_tracker tracker;
     struct prock_member_table table = {0};
     prock_tracker_init(&tracker, &shared, PROCK_WANT_CPU | PROCK_WANT_STAT | PROCK_WANT_IO, 40, &table);
-    HOLDS(prock_tracker_add(&tracker, (int32_t)getpid(), 0) == 0);
+    ASSERT(prock_tracker_add(&tracker, (int32_t)getpid(), 0) == 0);
     for (int round = 0; round < rounds; round++) {
         read_one((int32_t)getpid());
         if (round % 8 == 0)
@@ -157,7 +157,7 @@ static void *run_thread(void *unused)
         uint64_t total;
         int event = prock_task_clock_open(0);
         if (event >= 0) {
-            HOLDS(prock_perf_read(&event, 1, &total, NULL) == 0);
+            ASSERT(prock_perf_read(&event, 1, &total, NULL) == 0);
             close(event);
         }
         __atomic_add_fetch(&passes, 1, __ATOMIC_RELAXED);
@@ -175,7 +175,7 @@ int main(int argc, char **argv)
     shared.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     pid_t children[CHILDREN];
     int gate[2];
-    HOLDS(sysconf(_SC_PAGESIZE) == PAGE && pipe(gate) == 0);
+    ASSERT(sysconf(_SC_PAGESIZE) == PAGE && pipe(gate) == 0);
     for (int i = 0; i < CHILDREN; i++)
         if ((children[i] = fork()) == 0) {
             char byte;
@@ -184,12 +184,12 @@ int main(int argc, char **argv)
         }
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
-        HOLDS(pthread_create(&threads[i], NULL, run_thread, NULL) == 0);
+        ASSERT(pthread_create(&threads[i], NULL, run_thread, NULL) == 0);
     for (int i = 0; i < THREADS; i++)
-        HOLDS(pthread_join(threads[i], NULL) == 0);
+        ASSERT(pthread_join(threads[i], NULL) == 0);
     close(gate[1]);
     for (int i = 0; i < CHILDREN; i++)
-        HOLDS(waitpid(children[i], NULL, 0) == children[i]);
+        ASSERT(waitpid(children[i], NULL, 0) == children[i]);
     printf("C threads: %d threads, %ld rounds, %ld records, no data race\n", THREADS, passes, records_read);
     return 0;
 }
