@@ -18,7 +18,7 @@ from prock.cli.top.model import lines, plant
 from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
 from prock.cli.tree import members_of
 from prock.model import CpuTime, ProcessStats, TreeStats
-from prock.report.format import format_bytes
+from prock.report.layout import format_bytes
 
 pytestmark = on_both
 

@@ -10,7 +10,7 @@ import pytest
 
 from prock import engine
 
-LIMIT = 16
+LIMIT = 14
 TRACE = """
 import json, sys
 import prock.cli

@@ -16,8 +16,7 @@ from prock.cli import argtypes, output
 from prock.cli import parser as command
 from prock.cli.scan_groups import Tree, divide
 from prock.model import MemberSample
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import count, cut, decode_bytes, format_percent, table, width
+from prock.report.layout import count, cut, decode_bytes, format_bytes, format_cpu, format_percent, table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

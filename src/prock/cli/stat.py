@@ -15,8 +15,7 @@ from prock import engine
 from prock.cli import output
 from prock.cli import parser as command
 from prock.model import CpuTime, ProcessInfo, ProcessStats
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import count, decode_bytes, format_age, table
+from prock.report.layout import count, decode_bytes, format_age, format_bytes, format_cpu, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from prock.cli.top import page, trees
 from prock.cli.top.model import Node, Rates, lines, plant
 from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
 from prock.model import MemberSample, TreeStats
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import count, decode_bytes
+from prock.report.layout import count, decode_bytes, format_bytes, format_cpu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ The template is written unchanged; the values of fields, the command's arguments
 
 from __future__ import annotations
 
-from prock.report.format import format_bytes
-from prock.report.layout import escape
+from prock.report.layout import escape, format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prock.report.format import format_bytes, format_span
-from prock.report.layout import count, escape, table
+from prock.report.layout import count, escape, format_bytes, format_span, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

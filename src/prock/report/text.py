@@ -7,8 +7,7 @@ terminal.
 from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
-from prock.report.format import format_bytes, format_span
-from prock.report.layout import Style, count, cut, escape, format_percent, harmless
+from prock.report.layout import Style, count, cut, escape, format_bytes, format_percent, format_span, harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prock.report.format import format_bytes, format_span
+from prock.report.layout import format_bytes, format_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

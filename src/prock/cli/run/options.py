@@ -6,19 +6,13 @@ accept: it writes the error message.
 
 from __future__ import annotations
 
-from prock.cli.argtypes import (
-    count_argument,
-    duration_argument,
-    interval_argument,
-    label_argument,
-    size_argument,
-)
+from prock.accounting.selection import ACCOUNTINGS
 from prock.cli.output import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, TypeAlias
 
     Option: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
@@ -26,7 +20,6 @@ if TYPE_CHECKING:
 
 PROCK_FAILED = 125
 """Exit code if prock itself fails: as of timeout(1), env(1) and GNU time."""
-ACCOUNTINGS = ("auto", "cgroup", "perf", "waited", "ledger")
 
 REPORT: Group = (
     (("-q", "--quiet"), {"action": "store_true", "help": "print no report"}),
@@ -50,7 +43,7 @@ REPORT: Group = (
         {
             "action": "append",
             "dest": "labels",
-            "type": label_argument,
+            "type": "label",
             "metavar": "KEY=VALUE",
             "help": "add a label to the report and the document; repeatable",
         },
@@ -77,7 +70,7 @@ REPORT: Group = (
 MEASURING: Group = (
     (
         ("-i", "--interval"),
-        {"type": interval_argument, "metavar": "DURATION", "help": "sampling interval (default: automatic)"},
+        {"type": "interval", "metavar": "DURATION", "help": "sampling interval (default: automatic)"},
     ),
     (
         ("--accounting",),
@@ -95,7 +88,7 @@ ENDING: Group = (
     (
         ("-t", "--timeout"),
         {
-            "type": duration_argument,
+            "type": "duration",
             "metavar": "DURATION",
             "help": "end the whole tree after this time: SIGTERM, later SIGKILL",
         },
@@ -104,7 +97,7 @@ ENDING: Group = (
     (
         ("-k", "--kill-after"),
         {
-            "type": duration_argument,
+            "type": "duration",
             "default": 2.0,
             "metavar": "DURATION",
             "help": "time between SIGTERM and SIGKILL (default: 2s)",
@@ -113,16 +106,16 @@ ENDING: Group = (
     (
         ("-r", "--repeat"),
         {
-            "type": count_argument,
+            "type": "count",
             "metavar": "N",
             "help": "run N times; report mean, deviation, minimum and maximum",
         },
     ),
 )
 BUDGET: Group = (
-    (("--max-cpu",), {"type": duration_argument, "metavar": "DURATION", "help": "CPU time of the whole tree"}),
-    (("--max-memory",), {"type": size_argument, "metavar": "SIZE", "help": "peak memory of the whole tree"}),
-    (("--max-wall",), {"type": duration_argument, "metavar": "DURATION", "help": "elapsed time"}),
+    (("--max-cpu",), {"type": "duration", "metavar": "DURATION", "help": "CPU time of the whole tree"}),
+    (("--max-memory",), {"type": "size", "metavar": "SIZE", "help": "peak memory of the whole tree"}),
+    (("--max-wall",), {"type": "duration", "metavar": "DURATION", "help": "elapsed time"}),
 )
 RUN: Mapping[str, Group] = {
     "measuring": MEASURING,
@@ -232,8 +225,16 @@ def _apply(
         raise NotPlain(flags[0])
     if "choices" in keywords and value not in keywords["choices"]:
         raise NotPlain(flags[0])
-    given = keywords["type"](value) if "type" in keywords else value
+    given = _converter(keywords["type"])(value) if "type" in keywords else value
     setattr(settings, name, [*(getattr(settings, name) or ()), given] if action == "append" else given)
+
+
+def _converter(name: str) -> Callable[[str], object]:
+    """The function of `prock.cli.argtypes`, which is imported only for options that need it."""
+    from prock.cli import argtypes
+
+    function: Callable[[str], object] = getattr(argtypes, f"{name}_argument")
+    return function
 
 
 def _is_switch(keywords: Mapping[str, Any]) -> bool:
@@ -258,5 +259,6 @@ def build_parser(
     for title, group in groups.items():
         section = parser.add_argument_group(title)
         for flags, keywords in group:
-            section.add_argument(*flags, **keywords)
+            convert = {"type": _converter(keywords["type"])} if "type" in keywords else {}
+            section.add_argument(*flags, **{**keywords, **convert})
     return parser

@@ -7,8 +7,7 @@ how many it is known), `mean`, `stdev` (of the sample; null for one run), `min` 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.report.format import format_bytes, format_span
-from prock.report.layout import count, cut, harmless, table
+from prock.report.layout import count, cut, format_bytes, format_span, harmless, table
 from prock.report.text import COMMAND_WIDTH, accuracy, quote
 
 TYPE_CHECKING = False

@@ -10,8 +10,7 @@ import os
 import stat
 import sys
 
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import count
+from prock.report.layout import count, format_bytes, format_cpu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

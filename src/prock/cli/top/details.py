@@ -9,8 +9,7 @@ from prock import engine
 from prock.cli import output, stat
 from prock.cli.top.trees import command_line
 from prock.errors import AccessDenied
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import count, format_percent
+from prock.report.layout import count, format_bytes, format_cpu, format_percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.cli.top.model import lead
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import count, cut, format_percent, format_rate, table, width
+from prock.report.layout import count, cut, format_bytes, format_cpu, format_percent, format_rate, table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

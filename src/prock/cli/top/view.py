@@ -7,8 +7,7 @@ from collections import deque
 from prock.cli.top import panes
 from prock.cli.top.model import SORTS, Line, Picture, all_nodes, lines
 from prock.cli.top.render import Pen, accuracy, counts, ended_cpu, widest_fitting
-from prock.report.format import format_bytes, format_cpu
-from prock.report.layout import format_percent, printable, width
+from prock.report.layout import format_bytes, format_cpu, format_percent, printable, width
 from prock.runner import send_signal as signals
 
 TYPE_CHECKING = False
