@@ -1,7 +1,7 @@
-"""The status line of ``prock run``: on the terminal, never in anything that the command writes.
+"""The status line of ``prock run``: on the terminal, never in the output of the command.
 
-By itself it appears only where the command's whole output goes to files; then it can do no harm. Asked for, it gets the
-bottom row of the terminal for itself: the rest scrolls above it. It pauses while somebody reads keys or a password.
+Without ``--progress`` it is shown only if all output of the command goes to files. With it, the bottom row of the
+terminal is reserved, and the rest scrolls above. It is not drawn while a program reads single keys or a password.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ USUAL_COLUMNS = 80
 
 
 def open_line(wish: bool, *, alone: bool = False) -> StatusLine | None:
-    """The line, where it is wanted, and where there is a terminal to show it. `alone`: no command writes beside it.
+    """The status line, if it is wanted and there is a terminal. `alone`: no command writes to the terminal.
 
-    None on Windows: what may be written beside others there was never tried.
+    None on Windows, where writing to a shared console was never tried.
     """
     if sys.platform == "win32":
         return None
@@ -33,7 +33,7 @@ def open_line(wish: bool, *, alone: bool = False) -> StatusLine | None:
         return StatusLine(os.dup(2), reserve=False) if _is_terminal(2) else None
     shared = _is_terminal(1) or _is_terminal(2)
     if not wish and not (_is_file(1) and _is_file(2)):
-        return None  # what goes into a pipe may come out on the terminal
+        return None  # the reader of a pipe may write to the terminal
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
@@ -65,22 +65,22 @@ class StatusLine:
         self._terminal = terminal
         self._reserve = reserve
         self._reserved: int | None = None
-        """The row that is kept from scrolling."""
+        """The row that does not scroll."""
         self._shown = False
         self.due_ns = 0
 
-    def step(self, running: RunSession, now_ns: int) -> None:
+    def step(self, session: RunSession, now_ns: int) -> None:
         if now_ns < self.due_ns:
             return
         self.due_ns = now_ns + EVERY_NS
         try:
             if self._may_write():
-                self._draw(running.status())
+                self._draw(session.status())
         except OSError:  # the terminal is gone
             self.due_ns = now_ns + 3600 * 10**9
 
     def hide(self) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal."""
         if not self._shown:
             return
         self._shown = False
@@ -95,7 +95,7 @@ class StatusLine:
             pass
 
     def resized(self) -> None:
-        """Or continued: rows are no longer what they were."""
+        """Draw again: after a change of size, or after a stop."""
         self.hide()
         self.due_ns = 0
 
@@ -104,7 +104,7 @@ class StatusLine:
         os.close(self._terminal)
 
     def _may_write(self) -> bool:
-        """Not from the background, and not while a program takes keys or a password."""
+        """Not from the background, and not while a program reads single keys or a password."""
         if sys.platform == "win32":
             return False
         import termios
@@ -119,7 +119,7 @@ class StatusLine:
 
     def _draw(self, status: Status) -> None:
         size = os.get_terminal_size(self._terminal)
-        columns = size.columns or USUAL_COLUMNS  # some terminals don't say
+        columns = size.columns or USUAL_COLUMNS  # unknown on some terminals
         if columns < LEAST_COLUMNS:
             return
         line = text(status, columns)
@@ -131,7 +131,7 @@ class StatusLine:
             return
         begin = ""
         if self._reserved != size.lines:
-            # One row down and up again: the cursor may stand on the row that is about to be taken away.
+            # One row down and up again: the cursor may be on the row that is about to be reserved.
             begin = f"\x1bD\x1b[A\x1b7\x1b[1;{size.lines - 1}r\x1b8"
             self._reserved = size.lines
         self._shown = True
@@ -150,5 +150,5 @@ def _is_file(fd: int) -> bool:
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
-        return True  # closed: nothing comes out of it
+        return True  # closed: nothing is written to it
     return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not _is_terminal(fd))

@@ -173,7 +173,7 @@ def plant(
 ) -> list[Node]:
     """Link the members of one tree; parents come before their children. Returns the root and the orphans.
 
-    `rates` is None if I/O was not asked for.
+    `rates` is None without I/O.
     """
     nodes: dict[int, Node] = {}
     tops = []
