@@ -7,7 +7,7 @@ PACKAGE := $(VENV)/.package-installed
 SOURCES := $(shell find src native binding -type f -not -name '*.pyc' -not -path 'native/fuzz/*') meson.build meson.options pyproject.toml README.md docs/prock.1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-chaos format clean
+.PHONY: help demo test lint bench bench-sampler bench-run docs check-fuzz check-sanitize check-analyze check-threads check-leaks check-properties check-chaos format clean
 help:
 	@echo "make demo            measure a real build, and show the processes of a running one"
 	@echo "make test            all checks and tests, on all engines"
@@ -21,6 +21,7 @@ help:
 	@echo "make check-analyze   gcc -fanalyzer and clang-tidy"
 	@echo "make check-sanitize  the tests with the C core under ASan and UBSan"
 	@echo "make check-threads   threads that use the C core at once, under ThreadSanitizer"
+	@echo "make check-properties tests/property with five times the examples (some minutes)"
 	@echo "make check-leaks     a million calls of each function (takes long)"
 	@echo "make check-wheel     install wheel and sdist for every Python found here, and test them (some minutes)"
 	@echo "make check-cross     the C code for arm64 (emulated) and with musl: its tests and the launcher"
@@ -110,6 +111,9 @@ LEAK_SECONDS ?= 2
 check-leaks: $(PACKAGE) $(VENV)/.test-installed
 	@PROCK_LEAK_CALLS=1000000 PROCK_LEAK_SECONDS=$(LEAK_SECONDS) $(BIN)/python -m pytest -q -s --timeout 0 tests/integration/test_leaks.py
 
+check-properties: $(PACKAGE) $(VENV)/.test-installed
+	@PROCK_ALL_EXAMPLES=1 $(BIN)/python -m pytest -q tests/property
+
 # ARGS goes to pytest.
 check-sanitize: $(BIN)/python
 	@sh tools/check-sanitize.sh $(BIN)/python $(ARGS)
@@ -127,7 +131,7 @@ docs: $(PACKAGE) $(VENV)/.docs-installed
 	@echo "the manual: build/docs/html/index.html"
 
 # Quick ones first. PARTS selects some.
-PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-wheel check-cross check-fuzz check-chaos
+PARTS ?= test docs check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-chaos
 .PHONY: check
 check:
 	@$(PYTHON) tools/check.py "$(MAKE)" $(PARTS)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.simulated_kernel import INIT, TICK, Kernel, read_tree, sample, update
 
 from prock.model import ProcessInfo
@@ -46,7 +47,7 @@ def act(kernel: Kernel, ledger: CpuLedger, step: Step) -> None:
             ledger.adopts((pid, kernel.tasks[pid].start))
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=examples(2500), deadline=None)
 @given(before=STEPS, steps=STEPS)
 def test_never_falls_and_never_exceeds_what_was_used(before: list[Step], steps: list[Step]) -> None:
     kernel, ledger = Kernel(), CpuLedger(waited_slack_ns=TICK)
@@ -64,7 +65,7 @@ def test_never_falls_and_never_exceeds_what_was_used(before: list[Step], steps: 
         total = ledger.total_ns
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=examples(2500), deadline=None)
 @given(steps=STEPS)
 def test_a_pass_that_the_tree_changes_under(steps: list[Step]) -> None:
     """Each row is read between two steps of the tree."""
@@ -77,7 +78,7 @@ def test_a_pass_that_the_tree_changes_under(steps: list[Step]) -> None:
         total = ledger.total_ns
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=examples(2500), deadline=None)
 @given(before=STEPS, steps=STEPS)
 def test_a_first_pass_that_the_tree_changes_under(before: list[Step], steps: list[Step]) -> None:
     """The second pass makes good for it, as long as nobody in the tree adopts what both passes then miss."""
@@ -110,7 +111,7 @@ def passes(kernel: Kernel, ledger: CpuLedger, steps: list[Step]) -> Iterator[lis
         rows, reading = [], read_tree(kernel, list(ledger))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(steps=STEPS)
 def test_complete_where_every_child_is_waited_for_at_once(steps: list[Step]) -> None:
     """As a shell or make does it. All is known but what the ticks of `cutime` hide."""

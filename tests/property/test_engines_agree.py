@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.engines import ENGINES
+from support.examples import examples
 from support.processes import IO_LINES, STAT_FIELDS, fake_process, stat_line
 
 from prock.engine import open_engine
@@ -50,21 +51,21 @@ def info(engine: Any) -> object:
     return engine.info(5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(fields=st.dictionaries(st.sampled_from(STAT_FIELDS[3:]), WORDS, max_size=6), comm=NAMES, state=STATES, pid=WORDS)
 def test_stat(fields: dict[str, object], comm: bytes, state: bytes, pid: object) -> None:
     line = stat_line(pid, **(fields | {"comm": comm, "state": state}))
     same_on_both(lambda root: fake_process(root, 5, stat=line), info, lambda engine: engine.cpu_time(5))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(comm=NAMES, cut=st.integers(0, 300), extra=st.sampled_from([b"", b"\n", b" ", b" 1", b"\n ", b"\nx", b"x"]))
 def test_stat_cut_anywhere(comm: bytes, cut: int, extra: bytes) -> None:
     line = stat_line(5, comm=comm)[:cut] + extra
     same_on_both(lambda root: fake_process(root, 5, stat=line), info)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(lines=st.permutations(IO_LINES.splitlines(keepends=True)), word=WORDS, cut=st.integers(0, 120))
 def test_io(lines: list[bytes], word: object, cut: int) -> None:
     text = b"".join(lines)
@@ -74,7 +75,7 @@ def test_io(lines: list[bytes], word: object, cut: int) -> None:
         same_on_both(lambda root: write(fake_process(root, 5) / "io", data), lambda engine: engine.disk_io(5))  # noqa: B023
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(words=st.lists(WORDS, max_size=4), comm=NAMES)
 def test_statm_and_comm(words: list[object], comm: bytes) -> None:
     data = b" ".join(word if isinstance(word, bytes) else str(word).encode() for word in words)
@@ -87,7 +88,7 @@ def test_statm_and_comm(words: list[object], comm: bytes) -> None:
     same_on_both(build, lambda engine: engine.memory(5), lambda engine: engine.comm(5))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(words=st.lists(WORDS, max_size=5), end=st.sampled_from([b" ", b"", b"  ", b"\n"]))
 def test_children(words: list[object], end: bytes) -> None:
     data = b" ".join(word if isinstance(word, bytes) else str(word).encode() for word in words) + end
@@ -110,7 +111,7 @@ ROLLUPS = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rollup=ROLLUPS)
 def test_shares(rollup: bytes) -> None:
     same_on_both(
@@ -119,7 +120,7 @@ def test_shares(rollup: bytes) -> None:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(words=st.lists(WORDS, max_size=5), end=st.sampled_from([b"\n", b"", b"\t7\n", b"\n\n"]), name=st.booleans())
 def test_last_pid(words: list[object], end: bytes, name: bool) -> None:
     data = b" ".join(word if isinstance(word, bytes) else str(word).encode() for word in words) + end
@@ -139,7 +140,7 @@ FORESTS = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(forest=FORESTS, has_children_files=st.booleans(), wide=st.sampled_from([0, 0, 0, 5, 70]), want=st.integers(0, 7))
 def test_trees_with_cycles_strangers_and_the_unreadable(
     forest: dict[int, tuple[int, bool, list[int]]], has_children_files: bool, wide: int, want: int

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.engines import COMPILED, core
+from support.examples import examples
 from support.records_oracle import PureRecords
 
 from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME
@@ -98,14 +99,14 @@ RECORDS = st.one_of(
 STREAMS = st.lists(RECORDS, max_size=30).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(STREAMS, min_size=1, max_size=4), st.booleans(), st.lists(TIMES, max_size=3))
 def test_records_of_several_cpus(buffers: list[bytes], with_switches: bool, until: list[int]) -> None:
     switches = len(buffers) // 2 if with_switches and len(buffers) % 2 == 0 else 0
     same([data[:SIZE] for data in buffers], [None] * len(buffers), switches, [*until, FOREVER])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(STREAMS, st.binary(max_size=300)), st.integers(0, 2**64 - 1), st.data())
 def test_any_bytes(data: bytes, head: int, choose: st.DataObject) -> None:
     torn = bytearray(data)

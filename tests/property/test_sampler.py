@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from support.examples import examples
 from support.simulated_kernel import INIT, TICK, LiveKernel
 from test_cpu_ledger import STEPS, Step, finish
 
@@ -156,7 +157,7 @@ class World:
 
 
 @both_ways
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(before=STEPS, steps=STEPS)
 def test_between_samples(engine_type: type[SimulatedEngine], before: list[Step], steps: list[Step]) -> None:
     world = World(before, engine_type)
@@ -169,7 +170,7 @@ def test_between_samples(engine_type: type[SimulatedEngine], before: list[Step],
 
 
 @both_ways
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(before=STEPS, steps=STEPS)
 def test_while_a_sample_is_taken(engine_type: type[SimulatedEngine], before: list[Step], steps: list[Step]) -> None:
     """Every answer may already be about another state of the tree."""
@@ -189,7 +190,7 @@ def test_while_a_sample_is_taken(engine_type: type[SimulatedEngine], before: lis
 
 
 @both_ways
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 @given(steps=STEPS)
 def test_all_is_counted_where_every_child_is_waited_for(engine_type: type[SimulatedEngine], steps: list[Step]) -> None:
     """As a shell or make does it. Unknown remains only what the ticks of ``cutime`` hide."""
