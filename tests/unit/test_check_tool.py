@@ -22,7 +22,9 @@ slow:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # of the make that runs this test
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "Makefile").write_text(MAKEFILE)
     return tmp_path
 
