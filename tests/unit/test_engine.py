@@ -18,7 +18,7 @@ from prock.engine import open_engine, using
 
 
 def chosen(**environment: str) -> subprocess.CompletedProcess[str]:
-    program = "import prock; print(prock.engine.active.name)"
+    program = "import prock.engine; print(prock.engine.active.name)"
     env = {name: value for name, value in os.environ.items() if name != "PROCK_ENGINE"} | environment
     return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
 

@@ -65,6 +65,7 @@ for _ in range(25):
     assert first is not None and first.cpu_percent is None
     program.tell()
     total = 0
+    assert program.popen.stdout is not None
     while not select.select([program.popen.stdout], [], [], 0)[0]:  # until it has printed what it used
         usage = tracker.get_tree_cpu_percent(program.pid)
         now = tracker.get_tree_cpu_ns(program.pid)

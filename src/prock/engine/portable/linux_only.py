@@ -20,4 +20,4 @@ class LinuxOnly:
         _lacking("processes that inherit orphans (prctl)")
 
     def last_pid(self) -> int:
-        _lacking("records of the pid that was given away last")
+        _lacking("last allocated pid")

@@ -202,7 +202,7 @@ class PureEngine(ProcFiles):
                 continue
             except ValueError:
                 break
-        raise NotSupported("the last pid that was given away")
+        raise NotSupported("last allocated pid")
 
     def _parsed_of_process(self, pid: int | None, what: str, parser: Callable[[bytes], Parsed]) -> Parsed | None:
         """As `_parsed`, but nothing for the id of a thread."""
