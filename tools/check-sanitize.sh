@@ -26,7 +26,7 @@ for name in python python3 "python$("$bin/python" -c 'import sys; print("%d.%d" 
     rm -f "$bin/$name"
     cp "$directory/python" "$bin/$name"
 done
-"$bin/python" -c 'import prock; assert prock.engine.active.name == "native"; prock.get_all_stats()'
+"$bin/python" -c 'import prock, prock.engine; assert prock.engine.active.name == "native"; prock.get_all_stats()'
 worker=$("$python" -c 'import sys; print(sys._base_executable)')
 excluded=$(sed -n 's/^\(tests[^ ]*\) .*/--deselect=\1/p' tools/sanitize-excluded.txt)
 status=0
