@@ -23,7 +23,7 @@ def ends(): log(); os._exit(0)
 """
 
 
-class ResultBuilder:
+class CpuReference:
     def __init__(self, group: Path | None, log: Path) -> None:
         self.group = group
         self._log = log
@@ -46,7 +46,7 @@ class ResultBuilder:
 
 
 @contextmanager
-def open_account(log: Path, *, apart: bool = False) -> Iterator[ResultBuilder]:
+def open_account(log: Path, *, apart: bool = False) -> Iterator[CpuReference]:
     """`apart`: only of a hierarchy of its own, where to join does not mean to leave a group of version 2."""
     log.write_text("")
     for parent, file in ((V1, "cpuacct.usage"), *(() if apart else ((HYBRID, "cpu.stat"), (V2, "cpu.stat")))):
@@ -58,7 +58,7 @@ def open_account(log: Path, *, apart: bool = False) -> Iterator[ResultBuilder]:
         except OSError:
             continue
         try:
-            yield ResultBuilder(group if (group / file).exists() else None, log)
+            yield CpuReference(group if (group / file).exists() else None, log)
         finally:
             while pids := (group / "cgroup.procs").read_text().split():
                 for pid in pids:
@@ -66,7 +66,7 @@ def open_account(log: Path, *, apart: bool = False) -> Iterator[ResultBuilder]:
                         os.kill(int(pid), signal.SIGKILL)
             group.rmdir()
         return
-    yield ResultBuilder(None, log)
+    yield CpuReference(None, log)
 
 
 def stolen_ns() -> int:

@@ -20,7 +20,7 @@ import pytest
 import prock
 from prock.engine.linux.mountinfo import cgroup2_home
 from prock.runner.session import RunSession
-from support.accounts import ResultBuilder, stolen_ns
+from support.accounts import CpuReference, stolen_ns
 from support.elsewhere import libc
 from support.processes import POLL_S, PRELUDE, WORKER
 
@@ -60,7 +60,7 @@ def use(seconds):
 )
 
 
-def python(program: str, account: ResultBuilder | None = None) -> list[str]:
+def python(program: str, account: CpuReference | None = None) -> list[str]:
     """Each of its processes logs what it used where that is all that the account has."""
     log = "def log(): pass\ndef ends(): os._exit(0)\n" if account is None else account.join
     return [*PYTHON, f"{TREES}{log}{program}\nlog()"]
@@ -84,7 +84,7 @@ class Cost(NamedTuple):
         return dict(self.result.cpu_by_source)
 
 
-def joins(account: ResultBuilder, command: list[str]) -> list[str]:
+def joins(account: CpuReference, command: list[str]) -> list[str]:
     """The command, in that account before it does anything; what it has used until then is written down."""
     if not account.group:
         return command
@@ -95,7 +95,7 @@ exec "$@\""""
     return [SH, "-c", script, SH, *command]
 
 
-def measure(account: ResultBuilder, command: list[str], **options: Any) -> Cost:
+def measure(account: CpuReference, command: list[str], **options: Any) -> Cost:
     account.start.unlink(missing_ok=True)
     before_ns, stolen_before_ns = account.used_ns(), stolen_ns()
     result = prock.run(joins(account, command), **{"reap_orphans": True, "wait_all": True, **options})

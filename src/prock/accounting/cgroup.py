@@ -69,7 +69,7 @@ class RunCgroup:
                 raise NotSupported(f"cgroup v2: no group in {self._parent} ({error.strerror})") from None
             break
         try:
-            self.directory = _open_above_standard(self.path)
+            self.directory = above_standard(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY))
             self.reading()
         except (OSError, ValueError) as error:
             self.close()
@@ -190,9 +190,11 @@ def _below(path: str) -> list[str]:
     return found
 
 
-def _open_above_standard(path: str) -> int:
-    """Not 0, 1 or 2, also where the caller closed those: the launcher puts other files there."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def above_standard(descriptor: int) -> int:
+    """The descriptor itself, or a copy above 2 if the caller had closed 0, 1 or 2: the launcher puts other files there.
+
+    The copy replaces the descriptor, which is closed.
+    """
     if descriptor > 2:
         return descriptor
     import fcntl

@@ -43,8 +43,11 @@ class PosixWaiter(RootWaiter):
 
     def reap(self) -> None:
         with self._lock:
-            while self.root is None and self._wait():
-                pass
+            self._reap_locked()
+
+    def _reap_locked(self) -> None:
+        while self.root is None and self._wait():
+            pass
 
     def _wait(self) -> bool:
         """Whether the state of the child has changed."""
@@ -73,8 +76,7 @@ class PosixWaiter(RootWaiter):
     def send(self, number: int, /) -> bool:
         """The lock keeps the child unreaped meanwhile, so that its pid cannot be reused."""
         with self._lock:
-            while self.root is None and self._wait():
-                pass
+            self._reap_locked()
             if self.root is None:
                 os.kill(self.root_pid, number)
         return True

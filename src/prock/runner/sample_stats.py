@@ -45,9 +45,7 @@ class SampleStats:
         self.footprint = Footprint(engine, share=PSS_SHARE, always_pss=pss)
         self.samples = 0
         self.longest_ns = 0
-        self.cost_ns = 0
         self.peak_process_count = self.peak_thread_count = 0
-        self.denied = 0
         self._began_ns = began_ns
         self._last_ns = began_ns
         self._rows_ns = 0
@@ -64,10 +62,8 @@ class SampleStats:
         self.samples += 1
         self.longest_ns = max(self.longest_ns, now_ns - self._last_ns)
         self._last_ns = now_ns
-        self.cost_ns += sample.cost_ns
         self.peak_process_count = max(self.peak_process_count, sample.process_count)
         self.peak_thread_count = max(self.peak_thread_count, sample.thread_count)
-        self.denied = max(self.denied, sample.denied)
         self.footprint.add_sample(sample)
         if now_ns >= self._rows_ns or now_ns - self._began_ns < ROWS_EARLY_NS:
             self._rows_ns = now_ns + ROWS_EVERY_NS

@@ -16,7 +16,7 @@ import time
 
 from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import is_child, kernel, pidfd_of_child
-from prock.accounting.cgroup import ABOVE_STANDARD
+from prock.accounting.cgroup import ABOVE_STANDARD, above_standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,18 +125,9 @@ def launch(
             _reap(started)
 
 
-def _pair() -> tuple[_socket.socket, _socket.socket]:
-    """A socket pair. Not 0, 1 or 2, also where the caller closed those: the launcher puts other files there."""
+def _pair() -> list[_socket.socket]:
     pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    if min(end.fileno() for end in pair) > 2:
-        return pair
-    import fcntl
-
-    lifted = [fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, ABOVE_STANDARD) for end in pair]
-    for end in pair:
-        end.close()
-    ours, theirs = (_socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, descriptor) for descriptor in lifted)
-    return ours, theirs
+    return [_socket.socket(fileno=above_standard(end.detach())) for end in pair]
 
 
 def _spawn(launcher: str, argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, group: int) -> int:

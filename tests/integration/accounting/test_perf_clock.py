@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.accounts import ResultBuilder, open_account, stolen_ns
+from support.accounts import CpuReference, open_account, stolen_ns
 from support.elsewhere import become_nobody, in_child, needs_root
 from support.engines import COMPILED, core
 from support.processes import PRELUDE, Program, Spawn
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.skipif(REFUSED is not None, reason=f"no perf events her
 
 
 @pytest.fixture
-def account(tmp_path: Path, spawn: Spawn) -> Iterator[ResultBuilder]:
+def account(tmp_path: Path, spawn: Spawn) -> Iterator[CpuReference]:
     with open_account(tmp_path / "log") as account:
         yield account
         spawn.end()
@@ -142,7 +142,7 @@ WORKLOADS = {
 each_workload = pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 
 
-def begin(spawn: Spawn, account: ResultBuilder, workload: str) -> Program:
+def begin(spawn: Spawn, account: CpuReference, workload: str) -> Program:
     """A program that begins with the workload when it is told to."""
     program = spawn(f"{account.join}\nsay(1); sys.stdin.readline()\nlog(); say(2)\n{workload}\nlog(); say(3); wait()")
     program.rests()
@@ -151,7 +151,7 @@ def begin(spawn: Spawn, account: ResultBuilder, workload: str) -> Program:
 
 @each_workload
 def test_a_tree_that_rests_when_it_is_attached_to(
-    engine: Engine, spawn: Spawn, account: ResultBuilder, workload: str
+    engine: Engine, spawn: Spawn, account: CpuReference, workload: str
 ) -> None:
     program = begin(spawn, account, workload)
     before, stolen = account.used_ns(), stolen_ns()
@@ -168,7 +168,7 @@ def test_a_tree_that_rests_when_it_is_attached_to(
 
 @each_workload
 def test_a_tree_that_runs_while_it_is_attached_to(
-    engine: Engine, spawn: Spawn, account: ResultBuilder, workload: str
+    engine: Engine, spawn: Spawn, account: CpuReference, workload: str
 ) -> None:
     """Held against an event that was there when the tree still rested: with the same clock, it has to be the same."""
     program = begin(spawn, account, workload)
@@ -207,7 +207,7 @@ wait()""")
     clocks.close()
 
 
-def test_what_existed_is_counted_too(engine: Engine, spawn: Spawn, account: ResultBuilder) -> None:
+def test_what_existed_is_counted_too(engine: Engine, spawn: Spawn, account: CpuReference) -> None:
     """A worker, a thread and an orphan that were there before, and what they start."""
     program = spawn(f"""{account.join}
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)

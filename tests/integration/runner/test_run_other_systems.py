@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -268,10 +269,11 @@ def test_what_can_not_be_asked_is_one_line(system: str) -> None:
 def test_the_doctor_tells_which_engine_and_why(system: str, name: str) -> None:
     ((code, said, errors),) = run_on(system, CALLS, "doctor")
     assert (code, errors) == (0, "")
-    assert f"ok       engine            portable, as this is {name}: psutil is asked\n" in said
-    statuses = {line[9:27].strip(): line[:7].strip() for line in said.splitlines()[1:-2] if line[:1] != " "}
+    assert f"portable ({name}): psutil\n" in said
+    lines = (re.split(" {2,}", line) for line in said.splitlines()[1:-2] if line[:1] != " ")
+    statuses = {name: status for status, name, *_ in lines}
     assert statuses["perf task-clock"] == statuses["cgroup v2"] == "no"
-    assert statuses["signals"] == statuses["prock run"] == statuses["shares of memory"] == "limited"
+    assert statuses["signals"] == statuses["prock run"] == statuses["PSS"] == "limited"
     assert (statuses["I/O counters"] == "no") is (system != "win32")
     assert statuses["ended children"] == ("ok" if system == "freebsd14" else "limited")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.accounts import ResultBuilder, open_account
+from support.accounts import CpuReference, open_account
 from support.elsewhere import in_child
 from support.processes import descendants
 from support.runs import MS, TICK_NS, has_ended, measure, opened, python, signal_handler, state_of, until
@@ -46,13 +46,13 @@ def portable() -> Iterator[None]:
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> Iterator[ResultBuilder]:
+def account(tmp_path: Path) -> Iterator[CpuReference]:
     with open_account(tmp_path / "log") as account:
         yield account
 
 
 @pytest.mark.parametrize("name", [*HOLDS, *LACKS])
-def test_a_lower_bound_and_how_low(account: ResultBuilder, name: str) -> None:
+def test_a_lower_bound_and_how_low(account: CpuReference, name: str) -> None:
     cost = measure(account, python({**HOLDS, **LACKS}[name], account), reap_orphans=False, wait_all=False)
     result = cost.result
     assert (result.returncode, result.accounting, set(cost.by_source) >= {"waited"}) == (0, "waited", True)
