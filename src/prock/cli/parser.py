@@ -8,6 +8,7 @@ import os
 
 from prock.cli import output
 from prock.cli.argtypes import interval_argument, pid_argument
+from prock.model import NUMBERS
 from prock.report.layout import escape
 
 TYPE_CHECKING = False
@@ -86,6 +87,17 @@ def add_pid(parser: argparse.ArgumentParser, *, of: str) -> None:
 
 def add_interval(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("-i", "--interval", type=interval_argument, metavar="DURATION", help=purpose)
+
+
+def add_numbers(parser: argparse.ArgumentParser) -> None:
+    """An option for each metric with a separate reader."""
+    for metric in NUMBERS:
+        parser.add_argument(f"--{metric.option}", action="store_true", help=f"show the {metric.text}")
+
+
+def chosen_numbers(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those options, as keywords."""
+    return {metric.option: getattr(arguments, metric.option) for metric in NUMBERS}
 
 
 def keys(of: str, names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ import prock
 from prock import engine
 from prock.cli import output
 from prock.cli import parser as command
-from prock.model import CpuTime, ProcessInfo, ProcessStats
+from prock.model import NUMBERS, CpuTime, ProcessInfo, ProcessStats
 from prock.report.layout import count, decode_bytes, format_age, format_bytes, format_cpu, table
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ class Subject:
     """Everything that can be read of one process, at about one time."""
 
     def __init__(self, pid: int) -> None:
-        stats = prock.snapshot_process(pid, io=True)
+        stats = prock.snapshot_process(pid, io=True, **dict.fromkeys((metric.option for metric in NUMBERS), True))
         if stats is None:
             raise output.Failure(f"no process {pid}")
         if stats.info is None:
@@ -127,6 +127,7 @@ class Subject:
             "minor_faults": info.minor_faults,
             "major_faults": info.major_faults,
             "disk_io": None if disk_io is None else disk_io._asdict(),
+            **{metric.name: getattr(self.stats, metric.name) for metric in NUMBERS},
             "refused": self.refused,
         }
 
@@ -152,6 +153,10 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("started", f"{_local_time(subject.start_time)}, {format_age(subject.age_s)} ago"),
         ("threads", f"{info.thread_count:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
+    ]
+    facts += [
+        (metric.title.lower(), _unless_denied(subject, metric.file, _number(getattr(subject.stats, metric.name))))
+        for metric in NUMBERS
     ]
     if info.minor_faults is not None and info.major_faults is not None:
         text = f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"

@@ -15,7 +15,7 @@ from prock.cli import parser as command
 from prock.cli.top import page, trees
 from prock.cli.top.model import Node, Rates, lines, plant
 from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
-from prock.model import MemberSample, TreeStats
+from prock.model import NUMBERS, MemberSample, TreeStats
 from prock.report.layout import count, decode_bytes, format_bytes, format_cpu
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
+    from typing import Any
 
     from prock.cli.top.model import Line
     from prock.model import DiskIo, Identity
@@ -59,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-d", "--depth", type=argtypes.count_argument, metavar="N", help="levels to show; deeper ones are only counted"
     )
     command.add_interval(parser, "measure for this time; show percent and rates")
+    command.add_numbers(parser)
     parser.add_argument("--no-io", dest="io", action="store_false", help="leave out I/O (saves one read per process)")
 
 
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_snapshot(pid: int, arguments: argparse.Namespace) -> None:
-    tree = prock.snapshot_tree(pid, io=arguments.io)
+    tree = prock.snapshot_tree(pid, io=arguments.io, **command.chosen_numbers(arguments))
     if tree is None:
         raise output.Failure(f"no process {pid}")
     tops = plant(members_of(tree), pid, _amounts if arguments.io else None)
@@ -83,13 +85,13 @@ def _print_snapshot(pid: int, arguments: argparse.Namespace) -> None:
         output.write_json(_as_json(tree, lines(tops, sort=sort), tops, None))
         return
     screen = output.Screen()
-    pen = Pen(screen, with_io=arguments.io, columns=SNAPSHOT_COLUMNS)
+    pen = Pen(screen, with_io=arguments.io, numbers=command.chosen_numbers(arguments), columns=SNAPSHOT_COLUMNS)
     shown = lines(tops, sort=sort, folded=_deeper(tops, arguments.depth))
     output.write([*pen.table(shown), "", *(screen.paint(line, "dim") for line in _footer(tree))])
 
 
 def _print_sample(pid: int, arguments: argparse.Namespace) -> None:
-    source = trees.one(pid, io=arguments.io)
+    source = trees.one(pid, io=arguments.io, **command.chosen_numbers(arguments))
     try:
         source.look()
         time.sleep(arguments.interval)
@@ -104,7 +106,11 @@ def _print_sample(pid: int, arguments: argparse.Namespace) -> None:
         output.write_json(_as_json(sample, shown, picture.tops, sample))
     else:
         folded = _deeper(picture.tops, arguments.depth)
-        output.write(page(picture, source.title, arguments.sort, output.Screen(), with_io=arguments.io, folded=folded))
+        numbers = command.chosen_numbers(arguments)
+        screen = output.Screen()
+        output.write(
+            page(picture, source.title, arguments.sort, screen, with_io=arguments.io, numbers=numbers, folded=folded)
+        )
 
 
 def members_of(tree: TreeStats) -> list[MemberSample]:
@@ -114,6 +120,9 @@ def members_of(tree: TreeStats) -> list[MemberSample]:
     for stats in reversed(tree.members):  # children come after their parents
         own, both = stats.cpu_time, stats.cpu_time_with_children or stats.cpu_time
         below = children.get(stats.pid, [])
+        numbers: dict[str, Any] = {metric.name: getattr(stats, metric.name) for metric in NUMBERS}
+        for name in list(numbers):
+            numbers[f"subtree_{name}"] = _sum([numbers[name], *(getattr(child, f"subtree_{name}") for child in below)])
         member = MemberSample(
             pid=stats.pid,
             ppid=stats.ppid or 0,
@@ -135,6 +144,7 @@ def members_of(tree: TreeStats) -> list[MemberSample]:
             subtree_vsize_bytes=_sum([stats.vsize_bytes, *(child.subtree_vsize_bytes for child in below)]),
             subtree_disk_io=_sum_io([stats.disk_io, *(child.subtree_disk_io for child in below)]),
             refused=stats.refused,
+            **numbers,
         )
         children.setdefault(stats.ppid, []).append(member)
         members.append(member)
@@ -217,6 +227,7 @@ def _as_json(
             "rss_bytes": tree.rss_bytes,
             "vsize_bytes": tree.vsize_bytes,
             "disk_io": None if disk_io is None else disk_io._asdict(),
+            **{metric.name: getattr(tree, metric.name) for metric in NUMBERS},
         },
         "coverage": {
             "vanished": tree.vanished,
@@ -249,6 +260,8 @@ def _member_as_json(node: Node, depth: int, subtree_own_ns: int, sample: TreeSam
         "subtree_thread_count": member.subtree_thread_count,
         "subtree_rss_bytes": member.subtree_rss_bytes,
         "subtree_processes_with_io": node.with_io,
+        **{metric.name: getattr(member, metric.name) for metric in NUMBERS},
+        **{f"subtree_{metric.name}": getattr(member, f"subtree_{metric.name}") for metric in NUMBERS},
     }
     read, write = node.rates or (None, None)
     if sample is None:

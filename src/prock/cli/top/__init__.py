@@ -22,7 +22,7 @@ from prock.sampling.schedule import Deadlines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Set
+    from collections.abc import Mapping, Set
 
     from prock.cli.top.model import Picture
     from prock.cli.top.trees import Source
@@ -65,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=command.keys("sort siblings, with their descendants, by", SORTS),
     )
     parser.add_argument("--io", action="store_true", help="show I/O rates (one more read per process)")
+    command.add_numbers(parser)
     parser.add_argument("--plain", action="store_true", help="print tables, even on a terminal")
 
 
@@ -90,13 +91,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _source(arguments: argparse.Namespace) -> Source:
     if arguments.sort == "io" and not arguments.io:
         raise output.Failure("--sort io without --io: add --io", 2)
+    numbers = command.chosen_numbers(arguments)
+    if arguments.sort in numbers and not numbers[arguments.sort]:
+        raise output.Failure(f"--sort {arguments.sort} without --{arguments.sort}: add --{arguments.sort}", 2)
     if arguments.name is None:
         if arguments.full:
             raise output.Failure("--full without --name: add --name PATTERN", 2)
-        return trees.one(command.chosen_pid(arguments), io=arguments.io)
+        return trees.one(command.chosen_pid(arguments), io=arguments.io, **numbers)
     if arguments.pid is not None:
         raise output.Failure("both PID and --name: give only one", 2)
-    return trees.named(arguments.name, full=arguments.full, io=arguments.io)
+    return trees.named(arguments.name, full=arguments.full, io=arguments.io, **numbers)
 
 
 def _can_fill_terminal() -> bool:
@@ -119,7 +123,14 @@ def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> 
         if arguments.json:
             output.write_json(as_json(picture), one_line=True)
         else:
-            text = page(picture, source.title, arguments.sort, screen, with_io=arguments.io)
+            text = page(
+                picture,
+                source.title,
+                arguments.sort,
+                screen,
+                with_io=arguments.io,
+                numbers=command.chosen_numbers(arguments),
+            )
             output.write([*([""] if printed else []), *text])
         printed += 1
         if picture.totals.is_over or printed == arguments.count:
@@ -133,11 +144,12 @@ def page(
     screen: output.Screen,
     *,
     with_io: bool,
+    numbers: Mapping[str, bool],
     folded: Set[Identity] = frozenset(),
 ) -> list[str]:
     """A table, totals and their accuracy."""
     totals = picture.totals
-    pen = Pen(screen, with_io=with_io)
+    pen = Pen(screen, with_io=with_io, numbers=numbers)
     sums = [counts(totals), f"%CPU {format_percent(totals.cpu_percent)} over {totals.interval_ns / 1e9:.2f} s"]
     sums.append(f"RSS {format_bytes(totals.rss_bytes)}")
     if with_io:

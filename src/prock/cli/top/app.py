@@ -21,6 +21,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from prock.cli import parser as command
 from prock.cli.output import Screen
 from prock.cli.top import details, panes
 from prock.cli.top.render import Pen
@@ -29,7 +30,7 @@ from prock.cli.top.view import State
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from textual import events
 
@@ -55,7 +56,14 @@ PATIENCE_S = 1.0
 
 def show(source: Source, interval_s: float, arguments: argparse.Namespace) -> int:
     """Show the view until the user quits or the tree has ended."""
-    app = TopApp(source, interval_s=interval_s, sort=arguments.sort, with_io=arguments.io, count=arguments.count)
+    app = TopApp(
+        source,
+        interval_s=interval_s,
+        sort=arguments.sort,
+        with_io=arguments.io,
+        numbers=command.chosen_numbers(arguments),
+        count=arguments.count,
+    )
     ended_by = app.run()
     if app.error is not None:
         raise app.error
@@ -162,7 +170,14 @@ class TopApp(App[signal.Signals]):
     CSS = "Screen { overflow: hidden; background: ansi_default; color: ansi_default; }"
 
     def __init__(
-        self, source: Source, *, interval_s: float, sort: str = "cpu", with_io: bool = False, count: int | None = None
+        self,
+        source: Source,
+        *,
+        interval_s: float,
+        sort: str = "cpu",
+        with_io: bool = False,
+        numbers: Mapping[str, bool] | None = None,
+        count: int | None = None,
     ) -> None:
         super().__init__(ansi_color=True)  # the terminal's own colours; none if NO_COLOR is set
         self.error: Exception | None = None
@@ -172,7 +187,7 @@ class TopApp(App[signal.Signals]):
         self.state = State(
             source.title,
             # The Linux console has no glyphs for eighths of a block.
-            Pen(self._screen_of_stdout, with_io=with_io, poor=os.environ.get("TERM") == "linux"),
+            Pen(self._screen_of_stdout, with_io=with_io, numbers=numbers, poor=os.environ.get("TERM") == "linux"),
             interval_s=interval_s,
             sort=sort,
             set_interval=self._sampler.set_interval,

@@ -5,7 +5,10 @@ A `Picture` is made once per sample; `lines` chooses its visible nodes by folds,
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from prock._compat.namedtuple import NamedTuple
+from prock.model import NUMBERS
 from prock.report.layout import escape
 
 TYPE_CHECKING = False
@@ -224,6 +227,7 @@ SORTS: dict[str, Callable[[Node], tuple[object, int]]] = {
     "io": _descending(lambda node: None if node.rates is None else node.rates.read + node.rates.write),
     "threads": _descending(lambda node: node.member.subtree_thread_count),
     "processes": _descending(lambda node: node.member.subtree_process_count),
+    **{metric.option: _descending(attrgetter(f"member.subtree_{metric.name}")) for metric in NUMBERS},
     "pid": lambda node: (0, node.member.pid),
     "name": lambda node: (node.member.comm.lower(), node.member.pid),
 }

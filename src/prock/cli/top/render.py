@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.cli.top.model import lead
+from prock.model import NUMBERS
 from prock.report.layout import count, cut, format_bytes, format_cpu, format_percent, format_rate, table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
     from prock.cli.output import Screen
@@ -87,11 +88,35 @@ SNAPSHOT_COLUMNS = (
 )
 
 
+def number_columns(options: Mapping[str, bool]) -> list[Column]:
+    """Two for each metric with a separate reader: of the process, and of the process and all below it."""
+    return [
+        Column(metric.title + mark, metric.option if mark else "", 5, 5, _number(prefix + metric.name))
+        for metric in NUMBERS
+        if options.get(metric.option)
+        for mark, prefix in (("", ""), ("+", "subtree_"))
+    ]
+
+
+def _number(name: str) -> Callable[[Node], str]:
+    def text(node: Node) -> str:
+        value = getattr(node.member, name)
+        return "-" if value is None else f"{value:,}"
+
+    return text
+
+
 class Pen:
     """Draws for one screen. `poor`: a terminal whose font has few characters."""
 
     def __init__(
-        self, screen: Screen, *, with_io: bool, poor: bool = False, columns: Sequence[Column] = SAMPLE_COLUMNS
+        self,
+        screen: Screen,
+        *,
+        with_io: bool,
+        numbers: Mapping[str, bool] | None = None,
+        poor: bool = False,
+        columns: Sequence[Column] = SAMPLE_COLUMNS,
     ) -> None:
         self.screen = screen
         self._branches = UNICODE_BRANCHES if screen.can_show("".join(UNICODE_BRANCHES)) else ASCII_BRANCHES
@@ -99,7 +124,8 @@ class Pen:
         self._at_least = AT_LEAST if screen.can_show(AT_LEAST) else ">="
         self.with_io = with_io
         self._columns = [column for column in columns if with_io or column.sort != "io"]
-        self._widths = {column.title: column.width for column in columns}
+        self._columns += number_columns(numbers or {})
+        self._widths = {column.title: column.width for column in self._columns}
 
     def cut(self, text: str, columns: int) -> str:
         return cut(text, columns, self.screen.ellipsis)

@@ -16,8 +16,10 @@ from prock.sampling.forest import Forest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Unpack
 
     from prock.model import ProcessInfo
+    from prock.sampling.options import SamplingKeywords
 
 
 LONGEST_COMMAND_LINE = 131_072
@@ -29,12 +31,19 @@ NEWCOMERS_S = 5.0
 class Source:
     """Samples the trees, and keeps the previous sample for rates."""
 
-    def __init__(self, title: str, find: Callable[[], Iterable[int]], *, io: bool, newcomers: bool = False) -> None:
+    def __init__(
+        self,
+        title: str,
+        find: Callable[[], Iterable[int]],
+        *,
+        newcomers: bool = False,
+        **options: Unpack[SamplingKeywords],
+    ) -> None:
         self.title = title
         """Contains text from outside, not escaped."""
         self._find = find
         self._newcomers = newcomers
-        self._forest = Forest(io=io)
+        self._forest = Forest(**options)
         self._roots: set[int] = set()
         self._before: Picture | None = None
         self._past = NOTHING
@@ -82,15 +91,15 @@ class Source:
         return len(self._roots) > before
 
 
-def one(pid: int, *, io: bool) -> Source:
+def one(pid: int, **options: Unpack[SamplingKeywords]) -> Source:
     """Follow the tree of one process."""
-    source = Source(_title(pid), lambda: [pid], io=io)
+    source = Source(_title(pid), lambda: [pid], **options)
     if not source:
         raise output.Failure(f"no process {pid}")
     return source
 
 
-def named(pattern: str, *, full: bool, io: bool) -> Source:
+def named(pattern: str, *, full: bool, **options: Unpack[SamplingKeywords]) -> Source:
     """Follow the trees whose root's name, or command line, matches the expression; later ones too."""
     try:
         wanted = re.compile(pattern)
@@ -100,7 +109,7 @@ def named(pattern: str, *, full: bool, io: bool) -> Source:
     def find() -> list[int]:
         return outermost(prock.scan_all_processes(), wanted, full=full)
 
-    source = Source(f"{'command line' if full else 'name'} {pattern}", find, io=io, newcomers=True)
+    source = Source(f"{'command line' if full else 'name'} {pattern}", find, newcomers=True, **options)
     if not source:
         raise output.Failure(f"no process has a {'command line' if full else 'name'} that matches {pattern!r}")
     return source
