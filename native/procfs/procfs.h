@@ -114,6 +114,7 @@ int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
 /* By CPU clocks if usable, else by ticks. */
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
+int prock_read_fd_count(const struct prock_root *root, int32_t pid, uint64_t *count);
 int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out);
 int prock_read_comm(const struct prock_root *root, int32_t pid, char comm[PROCK_COMM_MAX], size_t *len);
 /* Returns 0 for a process, -ESRCH for the id of a mere thread. Always 0 if CPU clocks are not usable. */
@@ -176,7 +177,7 @@ enum { PROCK_UNREADABLE_STAT = 1, PROCK_UNREADABLE_IO = 2, PROCK_UNREADABLE_CHIL
 
 /* Metrics of one number per process, each with a reader and a want bit: X(F, name, file, read). The order is that of
  * NUMBERS in src/prock/model.py. `file` below /proc/PID names the metric where the user is denied it. */
-#define PROCK_NUMBERS(X, F)
+#define PROCK_NUMBERS(X, F) X(F, fd_count, "fd", prock_read_fd_count)
 
 #define PROCK_NUMBER_ID(F, name, file, read) PROCK_NUMBER_##name,
 enum { PROCK_NUMBERS(PROCK_NUMBER_ID, ) PROCK_NUMBER_COUNT };

@@ -221,6 +221,37 @@ int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *o
     return error ? error : prock_parse_io(buf, len, out);
 }
 
+/* Open descriptors of a process. Since Linux 6.2 they are the size of /proc/PID/fd, which any user may read; before,
+ * and where there are none, its entries are counted. Kernel threads and zombies have none, but deny the list. */
+int prock_read_fd_count(const struct prock_root *root, int32_t pid, uint64_t *count)
+{
+    char path[PROCK_PATH_CAP], buf[4096];
+    struct stat stat;
+    struct prock_stat row;
+    make_path(root, pid, "fd", path);
+    if (root->clocks_usable && prock_stat(root->dir < 0 ? AT_FDCWD : root->dir, path, &stat) == 0 && stat.st_size > 0) {
+        *count = (uint64_t)stat.st_size;
+        return 0;
+    }
+    int dir = prock_open(root, pid, "fd");
+    if (dir == -EACCES && prock_read_stat(root, pid, &row) == 0 && row.vsize == 0) {
+        *count = 0;
+        return 0;
+    }
+    if (dir < 0)
+        return dir;
+    long got;
+    *count = 0;
+    while ((got = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0)
+        for (long at = 0; at < got; at += ((const struct dirent64 *)(buf + at))->d_reclen)
+            *count += ((const struct dirent64 *)(buf + at))->d_name[0] != '.';
+    int error = got < 0 ? prock_errno(errno) : 0;
+    close(dir);
+    if (root->clocks_usable && (pid == 0 || pid == (int32_t)getpid()))
+        *count -= 1; /* of the list itself */
+    return error;
+}
+
 #define NUMBER_READER(F, name, file, read) {file, read},
 const struct prock_number prock_numbers[] = {PROCK_NUMBERS(NUMBER_READER, ){NULL, NULL}};
 

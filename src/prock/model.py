@@ -131,6 +131,11 @@ METRICS = (
         "write_count", "number", "counter", "sum",
         "number of write calls", "syscw of /proc/PID/io", "exact",
     ),
+    Metric(
+        "fd_count", "number", "gauge", "sum",
+        "number of open file descriptors; on Windows of handles", "the size or the entries of /proc/PID/fd", "exact",
+        option="fds", file="fd", title="FDS",
+    ),
 )
 # fmt: on
 """All metrics. `NUMBERS` are those with a reader of their own; CONTRIBUTING says how one is added."""
@@ -390,6 +395,7 @@ class ProcessStats(NamedTuple):
     info: ProcessInfo | None
     disk_io: DiskIo | None
     refused: tuple[str, ...]
+    fd_count: int | None = None
 
     @property
     def comm(self) -> str | None:
@@ -455,6 +461,7 @@ class TreeStats(NamedTuple):
     members: tuple[ProcessStats, ...]
     vanished: int
     denied: int
+    fd_count: int | None = None
 
     @property
     def process_count(self) -> int:
@@ -535,6 +542,8 @@ class MemberSample(NamedTuple):
     subtree_vsize_bytes: int | None
     subtree_disk_io: DiskIo | None
     refused: tuple[str, ...]
+    fd_count: int | None = None
+    subtree_fd_count: int | None = None
 
     @property
     def identity(self) -> Identity:
@@ -599,6 +608,7 @@ class TreeTotals(NamedTuple):
     late_ns: int
     skipped: int
     suspended_ns: int | None
+    fd_count: int | None = None
 
     @property
     def is_over(self) -> bool:

@@ -13,8 +13,9 @@ import os
 import time
 
 from prock import engine
+from prock.engine.numbers import read_numbers
 from prock.errors import AccessDenied, NotSupported
-from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats
+from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, wanted_numbers
 
 
 def get_cpu_time(pid: int | None = None) -> CpuTime | None:
@@ -256,14 +257,15 @@ def list_all_pids() -> list[int]:
     return engine.active.pids()
 
 
-def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStats | None:
+def snapshot_process(pid: int | None = None, *, io: bool = False, fds: bool = False) -> ProcessStats | None:
     """One process at this instant: CPU, memory, threads, state, and with `io` the I/O counters.
 
     - `pid`: default: the calling process.
     - `io`: read the I/O counters. Default: False.
+    - `fds`: count open file descriptors. Default: False.
 
     `ProcessStats.refused` names the files that this user may not read. Cost: one read of ``stat``, one
-    `clock_gettime`; with `io` one read of ``io``.
+    `clock_gettime`; with `io` one read of ``io``, with `fds` one `stat` of ``fd`` (before Linux 6.2 its listing).
 
     >>> snapshot_process().thread_count >= 1
     True
@@ -285,5 +287,6 @@ def snapshot_process(pid: int | None = None, *, io: bool = False) -> ProcessStat
             disk_io = engine.active.disk_io(pid)
         except (AccessDenied, NotSupported):
             refused += ("io",)
+    numbers, refused = read_numbers(engine.active, pid, wanted_numbers({"fds": fds}), refused)
     own_pid = info.pid if info is not None else (os.getpid() if pid is None else pid)
-    return ProcessStats(taken_ns, own_pid, None if info is None else info.ppid, cpu, info, disk_io, refused)
+    return ProcessStats(taken_ns, own_pid, None if info is None else info.ppid, cpu, info, disk_io, refused, **numbers)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from prock import engine, tree
 from prock.engine.pids import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
-from prock.model import ProcessInfo, Scan, TreeStats
+from prock.model import ProcessInfo, Scan, TreeStats, wanted_numbers
 
 
 def scan_all_processes() -> Scan:
@@ -73,25 +73,29 @@ def collect_tree_pids(root_pid: int | None = None) -> list[int] | None:
     return None if found is None else [member.pid for member in found[0]]
 
 
-def snapshot_tree(root_pid: int | None = None, *, memory: bool = True, io: bool = False) -> TreeStats | None:
+def snapshot_tree(
+    root_pid: int | None = None, *, memory: bool = True, io: bool = False, fds: bool = False
+) -> TreeStats | None:
     """A process and all its descendants at this instant: totals, members, and how many could not be read.
 
     - `root_pid`: default: the calling process.
     - `memory`: read ``stat`` of each member, for memory, threads, state and names. Default: True; without it
       `ProcessStats.info` is None.
     - `io`: read the I/O counters. Default: False.
+    - `fds`: count open file descriptors. Default: False.
 
     None without the root. Sources and biases: see `TreeStats`. While the tree forks heavily the kernel's lists of
     children may leave one out. Raises `AccessDenied` for a root that this user may not read; of a member it is counted
     as `TreeStats.denied`. Cost a member: one small read to find its children, two system calls for its CPU time, with
-    `memory` one read of ``stat``, with `io` one of ``io``. Processes outside the tree cost nothing, unless the tree is
-    most of the machine and a scan is cheaper. Other systems list all processes to find the tree.
+    `memory` one read of ``stat``, with `io` one of ``io``, with `fds` one `stat` of ``fd``. Processes outside the tree
+    cost nothing, unless the tree is most of the machine and a scan is cheaper. Other systems list all processes to find
+    the tree.
 
     >>> build = snapshot_tree()  # of a build: snapshot_tree(pid of make)
     >>> build.process_count >= 1 and build.rss_bytes > 2**20
     True
     """
-    want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0)
+    want = WANT_CPU | (WANT_STAT if memory else 0) | (WANT_IO if io else 0) | wanted_numbers({"fds": fds})
     found = engine.active.tree(root_pid, want)
     if found is None:
         return None

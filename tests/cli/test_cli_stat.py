@@ -19,7 +19,7 @@ pytestmark = on_both
 KEYS = {
     "schema", "pid", "ppid", "pgrp", "session", "comm", "path", "state", "tty", "start_ticks", "start_time", "age_s",
     "thread_count", "children", "cpu_time", "waited_for_children_cpu_time", "rss_bytes", "vsize_bytes", "minor_faults",
-    "major_faults", "disk_io", "refused",
+    "major_faults", "disk_io", "fd_count", "refused",
 }  # fmt: skip
 """The shape that programs rely on: what is renamed or removed needs another schema."""
 

@@ -25,7 +25,7 @@ pytestmark = on_both
 MEMBER_KEYS = {
     "pid", "ppid", "depth", "comm", "state", "start_ticks", "thread_count", "cpu_time_ns", "cpu_time_with_children_ns",
     "rss_bytes", "vsize_bytes", "disk_io", "refused", "subtree_process_count", "subtree_thread_count",
-    "subtree_rss_bytes", "subtree_processes_with_io",
+    "subtree_rss_bytes", "subtree_processes_with_io", "fd_count", "subtree_fd_count",
 }  # fmt: skip
 SINCE_START = {
     "subtree_cpu_time_ns", "subtree_cpu_time_with_children_ns", "subtree_read_bytes", "subtree_write_bytes"

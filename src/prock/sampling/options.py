@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         io: bool
         pss: bool
         accounting: str
+        fds: bool
 
 
 ACCOUNTING = ("auto", "perf", "ledger")
@@ -30,12 +31,14 @@ class SamplingOptions(NamedTuple):
     - `pss`: read proportional set sizes, each at most every 10 s, in at most a 50th of the time. Default: False.
     - `accounting`: CPU source. ``ledger`` adds up the processes that samples see; ``perf`` also counts processes
       that come and go between samples; ``auto`` (default) is perf where the machine permits it, else the ledger.
+    - `fds`: count open file descriptors, 1.3 to 5 µs a process. Default: False.
     """
 
     memory: bool = True
     io: bool = False
     pss: bool = False
     accounting: str = "auto"
+    fds: bool = False
 
     @property
     def want(self) -> int:

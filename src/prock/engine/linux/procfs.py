@@ -153,6 +153,23 @@ class ProcFiles:
         read: Callable[[int | None], int | None] = getattr(self, f"_{metric}")
         return read(pid)
 
+    def _fd_count(self, pid: int | None) -> int | None:
+        """Since Linux 6.2 the size of the directory ``fd``, which any user may read; else the number of its entries."""
+        path = f"{self.root}/{pid or 'self'}/fd"
+        try:
+            size = os.stat(path).st_size if self.clocks_usable else 0
+            own = self.clocks_usable and pid in (None, os.getpid())
+            return size or len(os.listdir(path)) - own  # which opens one more
+        except PermissionError:
+            if self._has_no_memory(pid):
+                return 0
+            raise AccessDenied(pid or os.getpid(), "fd") from None
+        except FileNotFoundError:
+            self._missing(pid, "fd")
+            return None
+        except ProcessLookupError:
+            return None
+
     def path(self, pid: int | None, /) -> str | None:
         pid = check_pid(pid)
         if pid is not None and not self._is_process(pid):

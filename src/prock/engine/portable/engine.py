@@ -213,6 +213,19 @@ class PortableEngine(LinuxOnly):
         read: Callable[[int], int | None] = getattr(self, f"_{metric}")
         return None if number is None else read(number)
 
+    def _fd_count(self, pid: int) -> int | None:
+        asked = by_psutil.process(pid)
+        try:
+            count: int | None = answer(pid, "fd", asked.num_handles if IS_WINDOWS else asked.num_fds)
+            # On Linux psutil lists them, which opens one more.
+            return count if count is None or not IS_LINUX or pid != os.getpid() else count - 1
+        except IsZombie:
+            return 0
+        except AccessDenied:
+            if self._has_no_memory(pid):
+                return 0
+            raise
+
     def comm(self, pid: int | None, /) -> str | None:
         number = self._process(pid)
         if number is None:
