@@ -70,6 +70,7 @@ test-native: $(BIN)/python
 
 lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/ruff check .
+	@$(BIN)/python tools/check_words.py
 	@$(BIN)/ruff format --check .
 	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	@$(BIN)/mypy --package prock
