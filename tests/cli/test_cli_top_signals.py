@@ -74,7 +74,7 @@ def test_a_refusal_is_said(spawn: processes.Spawn) -> None:
         become_nobody()
         return not_sent(target)
 
-    assert in_child(ask) == f"SIGKILL refused: process {program.pid} is another user's"
+    assert in_child(ask) == f"SIGKILL not sent: process {program.pid} is another user's"
     assert program.popen.poll() is None
 
 

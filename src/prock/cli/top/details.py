@@ -65,16 +65,16 @@ def _text(read: Callable[[], str]) -> str:
 
 
 def _directory(pid: int) -> str:
-    if engine.active.name == "portable":
+    if not engine.active.reads_proc:
         return _by_psutil(pid, lambda process: process.cwd())
-    return os.readlink(f"/proc/{pid}/cwd")
+    return os.readlink(f"{engine.active.root}/{pid}/cwd")
 
 
 def _user(pid: int) -> str:
     """The effective user, and the real user if it differs."""
-    if sys.platform == "win32" or engine.active.name == "portable":
+    if sys.platform == "win32" or not engine.active.reads_proc:
         return _by_psutil(pid, lambda process: process.username())
-    with open(f"/proc/{pid}/status", "rb") as file:
+    with open(f"{engine.active.root}/{pid}/status", "rb") as file:
         real, effective = next(map(int, line.split()[1:3]) for line in file if line.startswith(b"Uid:"))
     return _user_name(effective) + ("" if real == effective else f", started by {_user_name(real)}")
 
@@ -91,11 +91,11 @@ def _user_name(uid: int) -> str:
 
 
 def _open_files(pid: int) -> str:
-    if engine.active.name == "portable":
+    if not engine.active.reads_proc:
         return _by_psutil(pid, lambda process: f"{process.num_fds():,}" if hasattr(process, "num_fds") else "-")
-    with os.scandir(f"/proc/{pid}/fd") as files:
+    with os.scandir(f"{engine.active.root}/{pid}/fd") as files:
         number = sum(1 for _ in files)  # no list: there may be a million
-    with open(f"/proc/{pid}/limits", "rb") as file:
+    with open(f"{engine.active.root}/{pid}/limits", "rb") as file:
         limit = next((line.split()[3].decode() for line in file if line.startswith(b"Max open files")), "-")
     return f"{number:,} of at most {limit}"
 

@@ -132,7 +132,7 @@ def command_line(pid: int) -> str:
 
     At most `LONGEST_COMMAND_LINE` bytes: a process can declare all of its memory to be its arguments.
     """
-    if engine.active.name == "portable":
+    if not engine.active.reads_proc:
         import psutil
 
         try:
@@ -140,7 +140,7 @@ def command_line(pid: int) -> str:
         except (psutil.Error, OSError):
             return ""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
+        with open(f"{engine.active.root}/{pid}/cmdline", "rb") as file:
             return os.fsdecode(file.read(LONGEST_COMMAND_LINE).rstrip(b"\0").replace(b"\0", b" "))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
