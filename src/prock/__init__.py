@@ -87,6 +87,8 @@ if TYPE_CHECKING:
         collect_descendants_from_map as collect_descendants_from_map,
         is_descendant_of as is_descendant_of,
     )
+
+    __all__: list[str]
 else:
     # isort: on
     _NAMES = {

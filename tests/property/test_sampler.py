@@ -57,6 +57,9 @@ class SimulatedEngine:
     def outline(self, pid: int) -> ProcessInfo | None:
         raise AssertionError("nothing is refused here")
 
+    def number(self, metric: str, pid: int) -> int | None:
+        raise AssertionError(f"{metric} is not requested here")
+
     def last_pid(self) -> int:
         self.go_on()
         return self.kernel.last_pid

@@ -81,7 +81,7 @@ def test_every_field_of_a_result_has_help(name: str) -> None:
     for field in getattr(kind, "_fields", ()):
         text = getattr(kind, field).__doc__
         assert text and not text.startswith("Field ") and len(text.split()) > 1, field
-        assert text in pydoc.render_doc(kind, renderer=pydoc.plaintext).replace("\n |      ", " "), field
+        assert text in pydoc.render_doc(kind, renderer=pydoc.plaintext).replace("\n |      ", " "), field  # type: ignore[attr-defined]
         if annotations[field].split(" |")[0] in ("int", "float", "CpuPercent"):
             assert UNIT_WORDS.search(text), f"{field}: {text}"
     properties = [key for key, value in inspect.getmembers(kind) if isinstance(value, property)]

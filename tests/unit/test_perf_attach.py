@@ -51,7 +51,7 @@ def doubt_of(kernel: Any) -> UncertainFork:
     ],
 )
 def test_pids_have_positions_in_the_order_of_their_allocation(first: int, last: int, places: dict[int, int]) -> None:
-    kernel = Kernel(first)
+    kernel: Any = Kernel(first)
     order = PidSequence(kernel)
     assert order.allocated() == 0
     kernel.last = last

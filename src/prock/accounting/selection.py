@@ -133,7 +133,9 @@ class CpuSources:
 
     def move_into_cgroup(self, pid: int) -> None:
         """Move a child that runs already, and what it has started, into the cgroup if there is one."""
-        if self.cgroup is None or not is_child(os.P_PID, pid):  # other code reaped it: the pid may be reused
+        if sys.platform == "win32" or self.cgroup is None:
+            return
+        if not is_child(os.P_PID, pid):  # other code reaped it: the pid may be reused
             return
         try:
             self.cgroup.add(pid)

@@ -35,13 +35,14 @@ class HandlerSignals:
     """While open, the wanted signals are queued; signals that prock was started to ignore stay ignored."""
 
     def __init__(self, wanted: tuple[int, ...]) -> None:
-        self.original = () if sys.platform == "win32" else tuple(kernel.pthread_sigmask(kernel.SIG_BLOCK, ()))
+        self.original: tuple[int, ...] = ()
         """The signal mask for the command."""
         self._received: list[ReceivedSignal] = []
         self._child = numbers("SIGCHLD")
         self._pipe: tuple[int, int] | None = None
         self._wakeup_before = -1
         if sys.platform != "win32":
+            self.original = tuple(kernel.pthread_sigmask(kernel.SIG_BLOCK, ()))
             self._pipe = os.pipe()
             for end in self._pipe:
                 os.set_blocking(end, False)
