@@ -33,7 +33,7 @@ def test_examples(name: str) -> None:
 @on_linux_engines
 @pytest.mark.usefixtures("engine")
 def test_examples_of_the_readme() -> None:
-    """It tells of Linux, where a run knows more than elsewhere."""
+    """For Linux, where a run reports more than on other systems."""
     readme = Path(__file__).parents[2] / "README.md"
     result = doctest.testfile(str(readme), module_relative=False)
     assert result.attempted >= 5 and result.failed == 0
