@@ -17,14 +17,13 @@ if not (Path(__file__).parents[1] / "SECURITY.md").exists():  # the wheel's test
     exclude_patterns.append("security.md")
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # links of SECURITY.md and CHANGELOG.md to files beside docs/
 
 smartquotes = False  # they would turn two hyphens into a dash
 default_role = "py:obj"  # docstrings name objects in single backticks
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:class", r"collections\.abc\..*"),  # needs the inventory of the standard library, so a network
-    (r"py:class", r"Engine|Identity"),  # internal types
+    (r"py:class", r"Engine|Identity|SamplingKeywords"),  # internal types
     (r"py:obj", r".*"),  # a name in backticks is a link where the manual has such a name
 ]
 autodoc_preserve_defaults = True
