@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
-from support.simulated_kernel import INIT, TICK, Kernel, read_tree, sample, update
+from support.simulated_kernel import CHANGES, INIT, TICK, Kernel, read_tree, sample, update
 
 from prock.model import ProcessInfo
 from prock.sampling.cpu_ledger import CpuLedger
@@ -16,7 +16,10 @@ from prock.sampling.cpu_ledger import CpuLedger
 Step = tuple[str, int, int]
 """What happens, to which of the living processes (modulo their number), and how much of it."""
 
-WEIGHTS = {"fork": 5, "burn": 8, "exit": 3, "reap": 3, "ignore": 0.2, "subreaper": 0.7, "sample": 4}
+WEIGHTS = {
+    **dict.fromkeys(CHANGES, 0.4), "setsid": 1, "fork": 5, "burn": 8, "exit": 3, "reap": 3, "ignore": 0.2,
+    "subreaper": 0.7, "sample": 4,
+}  # fmt: skip
 
 
 def random_steps(seed: int) -> list[Step]:
@@ -45,6 +48,8 @@ def act(kernel: Kernel, ledger: CpuLedger, step: Step) -> None:
         case "subreaper":
             kernel.tasks[pid].subreaper = True
             ledger.adopts((pid, kernel.tasks[pid].start))
+        case action if action in CHANGES:
+            kernel.change(action, pid, step[2])
 
 
 @settings(max_examples=examples(2500), deadline=None)

@@ -1,4 +1,5 @@
-"""A kernel that only keeps accounts: who forks, burns, exits, reaps, and who inherits whose children."""
+"""A kernel that only keeps accounts. It changes every field of a row that trackers read as Linux does: CPU time,
+parents, sessions, process groups, names, states, threads."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from prock.sampling.cpu_ledger import CpuLedger
 TICK = 10
 """``cutime`` and ``cstime`` are told in ticks, rounded down; here a tick is 10 units of time."""
 INIT = 1
+CHANGES = ("setsid", "setpgid", "exec", "rename", "thread", "end thread", "end leader", "stop", "continue")
+"""What a process does to its own row, or a signal does to it, besides its CPU time: see `Kernel.change`."""
 
 
 @dataclass
@@ -24,6 +27,15 @@ class Task:
     """Bytes read, of itself and of children that it waited for."""
     reaped: int = 0
     """Descendants that were waited for: each had one page fault."""
+    session: int = 0
+    pgrp: int = 0
+    comm: str = "init"
+    threads: int = 1
+    by_thread: bool = False
+    """Whether a thread of the parent other than the first started it, so that it is in that thread's list."""
+    lacks_leader: bool = False
+    """Whether its first thread has ended and others go on: then its state is Z."""
+    stopped: bool = False
     zombie: bool = False
     ignores_sigchld: bool = False
     subreaper: bool = False
@@ -45,8 +57,43 @@ class Kernel:
     def fork(self, parent: int) -> int:
         self.now += 1
         pid = self._give_pid()
-        self.tasks[pid] = Task(pid, self.now, parent, ignores_sigchld=self.tasks[parent].ignores_sigchld)
+        above = self.tasks[parent]
+        self.tasks[pid] = Task(
+            pid, self.now, parent, session=above.session, pgrp=above.pgrp, comm=above.comm,
+            by_thread=above.threads > 1 and (above.lacks_leader or self.now % 2 == 0),
+            ignores_sigchld=above.ignores_sigchld,
+        )  # fmt: skip
         return pid
+
+    def change(self, action: str, pid: int, amount: int) -> None:
+        """One of `CHANGES`."""
+        task = self.tasks[pid]
+        if action == "setsid" and task.pgrp != pid:  # the leader of a group may not
+            task.session = task.pgrp = pid
+        elif action == "setpgid" and task.session != pid:
+            task.pgrp = pid
+        elif action == "exec":
+            task.comm = f"program {amount}"
+            task.lacks_leader = False  # the thread that executes becomes the first
+            self._end_threads(task)
+        elif action == "rename":
+            task.comm = f"thread {amount}"
+        elif action == "thread":
+            task.threads += 1
+        elif action == "end thread" and task.threads > 1 + task.lacks_leader:
+            task.threads -= 1
+            if task.threads == 1:
+                self._end_threads(task)
+        elif action == "end leader" and task.threads > 1:
+            task.lacks_leader = True
+        elif action in ("stop", "continue"):
+            task.stopped = action == "stop"
+
+    def _end_threads(self, task: Task) -> None:
+        """All but the first, which gets their children."""
+        task.threads = 1
+        for child in self.children(task.pid):
+            child.by_thread = False
 
     def burn(self, pid: int, amount: int) -> None:
         self.tasks[pid].own += amount
@@ -55,10 +102,10 @@ class Kernel:
 
     def exit(self, pid: int) -> None:
         task = self.tasks[pid]
-        task.zombie = True
+        task.zombie, task.threads, task.stopped = True, 1, False
         heir = self._reaper_of(task)
         for child in self.children(pid):
-            child.parent = heir
+            child.parent, child.by_thread = heir, False
             if child.zombie and (heir == INIT or self.tasks[heir].ignores_sigchld):
                 self._release(child)
         if self.tasks[task.parent].ignores_sigchld or task.parent == INIT:
@@ -82,15 +129,20 @@ class Kernel:
     def row(self, pid: int) -> ProcessInfo:
         task = self.tasks[pid]
         return ProcessInfo(
-            pid=pid, ppid=task.parent, pgrp=0, session=0, tty_nr=0, state="Z" if task.zombie else "S", comm="",
-            thread_count=1, start_ticks=task.start, user_ns=task.own, system_ns=0,
+            pid=pid, ppid=task.parent, pgrp=task.pgrp, session=task.session, tty_nr=0,
+            state="Z" if task.zombie or task.lacks_leader else "T" if task.stopped else "S", comm=task.comm,
+            thread_count=task.threads, start_ticks=task.start, user_ns=task.own, system_ns=0,
             children_user_ns=task.waited // TICK * TICK, children_system_ns=0,
             rss_bytes=0, vsize_bytes=0, minor_faults=1, major_faults=0,
             children_minor_faults=task.reaped, children_major_faults=0,
         )  # fmt: skip
 
     def _give_pid(self) -> int:
-        return next(pid for pid in range(2, 10_000) if pid not in self.tasks)
+        return next(pid for pid in range(2, 10_000) if self._is_free(pid))
+
+    def _is_free(self, pid: int) -> bool:
+        """The id of a session or group is not allocated again while a process is in it."""
+        return pid not in self.tasks and all(pid not in (task.session, task.pgrp) for task in self.tasks.values())
 
     def _reaper_of(self, task: Task) -> int:
         ancestor = self.tasks[task.parent]
@@ -153,8 +205,13 @@ class LiveKernel(Kernel):
         self.burn(parent, 1)
         super().reap(parent)
 
+    def change(self, action: str, pid: int, amount: int) -> None:
+        if action not in ("stop", "continue"):
+            self.burn(pid, 1)
+        super().change(action, pid, amount)
+
     def _give_pid(self) -> int:
         while True:
             self.last_pid = self.last_pid % self.pids + 1
-            if self.last_pid not in self.tasks:
+            if self._is_free(self.last_pid):
                 return self.last_pid

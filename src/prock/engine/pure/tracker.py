@@ -256,8 +256,8 @@ class PureMemberTracker:
             member.born_since = born is not None and info.start_ticks >= born
         elif (
             info.waited_ns != known.waited_ns
-            or (info.ppid, info.is_alive, info.children_minor_faults)
-            != (known.ppid, known.is_alive, known.children_minor_faults)
+            or (info.ppid, info.session, info.is_alive, info.children_minor_faults)
+            != (known.ppid, known.session, known.is_alive, known.children_minor_faults)
             or member.reread
         ):
             member.report = True
