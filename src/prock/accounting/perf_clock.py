@@ -23,10 +23,18 @@ from prock.accounting.protocol import PERF, PERF_LACKS, CpuReading
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
-    from prock.accounting.perf_records import TaskRecords
     from prock.accounting.steal import StolenTime
     from prock.model import ProcessInfo
+
+    class Clock(Protocol):
+        """`LaunchedClock` or `prock.accounting.perf_records.TaskRecords`."""
+
+        def total_ns(self) -> int: ...
+
+        def close(self) -> None: ...
+
 
 MOST_CPUS = 16
 """With more CPUs online, one event for all CPUs, without records: an event per CPU costs a fork 2.4 µs each, 40 µs with
@@ -87,7 +95,7 @@ class PerfSource:
 
     name = PERF
 
-    def __init__(self, clock: LaunchedClock | TaskRecords, stolen: StolenTime | None) -> None:
+    def __init__(self, clock: Clock, stolen: StolenTime | None) -> None:
         """`stolen`: None where another source makes the total, so that the reading need not be corrected."""
         self._clock = clock
         self._stolen = stolen
