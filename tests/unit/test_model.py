@@ -163,5 +163,9 @@ def test_a_result_prints_as_its_report() -> None:
 
 def test_type_checkers_see_the_names_that_there_are() -> None:
     (block,) = (node for node in ast.parse(inspect.getsource(prock)).body if isinstance(node, ast.If))
-    imports = {node.module: " ".join(name.name for name in node.names) for node in block.body}  # type: ignore[attr-defined]
+    imports = {
+        node.module: " ".join(name.name for name in node.names)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+    }
     assert imports == {f"prock.{module}": names for module, names in prock._NAMES.items()}  # type: ignore[attr-defined]
