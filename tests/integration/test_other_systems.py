@@ -107,7 +107,7 @@ def test_everything(tree: Program, dead_pid: int, system: str) -> None:
     assert len(answer["members"]) == answer["sample"]["process_count"] == 3
     assert answer["sample"]["rss_bytes"] > 3 << 20 and answer["sample"]["cpu_ns"] >= 0
     assert answer["sample"]["accounting"] == "ledger" and answer["sample"]["appeared"] == 0
-    assert answer["monitor"] and "perf events" in answer["perf"]
+    assert answer["monitor"] and "perf accounting" in answer["perf"]
     for name in ("DeltaTracker", "CumulativeTracker"):
         first, second, alone = answer[name]
         assert (

@@ -160,7 +160,7 @@ def _import_all() -> None:
     for module in pkgutil.walk_packages(prock.__path__, "prock.", onerror=lambda name: None):
         try:
             __import__(module.name)
-        except (ImportError, AttributeError):  # of what only Linux has
+        except (ImportError, AttributeError, AssertionError):  # modules for Linux only
             continue
 
 
@@ -213,7 +213,8 @@ def _limit_psutil(system: str) -> None:
         counters, pio = process.io_counters, layer.ntp.pio
         process.io_counters = lambda self: pio(*counters(self)[:2], *counters(self)[4:6], 0, 0)
         process.status = lambda self: psutil.STATUS_RUNNING
-        for name in ("terminal", "uids", "gids"):
+        process.num_handles = process.num_fds
+        for name in ("num_fds", "terminal", "uids", "gids"):
             delattr(process, name)
         vars(psutil)["POSIX"] = False
         process.username = lambda self: "HOST\\me"
