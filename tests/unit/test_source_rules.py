@@ -96,6 +96,25 @@ def test_links_of_processes_are_read_and_never_followed() -> None:
         assert not re.search(r'"[^"]*\b(cwd|exe|root|map_files|mem)"', source.read_text()), source
 
 
+def test_capabilities_of_engines_are_read_and_not_their_names() -> None:
+    """Outside of `prock.engine`. Nor is a path below /proc opened there: the engine may read another root."""
+    compared = [
+        (file, ast.unparse(node))
+        for file, node in nodes()
+        if isinstance(node, ast.Compare) and re.search(r"\b(engine|active)\.name\b", ast.unparse(node))
+    ]
+    assert [(file, text) for file, text in compared if not file.startswith("engine/")] == []
+    opened = [
+        (file, ast.unparse(call))
+        for file, what, call in calls()
+        if what.rpartition(".")[2] in ("open", "scandir", "listdir", "readlink", "stat", "exists", "_first_line")
+        and any(re.match(r"f?['\"]/proc\b", ast.unparse(argument)) for argument in call.args)
+    ]
+    assert [found for found in opened if not found[0].startswith("engine/")] == [
+        ("cli/doctor/linux.py", "_first_line('/proc/sys/kernel/perf_event_paranoid')"),  # a setting, not a process
+    ]
+
+
 def test_files_are_created_in_one_module() -> None:
     """Except the directory of a control group."""
     creates = r"^(tempfile\..*|shutil\..*|os\.(makedirs|symlink|link|mkfifo|mknod|f?chmod))$"

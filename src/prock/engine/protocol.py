@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from prock.engine.tuples import DrainedEvents, TrackerSample
-    from prock.model import CpuTime, DiskIo, LivenessInfo, MemberSample, ProcessInfo, ProcessStats, Scan
+    from prock.model import CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, Scan
 
     class Engine(Protocol):
         """Everywhere: pid None is the calling process, a result None means gone.
@@ -146,14 +146,6 @@ if TYPE_CHECKING:
 
         def close(self) -> None:
             """Unmap the buffers; the descriptors are the caller's. Once more is no error."""
-
-    class TrackerSnapshot(Protocol):
-        """The members as one sample found them."""
-
-        def rows(
-            self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
-        ) -> list[MemberSample]:
-            """Root first, then breadth first. `unseen`: pids, and what their children used that nobody saw."""
 
     class MemberTracker(Protocol):
         """The members of any number of trees, each with a number of the caller's, and what was last read of them.

@@ -6,8 +6,17 @@ from prock._compat.namedtuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.engine.protocol import TrackerSnapshot
-    from prock.model import DiskIo, Identity, ProcessInfo
+    from typing import Protocol
+
+    from prock.model import DiskIo, Identity, MemberSample, ProcessInfo
+
+    class TrackerSnapshot(Protocol):
+        """The members as one sample found them."""
+
+        def rows(
+            self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
+        ) -> list[MemberSample]:
+            """Root first, then breadth first. `unseen`: pids, and what their children used that nobody saw."""
 
 
 class TreeSums(NamedTuple):

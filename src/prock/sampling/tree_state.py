@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from prock.accounting.perf_attach import TaskClocks
-    from prock.engine.protocol import TrackerSnapshot
-    from prock.engine.tuples import MemberChange, MemberEnd
+    from prock.engine.tuples import MemberChange, MemberEnd, TrackerSnapshot
     from prock.sampling.options import SamplingOptions
 
 PERF_SHARE = 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.engine.protocol import WANT_STAT
-from prock.engine.pure.member import NO_NUMBERS
 from prock.engine.tuples import TreeSums
 from prock.model import NUMBERS, CpuPercent, DiskIo, MemberSample, ProcessInfo
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+NO_NUMBERS: tuple[int | None, ...] = (None,) * len(NUMBERS)
 NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
 
