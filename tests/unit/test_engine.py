@@ -41,7 +41,7 @@ def test_an_engine_that_does_not_exist_is_said_when_it_is_needed() -> None:
     done = chosen(PROCK_ENGINE="typo")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.endswith("an engine called 'typo'; there are native, pure and portable (asked for by PROCK_ENGINE)")
+    assert last.endswith("an engine called 'typo'; there are native, pure and portable (set by PROCK_ENGINE)")
     with pytest.raises(prock.NotSupported, match="'typo'"):
         open_engine("typo")
 

@@ -1,7 +1,4 @@
-"""The functions of `signal` without its enums, which take 5 ms to import: what stands in front of short commands.
-
-And what makes sure that a signal goes to whom it is meant for, where that is a child of this process.
-"""
+"""The functions of `signal` without its enums, which take 5 ms to import; and pidfds of children of this process."""
 
 from __future__ import annotations
 
@@ -35,23 +32,23 @@ def numbers(names: str) -> tuple[int, ...]:
     return tuple(int(getattr(kernel, word)) for word in names.split() if hasattr(kernel, word))
 
 
-def is_child(kind: int, who: int) -> bool:
-    """Whether that is a child of this process, dead or alive, that nobody has waited for yet. Of Linux."""
+def is_child(kind: int, number: int) -> bool:
+    """Whether this pid or pidfd is an unreaped child of this process, running or a zombie. Linux only."""
     if sys.platform != "linux":
         raise NotImplementedError
     try:
-        os.waitid(kind, who, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
     return True
 
 
 def pidfd_of_child(pid: int) -> int:
-    """A descriptor of that child, which is never another process's.
+    """A pidfd of that child, never of another process.
 
-    `ChildProcessError` or `ProcessLookupError` where it is no child (any more), as where SIGCHLD is ignored or another
-    thread waits for all of them: then the pid may be a stranger's. `OSError` without pidfds (before Linux 5.4, and on
-    other systems).
+    Raises `ChildProcessError` or `ProcessLookupError` if it is not an unreaped child, as where SIGCHLD is ignored or
+    another thread waits for all children: the pid may be reused then. `OSError` without pidfds (before Linux 5.4, and
+    on other systems).
     """
     if sys.platform != "linux":
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

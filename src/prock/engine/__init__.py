@@ -1,8 +1,8 @@
-"""The only rooms that ask the kernel.
+"""The only package that reads /proc or calls psutil.
 
-`active` is the engine that everything uses that is not told otherwise. It is chosen once, when it is first needed: the
-native one where it was compiled, else the pure one, and on other systems than Linux the portable one, which asks
-psutil; ``PROCK_ENGINE=native``, ``pure`` or ``portable`` overrides that.
+`active` is the default engine. It is chosen on first use: the native engine where the C core was compiled, else the
+pure one; on other systems than Linux the portable one, which calls psutil. ``PROCK_ENGINE=native``, ``pure`` or
+``portable`` overrides that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ active: Engine
 
 
 def open_engine(name: str | None = None, root: str = "/proc") -> Engine:
-    """The engine of that name, or the best that this installation has, asking the proc that is mounted at `root`.
+    """The engine of that name, or the best of this installation, for the proc that is mounted at `root`.
 
     Raises `NotSupported` for a name that does not exist, for ``native`` where it was not compiled, for ``portable``
     without psutil or with another `root`, and for those two that need Linux on another system.
@@ -36,7 +36,7 @@ def open_engine(name: str | None = None, root: str = "/proc") -> Engine:
 
         return PortableEngine()
     if sys.platform != "linux":
-        raise NotSupported(f"the engine {name}, which asks Linux, on {sys.platform}")
+        raise NotSupported(f"the engine {name}, which needs Linux, on {sys.platform}")
     if name != "pure":
         try:
             from prock.engine.linux.native import NativeEngine
@@ -55,13 +55,13 @@ def __getattr__(name: str) -> Engine:
     if name != "active":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     global active
-    asked = os.environ.get("PROCK_ENGINE") or None
+    chosen = os.environ.get("PROCK_ENGINE") or None
     try:
-        active = open_engine(asked)
+        active = open_engine(chosen)
     except NotSupported as error:
-        if asked is None:
+        if chosen is None:
             raise
-        raise NotSupported(f"{error.what} (asked for by PROCK_ENGINE)") from error
+        raise NotSupported(f"{error.what} (set by PROCK_ENGINE)") from error
     return active
 
 

@@ -1,4 +1,4 @@
-"""What an engine must answer. The rest of prock knows no other way to the kernel."""
+"""The interface of all engines: every read of processes in prock goes through it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from prock.model import CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, Scan
 
     class Engine(Protocol):
-        """Everywhere: pid None is the calling process, a result None means gone.
+        """In every method, pid None is the calling process, and the result None means that the process is gone.
 
-        Raises `ValueError` or `TypeError` for what can't be a pid, `AccessDenied` where the kernel refuses,
-        `NotSupported` where it has no such file, `MalformedProcFile` where it is not as proc(5) says, `OSError` for
-        everything else (no descriptor left, no memory).
+        Raises `ValueError` or `TypeError` if the argument can't be a pid, `AccessDenied` if the kernel denies access,
+        `NotSupported` if it has no such file, `MalformedProcFile` if the file is not as in proc(5), and `OSError` for
+        other errors (no free descriptor, no memory).
         """
 
         name: str
         """``native``, ``pure`` or ``portable``."""
         root: str
-        """Where proc is mounted."""
+        """Directory where proc is mounted."""
         clocks_usable: bool
-        """Whether `root` shows the pids of the caller's own PID namespace, and CPU clocks answer. Only then the
-        clocks are used; otherwise CPU time is counted in ticks."""
+        """Whether `root` shows the pids of the caller's PID namespace, and CPU clocks can be read. If not, CPU time is
+        counted in ticks."""
 
         io_includes_children: bool
         """Whether the counters of children that were waited for are added to their parent's."""
@@ -86,14 +86,14 @@ if TYPE_CHECKING:
             """
 
         def track(self, want: int, descriptors: int, /) -> MemberTracker:
-            """Follow trees; see `MemberTracker`. `descriptors`: how many may be held open between two samples."""
+            """A new tracker. `descriptors`: how many it may keep open between two samples."""
 
         def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
-            """Proportional shares in bytes, None for who is gone, refuses or has no memory; as many as were read until
-            that instant of the monotonic clock, one at least."""
+            """PSS in bytes; None for a process that is gone, denies access or has no memory. Stops at that instant of
+            the monotonic clock, after one process at least."""
 
         def subreaper(self, wanted: bool | None, /) -> bool:
-            """Whether this process inherited its descendants' orphans; from now on it does or not, None: as before."""
+            """Whether this process was a subreaper; `wanted` sets whether it is from now on, None changes nothing."""
 
         def last_pid(self) -> int:
             """The pid or thread id that was allocated last. Only where `clocks_usable`."""
@@ -131,7 +131,7 @@ if TYPE_CHECKING:
             locked memory is reached."""
 
     class Records(Protocol):
-        """Buffers that the kernel writes and that are read here."""
+        """Ring buffers of perf events, one per CPU."""
 
         def drain(self, until_ns: int, /) -> DrainedEvents:
             """Events up to that instant of the monotonic clock, in order.
@@ -145,34 +145,34 @@ if TYPE_CHECKING:
         def stop_switches(self) -> None: ...
 
         def close(self) -> None:
-            """Unmap the buffers; the descriptors are the caller's. Once more is no error."""
+            """Unmap the buffers, but keep the caller's descriptors open. May be called twice."""
 
     class MemberTracker(Protocol):
-        """The members of any number of trees, each with a number of the caller's, and what was last read of them.
+        """The members of any number of trees, which the caller numbers, and what was last read of them.
 
-        A sample asks every member's CPU clock. Who has not run since has not forked, waited, read, written or changed
-        its name either: only of the others files are read, and their lists of children only if the machine gave away
-        new pids. Parents are asked before their children.
+        A sample reads every member's CPU clock. A member that has not run since has not forked, waited, read, written
+        or changed its name: files are read for the others only, lists of children only if pids were allocated. Parents
+        are read before their children.
 
-        Descriptors of files that are read again and again are kept, the least used given back first.
+        Descriptors of files that are read often are cached; the least recently used are closed first.
         """
 
         @property
         def no_children_lists(self) -> bool:
-            """Whether this kernel turned out to have no lists of children: then only scans find new members."""
+            """Whether the kernel lacks lists of children: then only scans find new members."""
 
         @property
         def descriptors(self) -> int:
-            """How many it holds open."""
+            """Number of open descriptors."""
 
         def limit(self, descriptors: int, /) -> None:
-            """Hold no more than so many open from now on."""
+            """Keep at most so many descriptors open from now on."""
 
         def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
-            """A root; None where there is no such process. Its descendants are found by the next sample."""
+            """Add a root; None if it does not exist. The next sample finds its descendants."""
 
         def adopt(self, pid: int, start_ticks: int, tree: int, /) -> None:
-            """A member that no list of children led to."""
+            """Add a member that is in no list of children, such as an orphan."""
 
         def remove(self, tree: int, /) -> None: ...
 
@@ -186,7 +186,7 @@ if TYPE_CHECKING:
 
 
 WANT_CPU = 1
-"""Own CPU times: by the CPU clocks, without a file, where the engine is live."""
+"""Own CPU times: by the CPU clocks, without a file, if `Engine.clocks_usable`."""
 WANT_STAT = 2
 """One read of ``stat`` a member."""
 WANT_IO = 4

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         def rows(
             self, tree: int, interval_ns: int, unseen: list[tuple[int, int]], pss: dict[int, int], /
         ) -> list[MemberSample]:
-            """Root first, then breadth first. `unseen`: pids, and what their children used that nobody saw."""
+            """Root first, then breadth first. `unseen`: pids, and the CPU time of their unsampled children."""
 
 
 class TreeSums(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the two Linux engines share: where proc is, which pids can be, and the answers whose cost no C can lower."""
+"""The base class of the two Linux engines: the reads that C would not make cheaper."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 LONGEST_ENVIRON = 8 * 1024**2
 """Bytes. The kernel takes 6 MiB of arguments and environment at most; but a process can declare all of its memory to be
-its environment (prctl(2), PR_SET_MM), and who reads that is not to fill up the own."""
+its environment (prctl(2), PR_SET_MM), and reading that must not exhaust this process's memory."""
 
 
 def clock_id(pid: int, kind: int) -> int:
@@ -65,12 +65,12 @@ class ProcFiles:
         Not so for a fake or another namespace's proc, and where a sandbox refuses the clocks.
         """
         try:
-            return os.readlink(f"{self.root}/self") == str(os.getpid()) and self._clock_answers(os.getpid())
+            return os.readlink(f"{self.root}/self") == str(os.getpid()) and self._has_cpu_clock(os.getpid())
         except OSError:
             return False
 
     @staticmethod
-    def _clock_answers(pid: int) -> bool:
+    def _has_cpu_clock(pid: int) -> bool:
         if pid >= CLOCK_PID_LIMIT:
             return False
         try:
@@ -80,14 +80,14 @@ class ProcFiles:
         return True
 
     def _is_process(self, pid: int) -> bool:
-        """Whether the pid names a process now: proc answers for the ids of threads too."""
-        return not self.clocks_usable or self._clock_answers(pid)
+        """Whether the pid is a process now: proc has a hidden directory for each thread id, too."""
+        return not self.clocks_usable or self._has_cpu_clock(pid)
 
     def _is_hidden(self, pid: int) -> bool:
         """Whether proc denies the existence of a process that does exist (mounted with ``hidepid=2``)."""
         path = f"{self.root}/{pid}"
-        # Looked at once more: who has got the pid between the two is not hidden.
-        return self.clocks_usable and not os.path.exists(path) and self._clock_answers(pid) and not os.path.exists(path)
+        # Check again: the pid may have been reused in between.
+        return self.clocks_usable and not os.path.exists(path) and self._has_cpu_clock(pid) and not os.path.exists(path)
 
     def _has_no_memory(self, pid: int | None) -> bool:
         """Kernel threads and zombies: to ordinary users the kernel refuses what they do not even have."""

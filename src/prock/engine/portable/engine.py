@@ -1,8 +1,8 @@
 """The engine on psutil: for macOS, Windows and BSD. It runs on Linux too, which is how it is tested.
 
-What a system can't know is None, or `NotSupported` where nothing else can be the answer; what it refuses to this user
-raises `AccessDenied`. Who belongs to whom comes from one map of all parents, as no system but Linux has a cheaper
-question; everything else is asked of members only.
+What a system does not know is None, or `NotSupported` where a call has nothing else to return; what it denies to this
+user raises `AccessDenied`. Trees come from one map of all parents, as only Linux has a cheaper way; everything else is
+read for members only.
 """
 
 from __future__ import annotations
@@ -66,30 +66,30 @@ class PortableEngine:
             ppid = Generations(self, by_psutil.parents()).parent(pid)
             if ppid is None:
                 return None
-        asked = by_psutil.process(pid)
-        asked.oneshot_enter()
+        ps = by_psutil.process(pid)
+        ps.oneshot_enter()
         try:
-            return answer(pid, "stat", lambda: self._row(asked, ppid, thread_count))
+            return answer(pid, "stat", lambda: self._row(ps, ppid, thread_count))
         finally:
-            asked.oneshot_exit()
+            ps.oneshot_exit()
 
-    def _row(self, asked: Any, ppid: int | None, thread_count: int | None) -> ProcessInfo:
-        pid: int = asked.pid
-        start_ticks = self._starts.of(asked)
-        name = asked.name()
-        state = "?" if IS_WINDOWS else by_psutil.letter(asked.status())
+    def _row(self, ps: Any, ppid: int | None, thread_count: int | None) -> ProcessInfo:
+        pid: int = ps.pid
+        start_ticks = self._starts.of(ps)
+        name = ps.name()
+        state = "?" if IS_WINDOWS else by_psutil.letter(ps.status())
         user = system = children_user = children_system = 0.0
         rss = vsize = 0
         try:
-            user, system, children_user, children_system = asked.cpu_times()[:4]
-            rss, vsize = asked.memory_info()[:2]
-            threads = asked.num_threads() if thread_count is None else thread_count
+            user, system, children_user, children_system = ps.cpu_times()[:4]
+            rss, vsize = ps.memory_info()[:2]
+            threads = ps.num_threads() if thread_count is None else thread_count
         except PsZombie:
             state, threads = "Z", 1
         has_waited = by_psutil.HAS_WAITED
         return ProcessInfo(
             pid=pid,
-            ppid=asked.ppid() if ppid is None or not IS_WINDOWS else ppid,
+            ppid=ps.ppid() if ppid is None or not IS_WINDOWS else ppid,
             pgrp=_group(pid),
             session=_session(pid),
             tty_nr=None,
@@ -130,15 +130,15 @@ class PortableEngine:
         if number is None:
             return None
         ppid = self.ppid(number)
-        asked = by_psutil.process(number)
-        return None if ppid is None else answer(number, "state", lambda: self._liveness(asked, ppid))
+        ps = by_psutil.process(number)
+        return None if ppid is None else answer(number, "state", lambda: self._liveness(ps, ppid))
 
-    def _liveness(self, asked: Any, ppid: int) -> LivenessInfo:
-        pid: int = asked.pid
-        start_ticks = self._starts.of(asked)
-        state = by_psutil.letter(asked.status())
+    def _liveness(self, ps: Any, ppid: int) -> LivenessInfo:
+        pid: int = ps.pid
+        start_ticks = self._starts.of(ps)
+        state = by_psutil.letter(ps.status())
         try:
-            threads: int | None = asked.num_threads()
+            threads: int | None = ps.num_threads()
         except (PsRefused, PsZombie):
             threads = None
         return LivenessInfo(
@@ -146,9 +146,9 @@ class PortableEngine:
             ppid=ppid,
             pgrp=_group(pid),
             session=_session(pid),
-            tty=by_psutil.terminal(asked),
+            tty=by_psutil.terminal(ps),
             state="?" if IS_WINDOWS and state == "R" else state,
-            comm=asked.name()[:COMM_MAX],
+            comm=ps.name()[:COMM_MAX],
             thread_count=threads,
             start_ticks=start_ticks,
             start_time=self.start_time(start_ticks),
@@ -168,7 +168,7 @@ class PortableEngine:
             return None
 
     def outline(self, pid: int) -> ProcessInfo | None:
-        """Of a process that refuses its row: what is told of everybody, and zeros for the rest."""
+        """The row of a process that denies it: what every user may read, and zeros for the rest."""
         try:
             known = self.liveness(pid)
         except (AccessDenied, NotSupported):
@@ -211,9 +211,9 @@ class PortableEngine:
         return None if number is None else read(number)
 
     def _fd_count(self, pid: int) -> int | None:
-        asked = by_psutil.process(pid)
+        ps = by_psutil.process(pid)
         try:
-            count: int | None = answer(pid, "fd", asked.num_handles if IS_WINDOWS else asked.num_fds)
+            count: int | None = answer(pid, "fd", ps.num_handles if IS_WINDOWS else ps.num_fds)
             # On Linux psutil lists them, which opens one more.
             return count if count is None or not IS_LINUX or pid != os.getpid() else count - 1
         except IsZombie:
@@ -401,14 +401,14 @@ def _session(pid: int) -> int | None:
 
 
 THREADS_OF_WINDOWS_NS = 10_000_000_000
-"""How old a member's number of threads gets there: each time it is asked the machine's whole table is read."""
+"""How old a member's number of threads may be on Windows, which reads the table of all processes for it."""
 
 
 class Generations:
     """Parents and children by a map of parents.
 
-    Windows keeps naming a parent that is gone, and its pid may be another's by now: there a parent must have begun
-    no later than its child. When somebody began is asked once.
+    Windows keeps the pid of a parent that is gone, and the pid may be reused: there a parent must have started no later
+    than its child. Each start time is read once.
     """
 
     def __init__(self, engine: PortableEngine, parents: dict[int, int]) -> None:
@@ -446,7 +446,7 @@ class Generations:
 
 
 class Pass:
-    """The engine as `PureMemberTracker` asks it: a map of parents a sample, and rows of members only."""
+    """What `PureMemberTracker` reads through: one map of parents per sample, and rows of members only."""
 
     clocks_usable = False
 
@@ -454,7 +454,7 @@ class Pass:
         self._engine = engine
         self._generations = Generations(engine, {})
         self._threads: dict[int, tuple[int, int, int]] = {}
-        """Of members on Windows: when it was asked, of which start, and how many."""
+        """Of members on Windows: when it was read, the member's start, and the number of threads."""
 
     def begin(self) -> None:
         self._generations = Generations(self._engine, by_psutil.parents())

@@ -1,9 +1,8 @@
-"""What is asked of psutil, and how its answers and exceptions become ours. Nothing else of prock imports it.
+"""Calls of psutil, whose exceptions become prock's. The only module that imports psutil.
 
-`psutil.Process` looks at a process twice before it answers once, reads command lines where it is asked for a name, and
-guesses at executables: here its layer below is asked, one for each system. A row costs 50 µs that way instead of 123
-(Linux, psutil 7.2), all of one reading. That layer is not documented, so a test holds its answers against the
-documented ones, and the versions that prock asks for have an upper end.
+`psutil.Process` reads a process twice for each value, reads command lines for a name, and guesses executables. So prock
+calls the layer below, one per system: a row costs 50 µs instead of 123 (Linux, psutil 7.2), all of one reading. That
+layer is not documented: a test compares it with the documented one, and pyproject.toml limits the version of psutil.
 """
 
 from __future__ import annotations
@@ -61,11 +60,11 @@ _LETTERS = {
 
 
 class IsZombie(NotSupported):
-    """It has ended, and this system tells no more of it."""
+    """It is a zombie, of which this system reports no more."""
 
 
 def answer(pid: int, what: str, question: Callable[[], Answer]) -> Answer | None:
-    """The answer; None where the process is gone. The one place where psutil's exceptions become ours."""
+    """Call psutil; None where the process is gone. The only place that converts psutil's exceptions."""
     try:
         return question()
     except psutil.ZombieProcess:
@@ -81,22 +80,22 @@ def answer(pid: int, what: str, question: Callable[[], Answer]) -> Answer | None
 
 
 def process(pid: int) -> Any:
-    """psutil's own object for a process of this system. Making it asks nothing."""
+    """psutil's own object for a process of this system. Creating it makes no system call."""
     return _layer.Process(pid)
 
 
 def has(question: str) -> bool:
-    """Whether psutil answers it on this system."""
+    """Whether psutil has this method on this system."""
     return hasattr(_layer.Process, question)
 
 
 def exists(pid: int) -> bool:
-    """Whether the pid is a process's; on Linux the ids of threads can be asked about, too."""
+    """Whether the pid is a process, not a thread of Linux."""
     return bool(psutil.pid_exists(pid))
 
 
 def all_pids() -> list[int]:
-    """Ascending, without 0: what some systems show under that number is no process."""
+    """Ascending, without 0: some systems list 0, which is not a process."""
     return sorted(pid for pid in psutil.pids() if pid > 0)
 
 
@@ -120,14 +119,14 @@ def letter(status: str) -> str:
     return _LETTERS.get(status, "?")
 
 
-def terminal(asked: Any) -> str | None:
-    """Without ``/dev/``. psutil looks up terminals once in a program's life: here it is made to look again."""
+def terminal(ps: Any) -> str | None:
+    """Without ``/dev/``. psutil caches terminals for ever, so the cache is cleared."""
     if not has("terminal"):
         return None
     forget = getattr(getattr(getattr(_layer, "_psposix", None), "get_terminal_map", None), "cache_clear", None)
     if forget is not None:
         forget()
-    name: str | None = asked.terminal()
+    name: str | None = ps.terminal()
     return None if name is None else name.removeprefix("/dev/")
 
 
@@ -158,11 +157,11 @@ class Starts:
         self._last_moved_s = own_s - self._reference_s
         return self._last_moved_s
 
-    def of(self, asked: Any) -> int:
+    def of(self, ps: Any) -> int:
         """In `TICKS_PER_SECOND`."""
         if IS_WINDOWS:
-            return round(float(asked.create_time()) * TICKS_PER_SECOND)
-        return round((float(asked.create_time(monotonic=True)) - self._moved_s()) * TICKS_PER_SECOND)
+            return round(float(ps.create_time()) * TICKS_PER_SECOND)
+        return round((float(ps.create_time(monotonic=True)) - self._moved_s()) * TICKS_PER_SECOND)
 
     def now(self) -> int:
         """This instant in the same unit."""

@@ -45,13 +45,13 @@ class PureEngine(ProcFiles):
         pid = check_pid(pid)
         total_ns: int | None = 0
 
-        def ask_clock() -> None:
-            """While the file is open and before it is read: reading it fails once the process was waited for, so when
-            that succeeds the pid was nobody else's meanwhile, and both are of one process."""
+        def read_clock() -> None:
+            """Called while the file is open and not yet read. Reading fails once the process was reaped, so if it
+            succeeds, the pid was not reused meanwhile, and both values are of one process."""
             nonlocal total_ns
             total_ns = self.own_ns(pid or 0)
 
-        stat = self._parsed(pid, "stat", parse.stat, ask_clock if self.clocks_usable else None)
+        stat = self._parsed(pid, "stat", parse.stat, read_clock if self.clocks_usable else None)
         if stat is None or total_ns is None:  # waited for since, or the id of a thread
             return None
         read_pid, comm, state, number = stat
@@ -288,11 +288,11 @@ def _read_file(path: str, when_open: Callable[[], object] | None = None) -> byte
 
 
 FIRST_DOUBT = 64
-"""A scan is thought of once so many members wait to be visited ..."""
+"""A scan is considered once so many members wait to be visited ..."""
 LISTING_SHARE = 5
 """... and a fifth of all threads: then listing the processes adds at most an eighth to the walk."""
-WALK_PRICE, SCAN_PRICE = 3, 2
-"""What a member costs to be walked to (``stat`` and ``children``) and to be scanned (``stat`` alone): 11.6 to 8 µs."""
+WALK_COST, SCAN_COST = 3, 2
+"""Cost of a member in a walk (``stat`` and ``children``) and in a scan (``stat``): 11.6 to 8 µs."""
 
 
 class TreePass:
@@ -379,9 +379,9 @@ class TreePass:
         return ProcessStats(self._taken_ns, pid, ppid, cpu, row, disk_io, refused, **numbers)
 
     def _is_another(self, row: ProcessInfo, parent: int | None) -> bool:
-        """Whether its pid was given away again since it was found: who is not its parent's child, though that lives.
+        """Whether its pid was reused since it was found: it is not a child of its parent, though the parent runs.
 
-        A parent that has ended, though nobody has waited for it yet, has handed its children on."""
+        The children of a zombie are reparented already."""
         if parent is None or row.ppid in (parent, 0) or not self._engine.clocks_usable:
             return False
         try:
@@ -430,8 +430,8 @@ class TreePass:
             return None
         pids = self._engine.pids()
         unread = max(0, len(pids) - visited)
-        if waiting * WALK_PRICE <= unread * SCAN_PRICE:
-            self._doubt = unread * SCAN_PRICE // WALK_PRICE + 1
+        if waiting * WALK_COST <= unread * SCAN_COST:
+            self._doubt = unread * SCAN_COST // WALK_COST + 1
             return None
         read = {member.pid for member in self._members if member.info is not None}
         return [pid for pid in pids if pid not in read]

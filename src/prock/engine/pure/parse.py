@@ -88,7 +88,7 @@ def pss(data: bytes) -> int:
             if not line.endswith(b" kB"):
                 raise ValueError("not in kB")
             return saturate(_unsigned(line[4:-3].lstrip(b" ")) * 1024)
-    raise ValueError("no share is told")
+    raise ValueError("no line Pss")
 
 
 def children(data: bytes) -> list[int]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    class Questions(Protocol):
-        """What has to be asked of a kernel; a pid that is gone is None."""
+    class ProcessReader(Protocol):
+        """What a tracker reads; None for a pid that is gone."""
 
         clocks_usable: bool
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
             """This instant, in the unit of `ProcessInfo.start_ticks`."""
 
         def lives(self, info: ProcessInfo, /) -> bool:
-            """Whether that process has not ended since, as far as that can be told. A zombie has."""
+            """Whether that process still runs, or is unreadable. A zombie does not run."""
 
         def outline(self, pid: int, /) -> ProcessInfo | None:
-            """Stands for a row that is refused: what is known all the same, and zeros. None where it is gone."""
+            """The row of a process that denies it: what is known all the same, and zeros."""
 
         def last_pid(self) -> int:
-            """Last one given away on this machine. `NotSupported` where that is not known. Only asked where live."""
+            """The pid that was allocated last. `NotSupported` where it is unknown. Only called if `clocks_usable`."""
 
         def own_ns(self, pid: int, /) -> int | None:
-            """By the CPU clock; only asked where it is live."""
+            """By the CPU clock; only called if `clocks_usable`."""
 
         def info(self, pid: int, /) -> ProcessInfo | None: ...
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 STALE_NS = 1_000_000_000
-"""After that a running process's row, and everybody's memory, is read again though nothing asks for it."""
+"""The row of a process that has run, and all memory, is reread after this time at the latest."""
 FIRST_NUMBER = 8
 REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 
@@ -91,7 +91,7 @@ class Member:
         "reread",
         "stat_read",
         "tree",
-        "untold",
+        "unreported",
     )  # fmt: skip
 
     def __init__(self, pid: int, tree: int, parent: Member | None) -> None:
@@ -101,8 +101,8 @@ class Member:
         self.is_root = False
         self.is_new = self.report = True
         self.gone = self.reread = self.has_children = self.born_since = False
-        self.untold = False
-        """The latest pass failed: what it found is told by the next."""
+        self.unreported = False
+        """The latest pass failed: the next one reports what it found."""
         self.expected_ticks: int | None = None
         self.own_ns = self.before_ns = 0
         self.info = unreadable(pid)
@@ -131,9 +131,9 @@ def unreadable(pid: int) -> ProcessInfo:
 
 
 class PureMemberTracker:
-    def __init__(self, ask: Questions, want: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, reader: ProcessReader, want: int, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
-        self._ask = ask
+        self._reader = reader
         self._want = want
         self._members: list[Member] = []
         self._of_pid: dict[int, Member] = {}
@@ -147,7 +147,7 @@ class PureMemberTracker:
         """It holds none."""
 
     def add(self, pid: int, tree: int, /) -> ProcessInfo | None:
-        info = self._ask.info(pid)
+        info = self._reader.info(pid)
         if info is not None:
             self._append(pid, tree, None).is_root = True
         return info
@@ -159,7 +159,7 @@ class PureMemberTracker:
     def remove(self, tree: int, /) -> None:
         for member in self._members:
             if member.tree == tree:
-                member.gone, member.untold = True, False
+                member.gone, member.unreported = True, False
         self._drop_gone()
 
     def pids(self, tree: int, /) -> list[int]:
@@ -171,10 +171,10 @@ class PureMemberTracker:
 
     def sample(self, reread: list[int], tree: int, everything: bool, /) -> TrackerSample:
         self._drop_gone()
-        self._ask.begin()
+        self._reader.begin()
         self._last_pid = self._read_last_pid()
         self._now_ns = self._clock()
-        boot_ticks = self._ask.now_ticks()
+        boot_ticks = self._reader.now_ticks()
         for pid in reread:
             if pid in self._of_pid:
                 self._of_pid[pid].reread = True
@@ -182,11 +182,11 @@ class PureMemberTracker:
         looked_at: list[Member] = []
         for member in self._members:
             if tree in (-1, member.tree):
-                if not member.untold:
+                if not member.unreported:
                     member.report = member.is_new
                     member.before_ns = member.own_ns
                     member.io_before = member.io
-                member.untold = False
+                member.unreported = False
         try:
             for member in self._members:  # it grows on the way
                 if tree in (-1, member.tree):
@@ -198,7 +198,7 @@ class PureMemberTracker:
                     self._verify(member)
         except BaseException:
             for known in self._members:
-                known.untold = known.untold or tree in (-1, known.tree)
+                known.unreported = known.unreported or tree in (-1, known.tree)
             raise
         for member in looked_at:
             if member.gone and member.is_new:
@@ -221,7 +221,7 @@ class PureMemberTracker:
 
     def _read_last_pid(self) -> int | None:
         try:
-            return self._ask.last_pid() if self._ask.clocks_usable else None
+            return self._reader.last_pid() if self._reader.clocks_usable else None
         except NotSupported:
             return None
 
@@ -234,21 +234,21 @@ class PureMemberTracker:
         return member
 
     def _drop_gone(self) -> None:
-        """Forget who ended; orphans whose new parent is not known yet are asked for it next time."""
+        """Forget members that have ended, and reread orphans, whose new parent is unknown."""
         for member in self._members:
             if member.parent is not None and member.parent.gone:
                 member.parent = None
                 member.reread = True
-        if any(member.gone and not member.untold for member in self._members):
-            self._members = [member for member in self._members if not member.gone or member.untold]
+        if any(member.gone and not member.unreported for member in self._members):
+            self._members = [member for member in self._members if not member.gone or member.unreported]
             self._of_pid = {member.pid: member for member in self._members}
 
     def _look(self, member: Member) -> None:
         if member.gone:
             return  # found so by a pass that failed
         own_ns: int | None = member.own_ns
-        if self._ask.clocks_usable:
-            own_ns = self._ask.own_ns(member.pid)
+        if self._reader.clocks_usable:
+            own_ns = self._reader.own_ns(member.pid)
             if own_ns is None:
                 member.gone = True
                 return
@@ -267,19 +267,17 @@ class PureMemberTracker:
         self._read_children(member)
 
     def _is_in_doubt(self) -> bool:
-        """Whether the machine gave pids away while the pass was under way: then who has run since may be somebody else,
-        whose clock answered, and it is to be made sure of."""
+        """Whether pids were allocated during the pass: then a member whose clock moved may be another process."""
         return self._last_pid is not None and self._read_last_pid() != self._last_pid
 
     def _verify(self, member: Member) -> None:
-        """The member whose clock has moved and whose row was not read for that: is it still the one that it was?
+        """Mark a member as gone if its pid was reused; only one whose clock moved and whose row was not read.
 
-        Nothing but its start is taken from the row: it is younger than what was read of its children, whom it may have
-        waited for meanwhile."""
+        Only its start time is used: the rest of the row is younger than its children's, which it may have reaped."""
         if member.gone or member.stat_read.own_ns == member.own_ns:
             return
         try:
-            info = self._ask.info(member.pid)
+            info = self._reader.info(member.pid)
         except REFUSALS:
             return
         if info is not None and info.start_ticks != member.info.start_ticks != 0:
@@ -288,22 +286,22 @@ class PureMemberTracker:
 
     def _is_stale(self, member: Member, own_ns: int) -> bool:
         """Whether its row may have changed in a way that matters."""
-        if not self._ask.clocks_usable or own_ns < member.own_ns:
+        if not self._reader.clocks_usable or own_ns < member.own_ns:
             return True
         if own_ns == member.stat_read.own_ns:
             return False
         return (
             member.has_children
-            or self._pids_were_given_away(member.stat_read)
+            or self._pids_were_allocated(member.stat_read)
             or self._now_ns - member.stat_read.at_ns > STALE_NS
         )
 
-    def _pids_were_given_away(self, since: Stamp) -> bool:
+    def _pids_were_allocated(self, since: Stamp) -> bool:
         return self._last_pid is None or self._last_pid != since.last_pid
 
     def _has_run(self, member: Member, since: Stamp) -> bool:
-        """Ticks are too coarse to tell: where only they are known everybody may have."""
-        return since.own_ns != member.own_ns or not self._ask.clocks_usable
+        """True where only ticks are known, which are too coarse."""
+        return since.own_ns != member.own_ns or not self._reader.clocks_usable
 
     def _stamp(self, stamp: Stamp, member: Member) -> None:
         stamp.at_ns, stamp.own_ns, stamp.last_pid = self._now_ns, member.own_ns, self._last_pid
@@ -311,7 +309,7 @@ class PureMemberTracker:
     def _read_stat(self, member: Member, own_ns: int) -> None:
         known = member.info
         try:
-            info = self._ask.info(member.pid)
+            info = self._reader.info(member.pid)
             member.refused -= {"stat"}
         except REFUSALS:
             member.refused |= {"stat"}
@@ -319,7 +317,7 @@ class PureMemberTracker:
         if info is None or self._is_another(member, info):
             member.gone = True
             return
-        if self._ask.clocks_usable:
+        if self._reader.clocks_usable:
             user, system = info.user_ns, info.system_ns
             user_ns = own_ns * user // (user + system) if system else own_ns
             info = info._replace(user_ns=user_ns, system_ns=own_ns - user_ns)
@@ -337,7 +335,7 @@ class PureMemberTracker:
             member.report = True
         if member.is_new or info.ppid != known.ppid:
             self._set_parent(member, info.ppid)
-        if info.thread_count != known.thread_count:  # a new one may have forked already, where nobody has looked
+        if info.thread_count != known.thread_count:  # a new thread may have children already
             member.children_read = Stamp()
         member.own_ns = own_ns
         member.info = info
@@ -348,16 +346,16 @@ class PureMemberTracker:
 
     def _outline(self, member: Member, own_ns: int) -> ProcessInfo | None:
         """Of one that refuses its row. What was read of it before it did stays."""
-        outline = self._ask.outline(member.pid)
+        outline = self._reader.outline(member.pid)
         if outline is None or member.is_new:
             return None if outline is None else outline._replace(user_ns=own_ns)
         known = member.info
         return known if outline.start_ticks in (0, known.start_ticks) else outline
 
     def _is_another(self, member: Member, info: ProcessInfo) -> bool:
-        """Whether the pid was given away again: between two samples, or since somebody named it."""
+        """Whether the pid was reused since the sample before, or since its parent listed it."""
         if member.info.start_ticks == 0 and not member.is_new:
-            return False  # it was refused, and tells for the first time when it began
+            return False  # its start time was never read before
         if not member.is_new:
             return info.start_ticks != member.info.start_ticks
         if member.expected_ticks is not None:
@@ -367,7 +365,7 @@ class PureMemberTracker:
             parent is not None
             and info.ppid not in (parent.pid, 0)
             and not parent.has_ended
-            and self._ask.lives(parent.info)
+            and self._reader.lives(parent.info)
         )
 
     def _set_parent(self, member: Member, ppid: int) -> None:
@@ -382,7 +380,7 @@ class PureMemberTracker:
             return
         if stamp.own_ns != member.own_ns or self._now_ns - stamp.at_ns > STALE_NS or member.lacks_leader:
             try:
-                memory = self._ask.resident_and_virtual(member.pid, member.info)
+                memory = self._reader.resident_and_virtual(member.pid, member.info)
             except REFUSALS:
                 return
             if memory is not None:
@@ -393,7 +391,7 @@ class PureMemberTracker:
         if not self._want & WANT_IO or not self._has_run(member, member.io_read):
             return
         try:
-            io = self._ask.disk_io(member.pid)
+            io = self._reader.disk_io(member.pid)
             member.refused -= {"io"}
         except REFUSALS:
             member.refused |= {"io"}
@@ -412,7 +410,7 @@ class PureMemberTracker:
             if not self._want & metric.want:
                 continue
             try:
-                value = self._ask.number(metric.name, member.pid)
+                value = self._reader.number(metric.name, member.pid)
                 member.refused -= {metric.file}
             except REFUSALS:
                 value = None
@@ -425,13 +423,13 @@ class PureMemberTracker:
         self._stamp(member.numbers_read, member)
 
     def _read_children(self, member: Member) -> None:
-        """Who has run may have forked, and who has children may have been handed others' (prctl(2), subreaper)."""
+        """A member that has run may have forked, and one with children may be the subreaper of others."""
         stamp = member.children_read
         ran = self._has_run(member, stamp)
-        if not member.is_new and not (self._pids_were_given_away(stamp) and (ran or member.has_children)):
+        if not member.is_new and not (self._pids_were_allocated(stamp) and (ran or member.has_children)):
             return
         try:
-            found = self._ask.children_of_threads(member.pid, member.info.thread_count if ran else 1)
+            found = self._reader.children_of_threads(member.pid, member.info.thread_count if ran else 1)
             member.refused -= {"children"}
         except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
             self.no_children_lists = True
