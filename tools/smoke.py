@@ -34,7 +34,7 @@ def main(wanted: str, directory: str) -> int:
     checks = {check["name"]: check for check in json.loads(command("doctor", "--json"))["checks"]}
     found = {name: (checks[name]["status"], checks[name]["finding"].split(":")[0]) for name in ("engine", "launcher")}
     native = wanted == "native"
-    words = {"engine": "native" if native else "pure", "launcher": "compiled" if native else "not there"}
+    words = {"engine": "native" if native else "pure", "launcher": "compiled" if native else "not installed"}
     assert found == {name: ("ok" if native else "limited", word) for name, word in words.items()}, found
     assert json.loads(command("stat", "--json", str(os.getpid())))
     return 0
