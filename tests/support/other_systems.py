@@ -214,6 +214,7 @@ def _limit_psutil(system: str) -> None:
         process.io_counters = lambda self: pio(*counters(self)[:2], *counters(self)[4:6], 0, 0)
         process.status = lambda self: psutil.STATUS_RUNNING
         process.num_handles = process.num_fds
+        del psutil.Process.num_fds
         for name in ("num_fds", "terminal", "uids", "gids"):
             delattr(process, name)
         vars(psutil)["POSIX"] = False
