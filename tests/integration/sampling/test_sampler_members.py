@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import Program
+from support.processes import Program, Spawn
 from support.sampling import MS, SLACK_NS, TICK_NS, Time, members
 
 import prock
@@ -197,3 +197,52 @@ one = child(lead); told(); say(one)""")
         assert sampler.sample().process_count == 3
         time.passes(25 if knows.scans_cheaply else 1000)
         assert sampler.sample().process_count == 4
+
+
+LEADER_THAT_LEAVES_AN_ORPHAN = """
+gate, opened = os.pipe()
+life, alive = os.pipe()
+member = os.fork()
+if member == 0:
+    os.close(alive)
+    os.read(gate, 1)
+    os.setsid()
+    if os.fork() == 0: os._exit(0)  # a new pid: the sampler reads again those that have run
+    os.wait()
+    say('leads')
+    os.read(gate, 1)
+    orphan = os.fork()
+    if orphan == 0: os.read(life, 1)
+    else: say(orphan)
+    os._exit(0)
+say(member)
+sys.stdin.readline()
+os.write(opened, b'x')
+sys.stdin.readline()
+os.write(opened, b'x')
+os.waitpid(member, 0)
+say('ended')
+wait()
+"""
+
+
+def test_an_orphan_in_a_session_that_a_known_member_opened(
+    spawn: Spawn, knows: Knows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member calls setsid() after it was sampled, and ends before a sample could see its child."""
+    monkeypatch.setattr("prock.sampling.forest.SCAN_SHARE", 0)  # however slow a scan is on a busy machine
+    program, time = spawn(LEADER_THAT_LEAVES_AN_ORPHAN), Time()
+    (member,) = program.pids()
+    with prock.TreeSampler(program.pid, accounting="ledger", clock=time) as sampler:
+        assert set(members(sampler.sample())) == {program.pid, member}
+        program.tell()
+        assert program.hears() == ["leads"] and os.getsid(member) == member
+        assert set(members(sampler.sample())) == {program.pid, member}
+        program.tell()
+        (orphan,) = program.pids()
+        assert program.hears() == ["ended"] and os.getsid(orphan) == member
+        assert set(members(sampler.sample())) == {program.pid}
+        time.passes(31 if knows.scans_cheaply else 1000)
+        sample = sampler.sample()
+        assert set(members(sample)) == {program.pid, orphan} and sample.appeared == 1
+        assert members(sample)[orphan].ppid not in (program.pid, member)
