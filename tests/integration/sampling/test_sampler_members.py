@@ -201,15 +201,14 @@ one = child(lead); told(); say(one)""")
 
 LEADER_THAT_LEAVES_AN_ORPHAN = """
 gate, opened = os.pipe()
+leads, leading = os.pipe()
 life, alive = os.pipe()
 member = os.fork()
 if member == 0:
     os.close(alive)
     os.read(gate, 1)
     os.setsid()
-    if os.fork() == 0: os._exit(0)  # a new pid: the sampler reads again those that have run
-    os.wait()
-    say('leads')
+    os.write(leading, b'x')
     os.read(gate, 1)
     orphan = os.fork()
     if orphan == 0: os.read(life, 1)
@@ -218,6 +217,10 @@ if member == 0:
 say(member)
 sys.stdin.readline()
 os.write(opened, b'x')
+os.read(leads, 1)
+if os.fork() == 0: os._exit(0)  # a new pid: the sampler reads the row again of a member that has run
+os.wait()
+say('leads')
 sys.stdin.readline()
 os.write(opened, b'x')
 os.waitpid(member, 0)
