@@ -47,7 +47,7 @@ def act(kernel: Kernel, ledger: CpuLedger, step: Step) -> None:
             kernel.tasks[pid].ignores_sigchld = True
         case "subreaper":
             kernel.tasks[pid].subreaper = True
-            ledger.adopts((pid, kernel.tasks[pid].start))
+            ledger._adopters.add((pid, kernel.tasks[pid].start))
         case action if action in CHANGES:
             kernel.change(action, pid, step[2])
 

@@ -45,16 +45,18 @@ def finish(session: RunSession, *, timed_out: bool = False, whole_tree: bool = F
 
 
 class PeakMemory(NamedTuple):
-    footprint_bytes: int | None
-    rss_bytes: int | None
-    pss_bytes: int | None
+    """Fields of the result, as `Faults`."""
+
+    peak_footprint_bytes: int | None
+    peak_rss_bytes: int | None
+    peak_pss_bytes: int | None
     largest_process_bytes: int | None
-    cgroup_bytes: int | None
+    cgroup_peak_bytes: int | None
 
 
 class Faults(NamedTuple):
-    minor: int | None = None
-    major: int | None = None
+    minor_faults: int | None = None
+    major_faults: int | None = None
     voluntary_switches: int | None = None
     involuntary_switches: int | None = None
 
@@ -101,16 +103,7 @@ class ResultBuilder:
             root_cpu_ns=root_cpu_ns,
             accounting=cpu.accounting,
             cpu_by_source=cpu.by_source,
-            peak_footprint_bytes=memory.footprint_bytes,
-            peak_rss_bytes=memory.rss_bytes,
-            peak_pss_bytes=memory.pss_bytes,
-            largest_process_bytes=memory.largest_process_bytes,
-            cgroup_peak_bytes=memory.cgroup_bytes,
             disk_io=io,
-            minor_faults=faults.minor,
-            major_faults=faults.major,
-            voluntary_switches=faults.voluntary_switches,
-            involuntary_switches=faults.involuntary_switches,
             processes_started=None if self._records is None else self._records.started,
             peak_process_count=None if counts is None else counts.peak_process_count,
             threads_started=None if self._records is None else self._records.threads_started,
@@ -123,6 +116,8 @@ class ResultBuilder:
             cost_ns=session.cost_ns,
             sources=tuple(self._sources),
             missing=tuple(self._missing),
+            **memory._asdict(),
+            **faults._asdict(),
         )
 
     def _cpu(self) -> CpuEstimate:

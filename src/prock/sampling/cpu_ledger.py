@@ -169,10 +169,6 @@ class CpuLedger:
             else:
                 account.waited_base = max(account.waited_base, row.waited_ns + self._slack_ns)
 
-    def adopts(self, identity: Identity) -> None:
-        """Mark a process as a subreaper."""
-        self._adopters.add(identity)
-
     def _admit(self, row: ProcessInfo, *, existed: bool) -> _Account:
         """A process that is older than the ledger counts from now on, a younger one from its birth on."""
         # Of the waited time at the beginning only whole ticks are known: the rest of the last ones counts as old.

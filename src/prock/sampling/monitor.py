@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 import time
 
-from prock.model import TreeTotals
 from prock.results import MonitorFigures
 from prock.sampling.options import SamplingOptions
-from prock.sampling.sample import TreeSample
 from prock.sampling.sampler import TreeSampler
 from prock.sampling.schedule import Deadlines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import TypeVar, Unpack
+    from typing import Any, Unpack
 
     from prock.engine.protocol import Engine
+    from prock.model import TreeTotals
     from prock.sampling.options import SamplingKeywords
 
-    Number = TypeVar("Number", int, float)
+LARGEST = {
+    "peak_cpu_percent": "cpu_percent",
+    "peak_rss_bytes": "rss_bytes",
+    "peak_pss_bytes": "pss_bytes",
+    "peak_process_count": "process_count",
+    "peak_thread_count": "thread_count",
+    "late_ns": "late_ns",
+    "denied": "denied",
+}
+"""Fields of the result that are the largest value of a field of the samples."""
 
 
 class MonitorResult(MonitorFigures):
@@ -84,7 +92,9 @@ class Monitor:
             raise RuntimeError("this monitor is running: create one for each block")
         self.result = None
         self._pid = os.getpid()
-        self._so_far: MonitorResult | None = None
+        self._last: TreeTotals | None = None
+        self._largest: dict[str, Any] = {}
+        self._samples = self._skipped = self._cost_ns = 0
         self._series: list[TreeTotals] = []
         self._failure: BaseException | None = None
         self._sampler = TreeSampler(self._root, engine=self._engine, **self._options)
@@ -101,68 +111,47 @@ class Monitor:
         self._thread.join()
         try:
             if self._failure is None:
-                self._add(self._sampler.sample(), is_last=True)
+                self._add(self._sampler.sample().totals, is_last=True)
         finally:
             self._sampler.close()
             self._sampler = self._thread = None
         if self._failure is not None:
             raise self._failure
-        assert self._so_far is not None
-        self.result = self._so_far._replace(series=tuple(self._series))
+        last = self._last
+        assert last is not None
+        self.result = MonitorResult(
+            wall_ns=last.wall_ns,
+            cpu_ns=last.cpu_ns,
+            cpu_percent=100.0 * last.cpu_ns / last.wall_ns if last.wall_ns else None,
+            accounting=last.accounting,
+            ended_cpu_ns=last.ended_cpu_ns,
+            unseen_cpu_ns=last.unseen_cpu_ns,
+            disk_io=last.disk_io,
+            samples=self._samples,
+            skipped=self._skipped,
+            cost_ns=self._cost_ns,
+            series=tuple(self._series),
+            **self._largest,
+        )
 
     def _run(self) -> None:
         assert self._sampler is not None
         try:
             while not self._done.wait(self._deadlines.remaining(time.monotonic_ns())):
                 due_ns, skipped = self._deadlines.advance(time.monotonic_ns())
-                self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped))
+                self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped).totals)
         except BaseException as error:  # raised again where the block ends
             self._failure = error
 
-    def _add(self, sample: TreeSample, *, is_last: bool = False) -> None:
-        self._so_far = _combined(self._so_far, sample, is_last=is_last)
+    def _add(self, totals: TreeTotals, *, is_last: bool = False) -> None:
+        self._last = totals
+        self._samples += 1
+        self._skipped += totals.skipped
+        self._cost_ns += totals.cost_ns
+        for field, name in LARGEST.items():
+            value, largest = getattr(totals, name), self._largest.get(field)
+            if is_last and field == "peak_cpu_percent" and self._samples > 1:  # of a shorter interval
+                continue
+            self._largest[field] = value if largest is None else largest if value is None else max(largest, value)
         if self._keep_series:
-            self._series.append(sample.totals)
-
-
-def _combined(before: MonitorResult | None, totals: TreeTotals, *, is_last: bool) -> MonitorResult:
-    """The result with one more sample."""
-    result = MonitorResult(
-        wall_ns=totals.wall_ns,
-        cpu_ns=totals.cpu_ns,
-        cpu_percent=100.0 * totals.cpu_ns / totals.wall_ns if totals.wall_ns else None,
-        accounting=totals.accounting,
-        ended_cpu_ns=totals.ended_cpu_ns,
-        unseen_cpu_ns=totals.unseen_cpu_ns,
-        disk_io=totals.disk_io,
-        peak_cpu_percent=totals.cpu_percent,
-        peak_rss_bytes=totals.rss_bytes,
-        peak_pss_bytes=totals.pss_bytes,
-        peak_process_count=totals.process_count,
-        peak_thread_count=totals.thread_count,
-        samples=1,
-        skipped=totals.skipped,
-        late_ns=totals.late_ns,
-        cost_ns=totals.cost_ns,
-        denied=totals.denied,
-        series=(),
-    )
-    if before is None:
-        return result
-    percent = None if is_last else totals.cpu_percent
-    return result._replace(
-        peak_cpu_percent=_larger(before.peak_cpu_percent, percent),
-        peak_rss_bytes=_larger(before.peak_rss_bytes, totals.rss_bytes),
-        peak_pss_bytes=_larger(before.peak_pss_bytes, totals.pss_bytes),
-        peak_process_count=max(before.peak_process_count, totals.process_count),
-        peak_thread_count=max(before.peak_thread_count, totals.thread_count),
-        samples=before.samples + 1,
-        skipped=before.skipped + totals.skipped,
-        late_ns=max(before.late_ns, totals.late_ns),
-        cost_ns=before.cost_ns + totals.cost_ns,
-        denied=max(before.denied, totals.denied),
-    )
-
-
-def _larger(a: Number | None, b: Number | None) -> Number | None:
-    return b if a is None else a if b is None else max(a, b)
+            self._series.append(totals)
