@@ -1,18 +1,17 @@
 """Files that prock writes: documents and reports of a run.
 
-A path is checked before the command runs, so that a mistyped directory does not cost an hour. A regular file that must
-be whole is replaced in one step; a pipe, a device or a descriptor opened by the shell is written directly.
-
-The file may be in a directory that others may write to, such as /tmp, where another user can put a link or a file in
-its place at any moment of the run. Therefore the directory is opened before the run, links are followed only then and
-by the rule of ``fs.protected_symlinks``, whatever its setting, and at the end a name in that directory is replaced: a
-link put there meanwhile is replaced, not followed.
+The path is checked before the command runs, so that a mistyped directory does not cost an hour. It is walked component
+by component, each opened below the one before, and stays open as a directory and a name: what the path means later does
+not matter. In a directory that others may write to, such as /tmp, and below a directory that another user created
+there, no entry of another user is used: no link is followed, no device or pipe is opened, no file is written into. That
+is the rule of ``fs.protected_symlinks``, whatever its setting, for directories without the sticky bit, too.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
 
 MOST_LINKS = 40
 """As many as the kernel follows."""
-MOST_NAMES = 100
-_DESCRIPTORS = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
-_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_O_PATH = getattr(os, "O_PATH", 0)
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY = (_O_PATH or os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _SAFE
+_WRITE = os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | _SAFE
 
 
 class CannotWrite(Exception):
@@ -34,70 +34,57 @@ class CannotWrite(Exception):
 class OutputFile:
     """A file to write after the run. Raises `CannotWrite` if that can already be seen to fail.
 
-    `whole`: readers never see a part of it.
+    `whole`: a regular file is replaced in one step, so that readers never see a part of it.
     """
 
     def __init__(self, path: str, *, append: bool = False, whole: bool = False) -> None:
         self.path = path
         self._append = append
-        self._whole = whole
-        self._is_shared = False
-        """Whether other programs write to the same descriptor."""
+        self._replaces = False
+        self._shares_position = False
+        """Whether the caller opened the descriptor, which other programs may be writing to."""
         self._descriptor: int | None = None
-        self._writer: AtomicWriter | None = None
+        self._location: _Location | None = None
         try:
-            self._prepare()
+            self._prepare(whole)
         except (OSError, ValueError) as error:  # ValueError: a NUL in it
+            self.close()
             self._fail(error)
 
     @property
     def is_terminal(self) -> bool:
         return self._descriptor is not None and os.isatty(self._descriptor)
 
-    def _prepare(self) -> None:
-        number = _DESCRIPTORS.get(self.path)
-        if number is None and self.path.startswith("/dev/fd/") and self.path[8:].isdigit():
-            number = int(self.path[8:])
+    def _prepare(self, whole: bool) -> None:
+        number = _descriptor_of(self.path)
         if number is not None:
-            self._is_shared = True
             if not os.get_inheritable(number):  # prock opened it itself: the caller's descriptor is closed
                 raise _error(errno.EBADF)
             # Duplicated, not opened again: a second position would overwrite what the command writes.
-            self._descriptor = _duplicate(number)
+            self._descriptor, self._shares_position = _duplicate(number), True
             return
-        if not self.path:
-            raise _error(errno.ENOENT)
-        try:
-            mode = os.stat(self.path).st_mode
-        except FileNotFoundError:
-            mode = None
-        if mode is not None and stat.S_ISFIFO(mode):  # opening it now would wait for a reader
-            if not os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-                raise _error(errno.EACCES)
-        elif mode is not None and not stat.S_ISREG(mode):
-            self._open()
-        elif self._whole:
-            self._writer = AtomicWriter(self.path)
-        else:
-            _check_links(self.path)
-            self._open()
-
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOCTTY", 0) | (os.O_APPEND if self._append else 0)
-        self._descriptor = os.open(self.path, flags, 0o666)
+        self._location = location = _Location(self.path)
+        if whole and (location.status is None or stat.S_ISREG(location.status.st_mode)):
+            self._replaces = True
+            location.check_replaceable()
+        elif location.status is None or not stat.S_ISFIFO(location.status.st_mode):
+            self._descriptor = location.open(append=self._append)
+        else:  # to open a pipe now would fail if its reader comes later
+            location.check_pipe()
 
     def write(self, text: str) -> None:
         """Write all of it, or raise `CannotWrite`."""
         data = text.encode("utf-8", "backslashreplace")
         try:
-            if self._writer is not None:
-                self._writer.write(data)
+            if self._location is not None and self._replaces:
+                self._location.replace(data)
                 return
-            if self._descriptor is None:
-                self._descriptor = _open_fifo(self.path)
-            elif not self._is_shared and not self._append and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                os.ftruncate(self._descriptor, 0)
-            _write_all(self._descriptor, data)
+            if self._descriptor is None and self._location is not None:
+                self._descriptor = self._location.open()
+            descriptor = -1 if self._descriptor is None else self._descriptor
+            if not self._shares_position and not self._append and stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.ftruncate(descriptor, 0)
+            _write_all(descriptor, data)
         except OSError as error:
             self._fail(error)
 
@@ -105,200 +92,206 @@ class OutputFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._location is not None:
+            self._location.close()
+            self._location = None
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = getattr(error, "strerror", None) or str(error)
         raise CannotWrite(f"cannot write {'standard output' if self.path == '-' else self.path}: {reason}") from None
 
 
-if sys.platform == "win32":  # no descriptors of directories, no sticky directories
-    import tempfile
+class _Location:
+    """Where a path leads: a descriptor of the directory, the name in it, and what is there now, None if nothing.
 
-    class AtomicWriter:
-        """Replaces a regular file, or creates one. Raises `OSError` if that cannot work."""
+    On Windows, which has no descriptors of directories, and whose links need privileges: the whole path is the name.
+    """
 
-        def __init__(self, path: str) -> None:
-            self._path = os.path.realpath(path)
-            os.stat(os.path.dirname(self._path))
-
-        def write(self, data: bytes) -> None:
-            """All of it, or nothing."""
-            descriptor, temporary = tempfile.mkstemp(prefix=".prock-", suffix=".tmp", dir=os.path.dirname(self._path))
-            try:
-                try:
-                    _write_all(descriptor, data)
-                finally:
-                    os.close(descriptor)
-                os.replace(temporary, self._path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-
-        def close(self) -> None:
-            """Holds nothing open."""
-
-    def _check_links(path: str) -> None:
-        """Links need privileges on Windows."""
-
-    def _duplicate(number: int) -> int:
-        return os.dup(number)
-
-    def _open_fifo(path: str) -> int:
-        return os.open(path, os.O_WRONLY)
-
-else:
-
-    class AtomicWriter:
-        """Replaces a regular file, or creates one. Raises `OSError` if that cannot work."""
-
-        def __init__(self, path: str) -> None:
-            self._directory, self._name = _open_directory(path)
-            try:
-                if not os.access(".", os.W_OK | os.X_OK, dir_fd=self._directory, effective_ids=True):
-                    raise _error(errno.EACCES)
-                existing = self._existing()
-                if existing is not None and os.geteuid() != 0 and _is_foreign(existing, os.fstat(self._directory)):
-                    raise _error(errno.EPERM)
-            except BaseException:
-                self.close()
-                raise
-
-        def write(self, data: bytes) -> None:
-            """All of it, or nothing."""
-            descriptor, temporary = self._create()
-            try:
-                try:
-                    self._copy_mode(descriptor)
-                    _write_all(descriptor, data)
-                finally:
-                    os.close(descriptor)
-                os.replace(temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-            except BaseException:
-                os.unlink(temporary, dir_fd=self._directory)
-                raise
-
-        def close(self) -> None:
-            os.close(self._directory)
-
-        def _create(self) -> tuple[int, str]:
-            """A temporary file whose name cannot be predicted, so that no other user can have taken it."""
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            for _ in range(MOST_NAMES):
-                temporary = f".prock-{os.urandom(8).hex()}.tmp"
-                try:
-                    return os.open(temporary, flags, 0o666, dir_fd=self._directory), temporary
-                except FileExistsError:
-                    continue
-            raise _error(errno.EEXIST)
-
-        def _copy_mode(self, descriptor: int) -> None:
-            """Keep the mode and group of this user's own file; another user's mode is limited by the umask."""
-            existing, fresh = self._existing(), os.fstat(descriptor)
-            if existing is None or not stat.S_ISREG(existing.st_mode):
-                return
-            mode = stat.S_IMODE(existing.st_mode) & 0o777
-            if existing.st_uid != os.geteuid():
-                mode &= stat.S_IMODE(fresh.st_mode)
-            elif existing.st_gid != fresh.st_gid:
-                try:
-                    os.fchown(descriptor, -1, existing.st_gid)
-                except OSError:  # otherwise the new group would get the rights of the old one
-                    mode &= ~0o070
-            try:
-                os.fchmod(descriptor, mode)
-            except OSError:  # a file system without modes
-                pass
-
-        def _existing(self) -> os.stat_result | None:
-            try:
-                return os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
-
-    def _open_directory(path: str) -> tuple[int, str]:
-        """Follow links; return a descriptor of the directory that the file is in, or would be, and its name there."""
-        directory = -1
+    def __init__(self, path: str) -> None:
+        self.directory: int | None = None
+        self.status: os.stat_result | None = None
+        self._is_foreign_place = False
+        """Below an entry of another user in a directory that others may write to."""
+        if not path:
+            raise _error(errno.ENOENT)
+        if sys.platform == "win32":
+            self.name = os.path.realpath(path)
+            os.stat(os.path.dirname(self.name))
+            self._examine(self.name)
+            return
         try:
-            for _ in range(MOST_LINKS):
-                parent, name = os.path.split(path)
-                before, directory = (
-                    directory,
-                    os.open(parent or ".", _DIRECTORY, dir_fd=directory if directory >= 0 else None),
-                )
-                if before >= 0:
-                    os.close(before)
-                if name in ("", ".", ".."):
-                    raise _error(errno.EISDIR)
-                target = _read_link(directory, name)
-                if target is None:
-                    return directory, name
-                path = target
-            raise _error(errno.ELOOP)
+            self.name = self._walk(path)
         except BaseException:
-            if directory >= 0:
-                os.close(directory)
+            self.close()
             raise
 
-    def _check_links(path: str) -> None:
-        """Raise `PermissionError` if another user may have put a link in the place of the file."""
-        try:
-            directory, _ = _open_directory(path)
-        except FileNotFoundError:  # opening the file reports it; links in /proc need not lead where their text says
-            return
-        os.close(directory)
+    def close(self) -> None:
+        if self.directory is not None:
+            os.close(self.directory)
+            self.directory = None
 
-    def _read_link(directory: int, name: str) -> str | None:
-        """Its target; None if it is not a link. `PermissionError` if another user may have put it there."""
-        if not hasattr(os, "O_PATH"):
-            return _read_link_by_name(directory, name)
+    def _walk(self, path: str) -> str:
+        names = self._start(path)
+        links = 0
+        while names:
+            name = names.pop()
+            if not names and name in ("", ".", ".."):
+                raise _error(errno.EISDIR)
+            if name in ("", "."):
+                continue
+            target = self._examine(name)
+            if target is not None:
+                links += 1
+                if links > MOST_LINKS:
+                    raise _error(errno.ELOOP)
+                names += self._start(target)
+            elif not names:
+                return name
+            elif self.status is None:
+                raise _error(errno.ENOENT)
+            else:
+                self._is_foreign_place = self._is_foreign_place or self.is_foreign()
+                self._enter(os.open(name, _DIRECTORY, dir_fd=self.directory))
+        raise _error(errno.EISDIR)
+
+    def _start(self, path: str) -> list[str]:
+        """Its components, the first one last; from the root directory if it is absolute."""
+        if path.startswith("/"):
+            self._enter(os.open("/", _DIRECTORY))
+            self._is_foreign_place = False
+        elif self.directory is None:
+            self._enter(os.open(".", _DIRECTORY))
+        return path.split("/")[::-1]
+
+    def _enter(self, directory: int) -> None:
+        self.close()
+        self.directory = directory
+
+    def _examine(self, name: str) -> str | None:
+        """Sets `status`. Returns the target of a link; `PermissionError` if another user may have put it there."""
         try:
-            link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            # Held open: a name can stand for another link by the time that it is read.
+            entry = os.open(name, _O_PATH | _SAFE, dir_fd=self.directory) if _O_PATH else None
         except FileNotFoundError:
+            self.status = None
             return None
         try:
-            status = os.fstat(link)  # of the opened link: its name could be another link's by now
-            if not stat.S_ISLNK(status.st_mode):
+            if entry is None:
+                self.status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+            else:
+                self.status = os.fstat(entry)
+            if sys.platform == "win32" or not stat.S_ISLNK(self.status.st_mode):
                 return None
-            if _is_foreign(status, os.fstat(directory)):
+            if self.is_foreign():
                 raise _error(errno.EACCES)
-            return os.readlink("", dir_fd=link)
-        finally:
-            os.close(link)
-
-    def _read_link_by_name(directory: int, name: str) -> str | None:
-        """Only Linux can hold a link open: elsewhere it can be replaced between the check and the read."""
-        try:
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            return os.readlink(name if entry is None else "", dir_fd=self.directory if entry is None else entry)
         except FileNotFoundError:
+            self.status = None
             return None
-        if not stat.S_ISLNK(status.st_mode):
-            return None
-        if _is_foreign(status, os.fstat(directory)):
-            raise _error(errno.EACCES)
-        return os.readlink(name, dir_fd=directory)
+        finally:
+            if entry is not None:
+                os.close(entry)
 
-    def _is_foreign(status: os.stat_result, directory: os.stat_result) -> bool:
-        """Whether it is in a sticky, world-writable directory and belongs neither to this user nor to its owner."""
-        is_shared = directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH
-        return bool(is_shared) and status.st_uid not in (os.geteuid(), directory.st_uid)
+    def is_foreign(self) -> bool:
+        """Whether the entry is another user's, in a place where others may create entries."""
+        if sys.platform == "win32" or self.status is None or self.directory is None:
+            return False
+        directory = os.fstat(self.directory)
+        trusted = {os.geteuid()} if self._is_foreign_place else {os.geteuid(), directory.st_uid}
+        return (self._is_foreign_place or bool(directory.st_mode & stat.S_IWOTH)) and self.status.st_uid not in trusted
 
-    def _duplicate(number: int) -> int:
-        """Never 0, 1 or 2, even if these are closed."""
-        import fcntl
-
-        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
-
-    def _open_fifo(path: str) -> int:
-        """Fails if no process reads it."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+    def open(self, *, append: bool = False) -> int:
+        """Opens what was there when the path was walked, or creates it."""
+        expected = self.status
+        in_shared = self.directory is not None and bool(os.fstat(self.directory).st_mode & stat.S_IWOTH)
+        if self.is_foreign() or (in_shared and expected and stat.S_ISREG(expected.st_mode) and expected.st_nlink > 1):
+            raise _error(errno.EACCES)  # a second name of a file may be another user's as well
+        create = os.O_CREAT | os.O_EXCL if expected is None else 0
+        flags = _WRITE | create | (os.O_APPEND if append else 0)
+        descriptor = os.open(self.name, flags, 0o666, dir_fd=self.directory)
+        found = os.fstat(descriptor)
+        if expected is not None and _identity(found) != _identity(expected):
             os.close(descriptor)
             raise OSError(errno.EEXIST, "something else has taken its place")
-        os.set_blocking(descriptor, True)
+        if sys.platform != "win32":
+            os.set_blocking(descriptor, True)
         return descriptor
+
+    def check_pipe(self) -> None:
+        """Raises `OSError` if this user may not write into the pipe."""
+        if self.is_foreign() or not os.access(
+            self.name, os.W_OK, dir_fd=self.directory, effective_ids=os.access in os.supports_effective_ids
+        ):
+            raise _error(errno.EACCES)
+
+    def check_replaceable(self) -> None:
+        """Raises `OSError` if the file cannot be replaced, as far as can be seen now."""
+        if sys.platform == "win32" or self.directory is None:
+            return
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.directory, effective_ids=True):
+            raise _error(errno.EACCES)
+        is_sticky = os.fstat(self.directory).st_mode & stat.S_ISVTX
+        if is_sticky and os.geteuid() != 0 and self.is_foreign():
+            raise _error(errno.EPERM)
+
+    def replace(self, data: bytes) -> None:
+        """All of it, or nothing. The temporary file has a name that no other user can predict."""
+        temporary = os.path.join(os.path.dirname(self.name), f".prock-{os.urandom(8).hex()}.tmp")
+        descriptor = os.open(temporary, _WRITE | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self.directory)
+        try:
+            try:
+                if sys.platform != "win32":
+                    self._copy_mode(descriptor)
+                _write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, self.name, src_dir_fd=self.directory, dst_dir_fd=self.directory)
+        except BaseException:
+            os.unlink(temporary, dir_fd=self.directory)
+            raise
+
+    def _copy_mode(self, descriptor: int) -> None:
+        """Keep the mode and group of this user's own file; another user's mode is limited by the umask."""
+        try:
+            existing = os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if sys.platform == "win32" or not stat.S_ISREG(existing.st_mode):
+            return
+        fresh = os.fstat(descriptor)
+        mode = stat.S_IMODE(existing.st_mode) & 0o777
+        if existing.st_uid != os.geteuid():
+            mode &= stat.S_IMODE(fresh.st_mode)
+        elif existing.st_gid != fresh.st_gid:
+            try:
+                os.fchown(descriptor, -1, existing.st_gid)
+            except OSError:  # otherwise the new group would get the rights of the old one
+                mode &= ~0o070
+        try:
+            os.fchmod(descriptor, mode)
+        except OSError:  # a file system without modes
+            pass
+
+
+def _descriptor_of(path: str) -> int | None:
+    """The number of the descriptor that a path such as ``/dev/fd/3`` stands for."""
+    named = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}.get(path)
+    match = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,9})", path) if named is None else None
+    return int(match[1]) if match else named
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    """The type as well: the inode of a removed file can be that of a new one at once."""
+    return status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode)
+
+
+def _duplicate(number: int) -> int:
+    """Never 0, 1 or 2, even if these are closed."""
+    if sys.platform == "win32":
+        return os.dup(number)
+    import fcntl
+
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -12,7 +12,7 @@ import pytest
 from support.command_line import NOBODY, TIMEOUT_S, command, environment, prock
 from support.elsewhere import become_nobody, in_child, needs_root
 
-from prock.files import AtomicWriter, CannotWrite, OutputFile
+from prock.files import CannotWrite, OutputFile
 
 OTHER = 12345
 WAYS = pytest.mark.parametrize("option", ["--json", "-o"])
@@ -80,6 +80,50 @@ def test_links_of_ones_own_are_followed(option: str, shared: Path) -> None:
     assert "Too many levels of symbolic links" in done.stderr
 
 
+@needs_root
+@WAYS
+@pytest.mark.parametrize("mode", [0o1777, 0o777])
+@pytest.mark.parametrize("kind", ["device", "fifo", "directory", "file", "below"])
+def test_no_entry_of_another_user_is_used(kind: str, mode: int, option: str, shared: Path, victim: Path) -> None:
+    """With and without the sticky bit: a link to a device, a pipe, a link to a directory, a file, and a link in a
+    directory that the other user created there."""
+    shared.chmod(mode)
+    secret = shared.parent / "secret"
+    secret.mkdir(0o700)
+    place = shared / "cost"
+    if kind == "device":
+        place.symlink_to("/dev/full")
+    elif kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "directory":
+        place.symlink_to(secret)
+    elif kind == "file":
+        place.write_text("theirs")
+    else:
+        place.mkdir()
+        (place / "cost").symlink_to(victim)
+        os.lchown(place / "cost", OTHER, OTHER)
+    os.lchown(place, OTHER, OTHER)
+    path = place / "cost" if kind in ("directory", "below") else place
+    done = prock("run", option, path, "echo", "ran")
+    if kind == "file" and option == "--json":  # replaced, not written into
+        assert done.returncode == 0 and is_document(place) and place.stat().st_uid == 0
+        return
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == f"prock run: cannot write {path}: Permission denied\n"
+    assert victim.read_text() == "precious" and list(secret.iterdir()) == []
+
+
+def test_a_second_name_of_a_file_is_not_written_into(shared: Path, victim: Path) -> None:
+    """Another user can create one, where ``fs.protected_hardlinks`` is off."""
+    place = shared / "cost"
+    place.hardlink_to(victim)
+    done = prock("run", "-o", place, "echo", "ran")
+    assert (done.returncode, done.stdout, victim.read_text()) == (125, "", "precious")
+    assert prock("run", "-q", "--json", place, "true").returncode == 0
+    assert victim.read_text() == "precious" and is_document(place)
+
+
 def test_no_name_is_to_be_guessed(shared: Path) -> None:
     """Who takes it first would have the report refused."""
     place = shared / "cost"
@@ -135,9 +179,9 @@ def test_a_strangers_file_is_replaced_by_ones_own(theirs: int, umask: int, ours:
 @needs_root
 def test_the_group_of_a_file_is_kept_or_loses_its_rights(shared: Path) -> None:
     def replaced(place: Path) -> tuple[int, int]:
-        replacement = AtomicWriter(str(place))
-        replacement.write(b"text")
-        replacement.close()
+        file = OutputFile(str(place), whole=True)
+        file.write("text")
+        file.close()
         return place.stat().st_gid, place.stat().st_mode & 0o777
 
     place = shared / "cost"
