@@ -83,6 +83,8 @@ class RootWaiter:
     """Whether the usage of an exited process includes the children that it reaped."""
     includes_start = False
     """Whether the root's usage includes starting its process, as there is no launcher."""
+    pidfd = -1
+    """Readable once the root has ended; -1: not available."""
 
     def __init__(self, pid: int = 0) -> None:
         self.root_pid = pid
@@ -146,9 +148,8 @@ class RootWaiter:
         """Children of this process that belong to the tree: the root while it lives, and reparented orphans."""
         return [] if self.root is not None else [self.root_pid]
 
-    def send(self, number: int, /) -> bool:
-        """Send a signal to the root if it lives. False: not possible here, use a pidfd."""
-        return False
+    def send(self, number: int, /) -> None:
+        """Send a signal to the root if it lives, never to another process with the same pid."""
 
     def close(self) -> None:
         """Stop being a subreaper, close descriptors. Idempotent."""

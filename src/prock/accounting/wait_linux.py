@@ -11,8 +11,9 @@ of a zombie, so the root process's ``io`` is opened while it lives; other users'
 from __future__ import annotations
 
 import os
+from _thread import RLock  # the module threading around it costs two milliseconds to import
 
-from prock._compat.signals import is_child, pidfd_of_child
+from prock._compat.signals import is_child, kernel, pidfd_of_child
 from prock.accounting.protocol import ExitedChild, RootWaiter, without_start
 from prock.errors import ProckError
 from prock.model import DiskIo
@@ -50,7 +51,7 @@ class LinuxWaiter(RootWaiter):
         self._io_file = -1
         self.reaps_orphans = adopt and self._become_subreaper()
         self._others = frozenset(engine.children(None) or ()) if self.reaps_orphans else frozenset()
-        self._root_handle = os.P_PID, 0
+        self._lock = RLock()  # a signal handler that sends a signal may interrupt `reap`
         self.minor_faults = self.major_faults = self.voluntary_switches = self.involuntary_switches = 0
         self.disk_io = ZERO_IO
 
@@ -58,9 +59,9 @@ class LinuxWaiter(RootWaiter):
         """`used_ns`, `io`: what the process `pid` used and read before it executes the command."""
         self.root_pid = pid
         try:
-            self._root_handle = os.P_PIDFD, pidfd_of_child(pid)
+            self.pidfd = pidfd_of_child(pid)
         except OSError:  # no pidfds: the pid is not reused unless other code reaps the process
-            self._root_handle = os.P_PID, pid
+            pass
         _roots.add(pid)
         try:
             self._io_file = os.open(f"{self._engine.root}/{pid}/io", os.O_RDONLY)
@@ -69,10 +70,27 @@ class LinuxWaiter(RootWaiter):
         self.used_before_ns = used_ns
         self._io_before = io or ZERO_IO
 
+    @property
+    def _root_handle(self) -> tuple[int, int]:
+        return (os.P_PIDFD, self.pidfd) if self.pidfd >= 0 else (os.P_PID, self.root_pid)
+
     def reap(self) -> None:
-        while (pid := self._next_zombie()) is not None and self._reap_one(pid):
-            pass
-        self._check_stopped()
+        with self._lock:
+            while (pid := self._next_zombie()) is not None and self._reap_one(pid):
+                pass
+            self._check_stopped()
+
+    def send(self, number: int, /) -> None:
+        with self._lock:  # reaping needs this lock, so that the pid is not reused meanwhile
+            if not self.holds_root:
+                return
+            if self.pidfd < 0:
+                os.kill(self.root_pid, number)
+                return
+            try:
+                kernel.pidfd_send_signal(self.pidfd, number)
+            except ProcessLookupError:  # other code has reaped it
+                pass
 
     def _next_zombie(self) -> int | None:
         if not self.reaps_orphans:
@@ -180,10 +198,10 @@ class LinuxWaiter(RootWaiter):
         if self._io_file >= 0:
             os.close(self._io_file)
             self._io_file = -1
-        kind, descriptor = self._root_handle
-        if kind == os.P_PIDFD:
-            os.close(descriptor)
-            self._root_handle = os.P_PID, self.root_pid
+        with self._lock:
+            if self.pidfd >= 0:
+                os.close(self.pidfd)
+                self.pidfd = -1
         if self.reaps_orphans:
             _left_behind.update(self.children())
             self.reaps_orphans = False

@@ -73,10 +73,9 @@ class PosixWaiter(RootWaiter):
         self.root = ExitedChild(self.root_pid, os.waitstatus_to_exitcode(status), None)
         return True
 
-    def send(self, number: int, /) -> bool:
+    def send(self, number: int, /) -> None:
         """The lock keeps the child unreaped meanwhile, so that its pid cannot be reused."""
         with self._lock:
             self._reap_locked()
             if self.root is None:
                 os.kill(self.root_pid, number)
-        return True

@@ -79,14 +79,13 @@ if sys.platform == "win32":
             """As long as its handle is open."""
             return True
 
-        def send(self, number: int, /) -> bool:
+        def send(self, number: int, /) -> None:
             """Through the handle: SIGTERM ends the process at once; Ctrl-C and Ctrl-Break as `subprocess` does."""
             if self.root is None:
                 if number == signal.SIGTERM:
                     _winapi.TerminateProcess(self._handle, 1)
                 else:
                     subprocess.Popen.send_signal(self._process, number)
-            return True
 
     def _nanoseconds(time: wintypes.FILETIME) -> int:
         return ((int(time.dwHighDateTime) << 32) + int(time.dwLowDateTime)) * FILETIME_NS

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import threading
 import time
 
-from prock._compat.signals import pidfd_of_child
 from prock.runner.build_result import finish
 from prock.runner.terminate import end_tree
 
@@ -40,16 +38,6 @@ def wait_for(event: threading.Event, timeout: float | None) -> bool:
     return True
 
 
-def _open_pidfd(pid: int) -> int:
-    """-1 where the kernel has none."""
-    if sys.platform != "linux":
-        return -1
-    try:
-        return pidfd_of_child(pid)
-    except OSError:
-        return -1
-
-
 class SessionThread:
     """Drives a `RunSession`. Keeps no reference to the `Popen`, which may be garbage-collected before."""
 
@@ -66,15 +54,9 @@ class SessionThread:
         """Set under the lock: from then on the session is not used by other threads."""
         self.returncode = 0
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
-        self._pidfd_lock = threading.Lock()
-        self._pidfd = _open_pidfd(session.pid)
         self._poll_s = FIRST_POLL_S
         self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
-        try:
-            self.thread.start()
-        except BaseException:
-            self._close_pidfd()
-            raise
+        self.thread.start()
 
     @property
     def is_forked(self) -> bool:
@@ -94,7 +76,6 @@ class SessionThread:
                 self._failure = error
                 self._session.close()
         finally:
-            self._close_pidfd()
             self._note_root()
             self.root_ended.set()
             self.is_closed.set()
@@ -109,13 +90,14 @@ class SessionThread:
 
     def _sleep(self) -> None:
         wait_s = max(0.0, (self._session.due_ns - time.monotonic_ns()) / 1e9)
-        if self.root_ended.is_set() or self._pidfd < 0 or sys.platform != "linux":
+        pidfd = -1 if self._session.waiter is None else self._session.waiter.pidfd
+        if self.root_ended.is_set() or pidfd < 0 or sys.platform == "win32":
             self._wake.wait(min(wait_s, self._poll_s))
             self._poll_s = min(2 * self._poll_s, POLL_S)
             self._wake.clear()
             return
         poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
         poll.poll(1000 * wait_s + 1)
 
     def _note_root(self) -> None:
@@ -124,27 +106,10 @@ class SessionThread:
             self.returncode = waiter.root.returncode
             self.root_ended.set()
 
-    def _close_pidfd(self) -> None:
-        with self._pidfd_lock:
-            pidfd, self._pidfd = self._pidfd, -1
-            if pidfd >= 0:
-                os.close(pidfd)
-
     def send_signal(self, number: int) -> None:
         """To the root alone; does nothing once it has ended."""
-        waiter = self._session.waiter
-        if waiter is None or waiter.send(number) or sys.platform != "linux":
-            return
-        with self._pidfd_lock:
-            if self._pidfd >= 0:
-                try:
-                    signal.pidfd_send_signal(self._pidfd, number)
-                except ProcessLookupError:
-                    pass
-                return
-        with self._lock:  # reaping needs this lock, so that the pid is not reused meanwhile
-            if not self._is_closing and waiter.holds_root:
-                os.kill(self._session.pid, number)
+        if self._session.waiter is not None:
+            self._session.waiter.send(number)
 
     def release(self) -> None:
         """Let the session end."""
