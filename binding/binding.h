@@ -84,8 +84,6 @@ PyObject *Proc_subreaper(Proc *self, PyObject *wanted);
 #define PROCK_PY_PERF "perf events"
 PyObject *Proc_open_task_clock(Proc *self, PyObject *tid);
 PyObject *Proc_read_task_clocks(Proc *self, PyObject *fds);
-PyObject *Proc_open_on_exec(Proc *self, PyObject *cpu);
-PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *cpu);
 
 /* perf_ring.c */
 extern PyType_Spec prock_py_records_spec;

@@ -156,8 +156,6 @@ static PyMethodDef Proc_methods[] = {
     {"subreaper", (PyCFunction)Proc_subreaper, METH_O, NULL},
     {"open_task_clock", (PyCFunction)Proc_open_task_clock, METH_O, NULL},
     {"read_task_clocks", (PyCFunction)Proc_read_task_clocks, METH_O, NULL},
-    {"open_on_exec", (PyCFunction)Proc_open_on_exec, METH_O, NULL},
-    {"open_switches_on_exec", (PyCFunction)Proc_open_switches_on_exec, METH_O, NULL},
     {"map_records", (PyCFunction)Proc_map_records, METH_VARARGS, NULL},
     {"track", (PyCFunction)Proc_track, METH_VARARGS, NULL},
     {"pss", (PyCFunction)Proc_pss, METH_VARARGS, NULL},

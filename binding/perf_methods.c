@@ -34,32 +34,3 @@ PyObject *Proc_read_task_clocks(Proc *self, PyObject *argument)
     PyMem_Free(fds);
     return error ? prock_py_feature_error(self, error, 0, PROCK_PY_PERF) : prock_py_u64(total_ns);
 }
-
-static PyObject *open_exec_event(Proc *self, PyObject *argument, int (*open_event)(int cpu))
-{
-    long cpu = PyLong_AsLong(argument);
-    if (PyErr_Occurred())
-        return NULL;
-    if (cpu < -1 || cpu > INT32_MAX) {
-        PyErr_SetString(PyExc_ValueError, "invalid CPU: use its number, or -1 for any");
-        return NULL;
-    }
-    int fd = open_event((int)cpu);
-    if (fd >= 0)
-        return PyLong_FromLong(fd);
-    if (fd == -ENODEV) /* no such CPU */
-        fd = -ENOTSUP;
-    if (fd == -ENOSYS || fd == -ENOENT || fd == -EINVAL || fd == -E2BIG || fd == -EOPNOTSUPP)
-        fd = -ENOTSUP;
-    return prock_py_feature_error(self, fd == -EPERM ? -EACCES : fd, 0, PROCK_PY_PERF);
-}
-
-PyObject *Proc_open_on_exec(Proc *self, PyObject *argument)
-{
-    return open_exec_event(self, argument, prock_exec_event_open);
-}
-
-PyObject *Proc_open_switches_on_exec(Proc *self, PyObject *argument)
-{
-    return open_exec_event(self, argument, prock_exec_switch_event_open);
-}

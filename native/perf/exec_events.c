@@ -23,24 +23,34 @@ static int open_event(struct perf_event_attr *attributes, int cpu)
     return fd < 0 ? -errno : (int)fd;
 }
 
-int prock_exec_event_open(int cpu)
+static struct perf_event_attr enabled_on_exec(uint64_t config)
 {
-    struct perf_event_attr attributes = {
+    return (struct perf_event_attr){
         .type = PERF_TYPE_SOFTWARE,
         .size = PERF_ATTR_SIZE_VER3,
-        .config = PERF_COUNT_SW_TASK_CLOCK,
+        .config = config,
         .disabled = 1,
         .enable_on_exec = 1,
         .inherit = 1,
         .exclude_kernel = 1, /* needs less privilege; task-clock includes kernel time anyway */
     };
+}
+
+static void add_ids_to_records(struct perf_event_attr *attributes)
+{
+    attributes->sample_id_all = 1;
+    attributes->sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
+    attributes->use_clockid = 1; /* one clock for all CPUs, so that records can be sorted */
+    attributes->clockid = CLOCK_MONOTONIC;
+}
+
+int prock_exec_event_open(int cpu)
+{
+    struct perf_event_attr attributes = enabled_on_exec(PERF_COUNT_SW_TASK_CLOCK);
     if (cpu < 0)
         return open_event(&attributes, -1);
     attributes.task = attributes.comm = attributes.comm_exec = 1;
-    attributes.sample_id_all = 1;
-    attributes.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
-    attributes.use_clockid = 1; /* one clock for all CPUs, so that records can be sorted */
-    attributes.clockid = CLOCK_MONOTONIC;
+    add_ids_to_records(&attributes);
     attributes.read_format = FORMAT_LOST;
     int fd = open_event(&attributes, cpu);
     if (fd == -EINVAL) {
@@ -52,19 +62,8 @@ int prock_exec_event_open(int cpu)
 
 int prock_exec_switch_event_open(int cpu)
 {
-    struct perf_event_attr attributes = {
-        .type = PERF_TYPE_SOFTWARE,
-        .size = PERF_ATTR_SIZE_VER3,
-        .config = PERF_COUNT_SW_DUMMY,
-        .disabled = 1,
-        .enable_on_exec = 1,
-        .inherit = 1,
-        .exclude_kernel = 1,
-        .context_switch = 1,
-        .sample_id_all = 1,
-        .sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
-        .use_clockid = 1,
-        .clockid = CLOCK_MONOTONIC,
-    };
+    struct perf_event_attr attributes = enabled_on_exec(PERF_COUNT_SW_DUMMY);
+    attributes.context_switch = 1;
+    add_ids_to_records(&attributes);
     return open_event(&attributes, cpu);
 }

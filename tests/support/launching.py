@@ -1,15 +1,15 @@
-"""Launch a command as `prock.accounting.perf_records` wants it: it opens events on itself, waits, then executes."""
+"""Launch a command whose events `prock.accounting.perf_records` reads."""
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prock.accounting.perf_clock import cpus_to_record
 from prock.accounting.perf_records import TaskRecords
+from prock.runner.spawn_linux import LauncherReport, SpawnOptions, launch
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 def why_refused(engine: Engine) -> str | None:
     """None where events and their buffers can be had."""
+    if engine.core is None:
+        return "the C core was not compiled"
     try:
-        cpus = cpus_to_record()
-        core = engine.core
-        if core is None:
-            return "the C core was not compiled"
-        descriptors = [core.open_on_exec(cpu) for cpu in cpus]
-        TaskRecords(descriptors, engine).close()
+        with launched(engine, "/bin/true") as tree:
+            tree.finish()
     except OSError as error:
         return str(error)
     return None
@@ -43,34 +41,51 @@ class Launched:
         return self.records
 
 
+def launch_with_events(
+    engine: Engine,
+    cpus: str,
+    command: tuple[str | bytes, ...],
+    when_opened: Callable[[list[int]], None],
+    *,
+    switches: bool = False,
+    stdin: int = -1,
+    launcher: str | None = None,
+) -> int:
+    """Its pid. `when_opened` is called with the descriptors of its events before it executes the command."""
+
+    def when_ready(report: LauncherReport, events: list[int]) -> None:
+        if report.perf_error:
+            raise OSError(report.perf_error, os.strerror(report.perf_error))
+        when_opened(events)
+
+    launcher = launcher or engine.launcher
+    assert launcher is not None
+    words = [os.fsencode(word) for word in command]
+    options = SpawnOptions(dict(os.environb), stdio=(stdin, -1, -1))
+    return launch(
+        launcher,
+        words,
+        words[:1],
+        options,
+        name=words[0],
+        cpus=cpus,
+        with_switches=switches,
+        when_ready=when_ready,
+    ).pid
+
+
 @contextmanager
 def launched(
-    engine: Engine,
-    *command: str | bytes,
-    switches: bool = True,
-    before: Callable[[], object] = lambda: None,
+    engine: Engine, *command: str | bytes, switches: bool = True, stdin: int = -1, launcher: str | None = None
 ) -> Iterator[Launched]:
-    """`before` is called in the process that is to execute the command, before it opens its events."""
-    core = engine.core
-    assert core is not None
-    ours, its = socket.socketpair()
     cpus = cpus_to_record()
-    with ours:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                before()
-                descriptors = [core.open_on_exec(cpu) for cpu in cpus]
-                descriptors += [core.open_switches_on_exec(cpu) for cpu in cpus if switches]
-                socket.send_fds(its, [b"x"], descriptors)
-                if its.recv(1):
-                    os.execv(command[0], command)
-            finally:
-                os._exit(127)
-        its.close()
-        descriptors = socket.recv_fds(ours, 1, 2 * len(cpus))[1]
-        with TaskRecords(
-            descriptors[: len(cpus)], engine, switches=descriptors[len(cpus) :], keep_processes=True
-        ) as records:
-            ours.send(b"x")
-            yield Launched(pid, records)
+    records: list[TaskRecords] = []
+
+    def record(events: list[int]) -> None:
+        tasks, of_switches = events[: len(cpus)], events[len(cpus) :]
+        records.append(TaskRecords(tasks, engine, switches=of_switches, keep_processes=True))
+
+    numbers = ",".join(map(str, cpus))
+    pid = launch_with_events(engine, numbers, command, record, switches=switches, stdin=stdin, launcher=launcher)
+    with records[0]:
+        yield Launched(pid, records[0])

@@ -120,10 +120,6 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
         Case("pss: malformed", lambda: core.pss(roots.broken, [5, 6], FOREVER)),
         raised("pss: text", lambda: core.pss(native, [pid, "x"], FOREVER)),
         raised("pss: no list", lambda: core.pss(native, (pid,), FOREVER)),
-        raised("open_on_exec: text", lambda: core.open_on_exec(native, "x")),
-        raised("open_on_exec: no such CPU", lambda: core.open_on_exec(native, 2**30), errors.ProckError),
-        raised("open_on_exec: no CPU", lambda: core.open_on_exec(native, -2), ValueError),
-        raised("open_switches_on_exec: no CPU", lambda: core.open_switches_on_exec(native, 2**40), ValueError),
         Case("clocks_usable", clocks_usable),
         raised("live: neither", lambda: setattr(roots.hidden, "clocks_usable", Refuses()), LookupError),
         raised("live: deleted", lambda: delattr(roots.hidden, "clocks_usable"), AttributeError),
@@ -138,16 +134,11 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
     except (errors.NotSupported, errors.AccessDenied):
         return cases
 
-    def opened(name: str, argument: object) -> Callable[[], None]:
-        return lambda: os.close(getattr(core, name)(native, argument))
-
     clocks = [native.open_task_clock(None), native.open_task_clock(pid)]
     return [
         *cases,
-        Case("open_task_clock", opened("open_task_clock", pid)),
+        Case("open_task_clock", lambda: os.close(core.open_task_clock(native, pid))),
         Case("open_task_clock: gone", lambda: core.open_task_clock(native, gone)),
-        Case("open_on_exec", opened("open_on_exec", 0)),
-        Case("open_switches_on_exec", opened("open_switches_on_exec", 0)),
         Case("read_task_clocks", lambda: core.read_task_clocks(native, clocks)),
     ]
 

@@ -1,7 +1,7 @@
 """`TaskRecords`: every fork, exec and exit of a launched tree, from the ring buffers of its perf events.
 
-Before the command executes, its process opens an event on itself for each CPU (`CompiledCore.open_on_exec`), inherited
-by all that it starts, and passes the descriptors on. Measured on Linux 6.18:
+Before the command executes, its process (the launcher) opens an event on itself for each CPU, inherited by all that it
+starts, and passes the descriptors on. Measured on Linux 6.18:
 
 - No fork, exit or exec is missing: storms on all CPUs, orphans, children that are never reaped, vfork, threads, an exec
   by any thread. Records are there before a parent's wait returns.
@@ -11,8 +11,8 @@ by all that it starts, and passes the descriptors on. Measured on Linux 6.18:
 - An event per CPU costs a fork about 2 µs: with two CPUs, a storm of processes of 2 ms uses 0.4 % more CPU than without
   prock, as with one event for all CPUs. Processing a record costs 3 to 4 µs a process.
 - inherit_stat cannot give the CPU time of each process (see ``native/perf/exec_events.c``), but records of context
-  switches can (`CompiledCore.open_switches_on_exec`). They cost 0.3 µs a switch: not measurable in a storm of processes
-  of 2 ms, 6 % more than the other events where processes only wake each other. With too many they are stopped.
+  switches can. They cost 0.3 µs a switch: not measurable in a storm of processes of 2 ms, 6 % more than
+  the other events where processes only wake each other. With too many they are stopped.
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ class _Used:
 class TaskRecords:
     """Counts the processes of a tree that is about to be launched: started, at most at once, and their CPU time.
 
-    `descriptors`: from `open_on_exec`, one for each CPU, opened by the process that executes the command. `switches`:
-    from `open_switches_on_exec`, for the same CPUs in the same order, or none: then per-process CPU time is unknown.
-    Both belong to this object from then on.
+    `descriptors`: one task event for each CPU, opened by the launcher. `switches`: events of context switches for the
+    same CPUs in the same order, or none: then per-process CPU time is unknown. Both belong to this object from then on.
 
     Counts are exact if `lost` is 0, otherwise lower bounds; the command's own process is included. An exec changes no
     count. Cost: some microseconds a process, one read a CPU for the total. Not for two threads at once.

@@ -118,17 +118,10 @@ if TYPE_CHECKING:
         def read_task_clocks(self, fds: Iterable[int], /) -> int:
             """Sum of such events in nanoseconds."""
 
-        def open_on_exec(self, cpu: int, /) -> int:
-            """Descriptor of a new ``task-clock`` event of the calling process, enabled by its next exec and inherited
-            by all that it starts. It records forks, exits and names, unless the CPU is -1 (any)."""
-
-        def open_switches_on_exec(self, cpu: int, /) -> int:
-            """The same, but the event counts nothing and records the context switches on that CPU."""
-
         def map_records(self, descriptors: list[int], switches: list[int], size: int, /) -> Records:
-            """Map the ring buffers of such events, one event per CPU, `size` bytes each (a power of two of pages).
-            `switches` may be empty. The descriptors stay the caller's. `AccessDenied` where the user's limit on
-            locked memory is reached."""
+            """Map the ring buffers of events that the launcher opened, one event per CPU, `size` bytes each (a power of
+            two of pages). `switches` may be empty. The descriptors stay the caller's. `AccessDenied` where the user's
+            limit on locked memory is reached."""
 
     class Records(Protocol):
         """Ring buffers of perf events, one per CPU."""

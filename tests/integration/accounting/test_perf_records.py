@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import warnings  # noqa: F401  # by os.execv, which a child that has become nobody could not import
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.elsewhere import become_nobody, in_child, needs_root
 from support.engines import COMPILED, core
-from support.launching import launched, why_refused
+from support.launching import launch_with_events, launched, why_refused
 from support.processes import WORKER
 
 from prock.accounting import perf_clock as events
@@ -98,7 +97,7 @@ def test_orphans_stay_members(engine: Engine) -> None:
         "    os.waitpid(pid, 0)"
     )
     held, stdin = os.pipe()
-    with launched(engine, *PYTHON, program, before=lambda: os.dup2(held, 0)) as tree:
+    with launched(engine, *PYTHON, program, stdin=held) as tree:
         os.close(writer)
         records = tree.finish()
         assert records.started == 21 and records.peak_process_count >= 11
@@ -223,35 +222,34 @@ def test_what_finds_no_room_is_told(engine: Engine, monkeypatch: pytest.MonkeyPa
 
 @needs_root
 def test_an_ordinary_user_has_them_too(engine: Engine) -> None:
-    def as_nobody() -> tuple[int, int, dict[str, tuple[int, int | None]]]:
-        become_nobody()
-        with launched(engine, SHELL, "-c", f"{TRUE}; {TRUE}; exit") as tree:
-            records = tree.finish()
-            return records.started, records.lost, records.commands()
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        launcher = shutil.copy(str(engine.launcher), directory)
 
-    why_refused(engine)  # and import what a nobody may not read
-    started, lost, commands = in_child(as_nobody)
+        def as_nobody() -> tuple[int, int, dict[str, tuple[int, int | None]]]:
+            become_nobody()
+            with launched(engine, SHELL, "-c", f"{TRUE}; {TRUE}; exit", launcher=launcher) as tree:
+                records = tree.finish()
+                return records.started, records.lost, records.commands()
+
+        why_refused(engine)  # and import what a nobody may not read
+        started, lost, commands = in_child(as_nobody)
     assert (started, lost, commands["true"][0]) == (3, 0, 2)
     assert commands["true"][1]
 
 
 def test_one_event_for_any_cpu_has_the_total_alone(engine: Engine) -> None:
-    ours, its = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        socket.send_fds(its, [b"x"], [core().open_on_exec(-1)])
-        its.recv(1)
-        os.execv(TRUE, ["true"])
-    (event,) = socket.recv_fds(ours, 1, 1)[1]
-    with pytest.raises(OSError, match="perf events"):
-        TaskRecords([event], engine)
-    assert os.fstat(event)  # still ours
-    ours.send(b"x")
-    os.waitpid(pid, 0)
-    assert core().read_task_clocks([event]) > 0
-    for end in (ours, its):
-        end.close()
-    os.close(event)
+    opened: list[int] = []
+
+    def record(events: list[int]) -> None:
+        opened.extend(events)
+        with pytest.raises(OSError, match="perf events"):
+            TaskRecords(events, engine)
+        assert os.fstat(*events)  # still ours
+
+    os.waitpid(launch_with_events(engine, "any", (TRUE,), record), 0)
+    assert core().read_task_clocks(opened) > 0
+    os.close(*opened)
 
 
 def test_closed_they_keep_what_was_counted(engine: Engine) -> None:
