@@ -14,7 +14,7 @@ from prock.cli.run.options import ATTACH, RUN, NotPlain, Settings, build_parser,
 
 HELP = {"name": "run", "usage": "prock run", "summary": "run", "epilog": "end"}
 OPTIONS = [option for group in RUN.values() for option in group]
-FLAGS = [flag for flags, _ in OPTIONS for flag in flags]
+FLAGS = [flag for option in OPTIONS for flag in option.flags]
 SHORT = "".join(flag[1] for flag in FLAGS if len(flag) == 2)
 VALUES = ["1", "0.5", "2m", "auto", "cgroup", "a=b", "-", "", "file", "-1", "--", "-q", "100M", "nan", "ls", "=", "a b"]
 
@@ -115,7 +115,7 @@ def test_what_follows_a_mistake_is_not_judged() -> None:
 
 
 def test_attaching_ends_nothing() -> None:
-    flags = {flag for group in ATTACH.values() for flags, _ in group for flag in flags}
+    flags = {flag for group in ATTACH.values() for option in group for flag in option.flags}
     assert not flags & {"--timeout", "--kill-tree", "--repeat", "--max-cpu"}
 
 

@@ -12,110 +12,112 @@ from prock.cli.output import Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, TypeAlias
 
-    Option: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
-    Group: TypeAlias = tuple[Option, ...]
+    Group: TypeAlias = "tuple[Option, ...]"
 
 PROCK_FAILED = 125
 """Exit code if prock itself fails: as of timeout(1), env(1) and GNU time."""
 
+
+class Option:
+    """The arguments of `ArgumentParser.add_argument`, without `type`, and what follows from them."""
+
+    def __init__(self, *flags: str, kind: str = "", **keywords: Any) -> None:
+        self.flags = flags
+        self.kind = kind
+        """Of the value: the function ``KIND_argument`` of `prock.cli.argtypes` converts it."""
+        self.keywords = keywords
+        self.action = keywords.get("action")
+        self.is_switch = self.action in ("store_true", "store_const", "count")
+        self.name: str = keywords.get("dest") or flags[-1].removeprefix("--").replace("-", "_")
+        self.default = keywords.get("default", False if self.action == "store_true" else None)
+
+    def convert(self, text: str) -> object:
+        if not self.kind:
+            return text
+        from prock.cli import argtypes  # imported only for options that need it
+
+        return getattr(argtypes, f"{self.kind}_argument")(text)
+
+
 REPORT: Group = (
-    (("-q", "--quiet"), {"action": "store_true", "help": "print no report"}),
-    (
-        ("-v", "--verbose"),
-        {"action": "count", "default": 0, "help": "tables by command and process, all sources; -vv: every row"},
+    Option("-q", "--quiet", action="store_true", help="print no report"),
+    Option(
+        "-v", "--verbose", action="count", default=0, help="tables by command and process, all sources; -vv: every row"
     ),
-    (("-o", "--output"), {"metavar": "FILE", "help": "write the report to FILE instead of standard error"}),
-    (("-a", "--append"), {"action": "store_true", "help": "with -o: append to FILE"}),
-    (
-        ("--json",),
-        {"metavar": "FILE", "help": "write all figures as a JSON document (-: standard output); see docs/formats.md"},
+    Option("-o", "--output", metavar="FILE", help="write the report to FILE instead of standard error"),
+    Option("-a", "--append", action="store_true", help="with -o: append to FILE"),
+    Option(
+        "--json", metavar="FILE", help="write all figures as a JSON document (-: standard output); see docs/formats.md"
     ),
-    (
-        ("-f", "--format"),
-        {"metavar": "FORMAT", "help": "report in a format of your own: fields of GNU time and %%{NAME}; see below"},
+    Option(
+        "-f",
+        "--format",
+        metavar="FORMAT",
+        help="report in a format of your own: fields of GNU time and %%{NAME}; see below",
     ),
-    (("-p", "--portability"), {"action": "store_true", "help": "report in the format of POSIX: real, user, sys"}),
-    (
-        ("--label",),
-        {
-            "action": "append",
-            "dest": "labels",
-            "type": "label",
-            "metavar": "KEY=VALUE",
-            "help": "add a label to the report and the document; repeatable",
-        },
+    Option("-p", "--portability", action="store_true", help="report in the format of POSIX: real, user, sys"),
+    Option(
+        "--label",
+        kind="label",
+        action="append",
+        dest="labels",
+        metavar="KEY=VALUE",
+        help="add a label to the report and the document; repeatable",
     ),
-    (
-        ("--progress",),
-        {
-            "action": "store_const",
-            "const": True,
-            "dest": "progress",
-            "help": "show a status line, even if the command writes to the terminal",
-        },
+    Option(
+        "--progress",
+        action="store_const",
+        const=True,
+        help="show a status line, even if the command writes to the terminal",
     ),
-    (
-        ("--no-progress",),
-        {
-            "action": "store_const",
-            "const": False,
-            "dest": "progress",
-            "help": "show none (default: only if all output of the command goes to files)",
-        },
+    Option(
+        "--no-progress",
+        action="store_const",
+        const=False,
+        dest="progress",
+        help="show none (default: only if all output of the command goes to files)",
     ),
 )
 MEASURING: Group = (
-    (
-        ("-i", "--interval"),
-        {"type": "interval", "metavar": "DURATION", "help": "sampling interval (default: automatic)"},
+    Option("-i", "--interval", kind="interval", metavar="DURATION", help="sampling interval (default: automatic)"),
+    Option(
+        "--accounting",
+        choices=ACCOUNTINGS,
+        default="auto",
+        help="CPU accounting source (default: the most accurate available)",
     ),
-    (
-        ("--accounting",),
-        {
-            "choices": ACCOUNTINGS,
-            "default": "auto",
-            "help": "CPU accounting source (default: the most accurate available)",
-        },
-    ),
-    (("--verify",), {"action": "store_true", "help": "measure with every available source and compare them"}),
-    (("--pss",), {"action": "store_true", "help": "also measure PSS (slow for large processes)"}),
-    (("--wait-all",), {"action": "store_true", "help": "wait until the last process of the tree has ended"}),
+    Option("--verify", action="store_true", help="measure with every available source and compare them"),
+    Option("--pss", action="store_true", help="also measure PSS (slow for large processes)"),
+    Option("--wait-all", action="store_true", help="wait until the last process of the tree has ended"),
 )
 ENDING: Group = (
-    (
-        ("-t", "--timeout"),
-        {
-            "type": "duration",
-            "metavar": "DURATION",
-            "help": "end the whole tree after this time: SIGTERM, later SIGKILL",
-        },
+    Option(
+        "-t",
+        "--timeout",
+        kind="duration",
+        metavar="DURATION",
+        help="end the whole tree after this time: SIGTERM, later SIGKILL",
     ),
-    (("--kill-tree",), {"action": "store_true", "help": "end processes that the command leaves running"}),
-    (
-        ("-k", "--kill-after"),
-        {
-            "type": "duration",
-            "default": 2.0,
-            "metavar": "DURATION",
-            "help": "time between SIGTERM and SIGKILL (default: 2s)",
-        },
+    Option("--kill-tree", action="store_true", help="end processes that the command leaves running"),
+    Option(
+        "-k",
+        "--kill-after",
+        kind="duration",
+        default=2.0,
+        metavar="DURATION",
+        help="time between SIGTERM and SIGKILL (default: 2s)",
     ),
-    (
-        ("-r", "--repeat"),
-        {
-            "type": "count",
-            "metavar": "N",
-            "help": "run N times; report mean, deviation, minimum and maximum",
-        },
+    Option(
+        "-r", "--repeat", kind="count", metavar="N", help="run N times; report mean, deviation, minimum and maximum"
     ),
 )
 BUDGET: Group = (
-    (("--max-cpu",), {"type": "duration", "metavar": "DURATION", "help": "CPU time of the whole tree"}),
-    (("--max-memory",), {"type": "size", "metavar": "SIZE", "help": "peak memory of the whole tree"}),
-    (("--max-wall",), {"type": "duration", "metavar": "DURATION", "help": "elapsed time"}),
+    Option("--max-cpu", kind="duration", metavar="DURATION", help="CPU time of the whole tree"),
+    Option("--max-memory", kind="size", metavar="SIZE", help="peak memory of the whole tree"),
+    Option("--max-wall", kind="duration", metavar="DURATION", help="elapsed time"),
 )
 RUN: Mapping[str, Group] = {
     "measuring": MEASURING,
@@ -153,8 +155,8 @@ class Settings:
 
     def __init__(self, groups: Mapping[str, Group]) -> None:
         for group in groups.values():
-            for flags, keywords in group:
-                setattr(self, _destination(flags, keywords), _default(keywords))
+            for option in group:
+                setattr(self, option.name, option.default)
 
 
 class NotPlain(Exception):
@@ -178,7 +180,7 @@ def parse(
 def read(rest: Iterator[str], groups: Mapping[str, Group]) -> tuple[Settings, list[str]]:
     """The plain forms: ``-x``, ``-xVALUE``, ``-x VALUE``, ``-xy``, ``--long``, ``--long VALUE``, ``--long=VALUE``."""
     settings = Settings(groups)
-    table = {flag: (flags, keywords) for group in groups.values() for flags, keywords in group for flag in flags}
+    table = {flag: option for group in groups.values() for option in group for flag in option.flags}
     for word in rest:
         if word == "--":
             break
@@ -187,7 +189,7 @@ def read(rest: Iterator[str], groups: Mapping[str, Group]) -> tuple[Settings, li
         for flag, value in _split(word, table):
             if flag not in table:
                 raise NotPlain(flag)
-            _apply(settings, *table[flag], value, rest)
+            _apply(settings, table[flag], value, rest)
     return settings, list(rest)
 
 
@@ -199,7 +201,7 @@ def _split(word: str, table: Mapping[str, Option]) -> list[tuple[str, str | None
     flags: list[tuple[str, str | None]] = []
     for position, letter in enumerate(word[1:], 2):
         flag, attached = f"-{letter}", word[position:]
-        if flag in table and not _is_switch(table[flag][1]):
+        if flag in table and not table[flag].is_switch:
             if attached.startswith("="):  # part of the value for getopt, not for argparse
                 raise NotPlain(word)
             return [*flags, (flag, attached or None)]
@@ -207,47 +209,24 @@ def _split(word: str, table: Mapping[str, Option]) -> list[tuple[str, str | None
     return flags
 
 
-def _apply(
-    settings: Settings, flags: tuple[str, ...], keywords: Mapping[str, Any], value: str | None, rest: Iterator[str]
-) -> None:
-    name, action = _destination(flags, keywords), keywords.get("action")
-    if _is_switch(keywords):
+def _apply(settings: Settings, option: Option, value: str | None, rest: Iterator[str]) -> None:
+    flag, before = option.flags[0], getattr(settings, option.name)
+    if option.is_switch:
         if value is not None:
-            raise NotPlain(flags[0])
-        given = getattr(settings, name) + 1 if action == "count" else keywords.get("const", True)
-        setattr(settings, name, given)
+            raise NotPlain(flag)
+        given = before + 1 if option.action == "count" else option.keywords.get("const", True)
+        setattr(settings, option.name, given)
         return
     if value is None:
         value = next(rest, None)
         if value is None or (value.startswith("-") and value != "-"):  # perhaps an option or a negative number
-            raise NotPlain(flags[0])
+            raise NotPlain(flag)
     if value == "--":  # argparse drops it everywhere
-        raise NotPlain(flags[0])
-    if "choices" in keywords and value not in keywords["choices"]:
-        raise NotPlain(flags[0])
-    given = _converter(keywords["type"])(value) if "type" in keywords else value
-    setattr(settings, name, [*(getattr(settings, name) or ()), given] if action == "append" else given)
-
-
-def _converter(name: str) -> Callable[[str], object]:
-    """The function of `prock.cli.argtypes`, which is imported only for options that need it."""
-    from prock.cli import argtypes
-
-    function: Callable[[str], object] = getattr(argtypes, f"{name}_argument")
-    return function
-
-
-def _is_switch(keywords: Mapping[str, Any]) -> bool:
-    return keywords.get("action") in ("store_true", "store_const", "count")
-
-
-def _destination(flags: tuple[str, ...], keywords: Mapping[str, Any]) -> str:
-    name: str = keywords.get("dest") or flags[-1].removeprefix("--").replace("-", "_")
-    return name
-
-
-def _default(keywords: Mapping[str, Any]) -> object:
-    return keywords.get("default", False if keywords.get("action") == "store_true" else None)
+        raise NotPlain(flag)
+    if value not in option.keywords.get("choices", (value,)):
+        raise NotPlain(flag)
+    given = option.convert(value)
+    setattr(settings, option.name, [*(before or ()), given] if option.action == "append" else given)
 
 
 def build_parser(
@@ -258,7 +237,7 @@ def build_parser(
     parser = new_parser(name, summary, epilog, usage=usage)
     for title, group in groups.items():
         section = parser.add_argument_group(title)
-        for flags, keywords in group:
-            convert = {"type": _converter(keywords["type"])} if "type" in keywords else {}
-            section.add_argument(*flags, **{**keywords, **convert})
+        for option in group:
+            convert: dict[str, Any] = {} if option.is_switch else {"type": option.convert}
+            section.add_argument(*option.flags, **option.keywords, **convert)
     return parser
