@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dist import SOURCE, Failed, build, run, tool
 
-BESIDE_TESTS = ("tests/", "benchmarks/", "docs/", "tools/check", "README.md", "pyproject.toml")
+BESIDE_TESTS = ("tests/", "benchmarks/", "docs/", "tools/check_words", "README.md", "pyproject.toml")
 """What the tests read."""
 ON_PURE = (
     "--ignore=tests/unit/test_source_rules.py",  # read the source tree
