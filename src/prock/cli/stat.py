@@ -15,7 +15,7 @@ from prock import engine
 from prock.cli import output
 from prock.cli import parser as command
 from prock.model import NUMBERS, CpuTime, ProcessInfo, ProcessStats
-from prock.report.layout import count, decode_bytes, format_age, format_bytes, format_cpu, table
+from prock.report.layout import count, decode_bytes, format_age, format_bytes, format_cpu, format_number, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("process", f"{info.pid} {screen.clean(info.comm)}"),
         ("path", _path(subject, screen)),
         ("parent", _parent(subject, screen)),
-        ("children", _unless_denied(subject, "children", _number(children))),
+        ("children", _unless_denied(subject, "children", format_number(children))),
         ("state", f"{info.state} ({_state(info)})"),
         ("terminal", screen.clean(subject.tty or "none")),
         ("started", f"{_local_time(subject.start_time)}, {format_age(subject.age_s)} ago"),
@@ -155,7 +155,7 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
     ]
     facts += [
-        (metric.title.lower(), _unless_denied(subject, metric.file, _number(getattr(subject.stats, metric.name))))
+        (metric.title.lower(), _unless_denied(subject, metric.file, format_number(getattr(subject.stats, metric.name))))
         for metric in NUMBERS
     ]
     if info.minor_faults is not None and info.major_faults is not None:
@@ -168,8 +168,13 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
         return [*lines, _labelled("I/O", _no_io(subject), screen)]
     rows = [
         ("storage", "through calls", "calls", ""),
-        (format_bytes(disk_io.read_bytes), format_bytes(disk_io.read_chars), _number(disk_io.read_count), "read"),
-        (format_bytes(disk_io.write_bytes), format_bytes(disk_io.write_chars), _number(disk_io.write_count), "written"),
+        (format_bytes(disk_io.read_bytes), format_bytes(disk_io.read_chars), format_number(disk_io.read_count), "read"),
+        (
+            format_bytes(disk_io.write_bytes),
+            format_bytes(disk_io.write_chars),
+            format_number(disk_io.write_count),
+            "written",
+        ),
     ]
     if disk_io.cancelled_write_bytes:
         rows.append((format_bytes(disk_io.cancelled_write_bytes), "", "", "of which cancelled"))
@@ -208,10 +213,6 @@ def _no_io(subject: Subject) -> str:
     except (prock.ProckError, OSError):
         pass
     return _unless_denied(subject, "io", "-")
-
-
-def _number(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
 
 
 def _path(subject: Subject, screen: output.Screen) -> str:

@@ -251,6 +251,10 @@ def format_percent(percent: float | None) -> str:
     return "-" if percent is None else f"{percent:.1f}"
 
 
+def format_number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
 def format_rate(bytes_per_second: float | None) -> str:
     return format_bytes(None if bytes_per_second is None else round(bytes_per_second))
 

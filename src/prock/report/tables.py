@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prock.report.layout import count, escape, format_bytes, format_span, table
+from prock.report.layout import count, escape, format_bytes, format_number, format_span, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def _processes(result: RunFigures, style: Style) -> list[str]:
 def _counters(result: RunFigures) -> list[str]:
     disk_io = result.disk_io
     figures = [
-        ("minor faults", _number(result.minor_faults)),
-        ("major faults", _number(result.major_faults)),
-        ("voluntary switches", _number(result.voluntary_switches)),
-        ("involuntary switches", _number(result.involuntary_switches)),
-        ("threads started", _number(result.threads_started)),
+        ("minor faults", format_number(result.minor_faults)),
+        ("major faults", format_number(result.major_faults)),
+        ("voluntary switches", format_number(result.voluntary_switches)),
+        ("involuntary switches", format_number(result.involuntary_switches)),
+        ("threads started", format_number(result.threads_started)),
         ("peak sum of RSS", format_bytes(result.peak_rss_bytes)),
         ("peak sum of PSS", format_bytes(result.peak_pss_bytes)),
         ("peak of the cgroup, page cache included", format_bytes(result.cgroup_peak_bytes)),
@@ -98,7 +98,3 @@ def _block(title: str, rows: Sequence[Sequence[str]], left_out: int = 0) -> list
     if left_out:
         lines.append(f"    and {count(left_out, 'more', 'more')} (-vv: all)")
     return lines
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"

@@ -7,7 +7,7 @@ how many it is known), `mean`, `stdev` (of the sample; null for one run), `min` 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.report.layout import count, cut, format_bytes, format_span, harmless, table
+from prock.report.layout import count, cut, format_bytes, format_number, format_span, harmless, table
 from prock.report.text import COMMAND_WIDTH, accuracy, quote
 
 TYPE_CHECKING = False
@@ -32,10 +32,6 @@ class Spread(NamedTuple):
     max: float
 
 
-def _count(value: int) -> str:
-    return f"{value:,}"
-
-
 FIGURES: dict[str, tuple[str, Write]] = {
     "wall_ns": ("elapsed", format_span),
     "cpu_ns": ("CPU", format_span),
@@ -45,10 +41,10 @@ FIGURES: dict[str, tuple[str, Write]] = {
     "largest_process_bytes": ("largest process", format_bytes),
     "read_bytes": ("read", format_bytes),
     "write_bytes": ("written", format_bytes),
-    "minor_faults": ("minor faults", _count),
-    "major_faults": ("major faults", _count),
-    "processes_started": ("processes", _count),
-    "peak_process_count": ("at once", _count),
+    "minor_faults": ("minor faults", format_number),
+    "major_faults": ("major faults", format_number),
+    "processes_started": ("processes", format_number),
+    "peak_process_count": ("at once", format_number),
 }
 
 
