@@ -12,8 +12,8 @@ import time
 import prock
 from prock.cli import argtypes, output
 from prock.cli import parser as command
-from prock.cli.top import page, trees
-from prock.cli.top.model import Node, Rates, lines, plant
+from prock.cli.top import page, rounded, trees
+from prock.cli.top.model import Node, Rates, lines, plant, sum_of_known
 from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
 from prock.model import NUMBERS, MemberSample, TreeStats
 from prock.report.layout import count, decode_bytes, format_bytes, format_cpu
@@ -21,12 +21,12 @@ from prock.report.layout import count, decode_bytes, format_bytes, format_cpu
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
     from typing import Any
 
     from prock.cli.top.model import Line
-    from prock.model import DiskIo, Identity
+    from prock.model import Identity
     from prock.sampling.sample import TreeSample
 
 EPILOG = """\
@@ -122,7 +122,9 @@ def members_of(tree: TreeStats) -> list[MemberSample]:
         below = children.get(stats.pid, [])
         numbers: dict[str, Any] = {metric.name: getattr(stats, metric.name) for metric in NUMBERS}
         for name in list(numbers):
-            numbers[f"subtree_{name}"] = _sum([numbers[name], *(getattr(child, f"subtree_{name}") for child in below)])
+            numbers[f"subtree_{name}"] = sum_of_known(
+                [numbers[name], *(getattr(child, f"subtree_{name}") for child in below)]
+            )
         member = MemberSample(
             pid=stats.pid,
             ppid=stats.ppid or 0,
@@ -140,28 +142,15 @@ def members_of(tree: TreeStats) -> list[MemberSample]:
             subtree_thread_count=(stats.thread_count or 0) + sum(child.subtree_thread_count for child in below),
             subtree_cpu_ns=(0 if both is None else both.total_ns) + sum(child.subtree_cpu_ns for child in below),
             subtree_cpu_percent=None,
-            subtree_rss_bytes=_sum([stats.rss_bytes, *(child.subtree_rss_bytes for child in below)]),
-            subtree_vsize_bytes=_sum([stats.vsize_bytes, *(child.subtree_vsize_bytes for child in below)]),
-            subtree_disk_io=_sum_io([stats.disk_io, *(child.subtree_disk_io for child in below)]),
+            subtree_rss_bytes=sum_of_known([stats.rss_bytes, *(child.subtree_rss_bytes for child in below)]),
+            subtree_vsize_bytes=sum_of_known([stats.vsize_bytes, *(child.subtree_vsize_bytes for child in below)]),
+            subtree_disk_io=sum_of_known([stats.disk_io, *(child.subtree_disk_io for child in below)]),
             refused=stats.refused,
             **numbers,
         )
         children.setdefault(stats.ppid, []).append(member)
         members.append(member)
     return members[::-1]
-
-
-def _sum(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _sum_io(values: Iterable[DiskIo | None]) -> DiskIo | None:
-    total = None
-    for value in values:
-        if value is not None:
-            total = value if total is None else total + value
-    return total
 
 
 def _amounts(member: MemberSample) -> Rates | None:
@@ -214,7 +203,7 @@ def _as_json(
     for line in reversed(shown):  # children come after their parents
         own[line.node] = line.node.member.cpu_ns + sum(own[child] for child in line.node.children)
     members = [top.member for top in tops]
-    disk_io = _sum_io(member.subtree_disk_io for member in members)
+    disk_io = sum_of_known(member.subtree_disk_io for member in members)
     return {
         "schema": "prock.tree/1",
         "root_pid": members[0].pid,
@@ -272,12 +261,8 @@ def _member_as_json(node: Node, depth: int, subtree_own_ns: int, sample: TreeSam
             "subtree_write_bytes": write,
         }
     return row | {
-        "cpu_percent": _rounded(member.cpu_percent),
-        "subtree_cpu_percent": _rounded(member.subtree_cpu_percent),
-        "subtree_read_bytes_per_s": _rounded(read),
-        "subtree_write_bytes_per_s": _rounded(write),
+        "cpu_percent": rounded(member.cpu_percent),
+        "subtree_cpu_percent": rounded(member.subtree_cpu_percent),
+        "subtree_read_bytes_per_s": rounded(read),
+        "subtree_write_bytes_per_s": rounded(write),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)

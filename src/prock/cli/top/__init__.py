@@ -170,7 +170,7 @@ def as_json(picture: Picture) -> dict[str, object]:
 def _tree_as_json(sample: TreeSample) -> dict[str, object]:
     return {
         **sample.totals._asdict(),
-        "cpu_percent": _rounded(sample.cpu_percent),
+        "cpu_percent": rounded(sample.cpu_percent),
         "cpu_bias": sample.cpu_bias,
         "is_over": sample.is_over,
         "disk_io": None if sample.disk_io is None else sample.disk_io._asdict(),
@@ -183,11 +183,11 @@ def _member_as_json(member: MemberSample) -> dict[str, object]:
     for name in ("disk_io", "subtree_disk_io"):
         row[name] = None if row[name] is None else row[name]._asdict()
     for name in ("cpu_percent", "subtree_cpu_percent"):
-        row[name] = _rounded(row[name])
+        row[name] = rounded(row[name])
     row["comm"] = decode_bytes(member.comm)
     row["refused"] = list(member.refused)
     return row
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)

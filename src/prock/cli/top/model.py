@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence, Set
     from typing import TypeVar
 
-    from prock.model import Identity, MemberSample
+    from prock.model import DiskIo, Identity, MemberSample
     from prock.sampling.sample import TreeSample
 
-    Number = TypeVar("Number", int, float)
+    Number = TypeVar("Number", int, float, DiskIo)
 
 
 class Rates(NamedTuple):
@@ -141,10 +141,10 @@ class Picture:
             interval_ns=max((sample.interval_ns for sample in samples), default=0),
             wall_ns=max((sample.wall_ns for sample in samples), default=0),
             cpu_ns=past.cpu_ns,
-            cpu_percent=_sum_of_known((sample.cpu_percent for sample in samples), 0.0),
+            cpu_percent=sum_of_known(sample.cpu_percent for sample in samples),
             ended_cpu_ns=past.ended_cpu_ns,
             unseen_cpu_ns=past.unseen_cpu_ns,
-            rss_bytes=_sum_of_known((sample.rss_bytes for sample in samples), 0),
+            rss_bytes=sum_of_known(sample.rss_bytes for sample in samples),
             rates=self._total_rates(before, with_io),
             with_io=sum(with_io),
             appeared=sum(sample.appeared for sample in samples),
@@ -205,9 +205,9 @@ def _rates(read_bytes: int | None, write_bytes: int | None, interval_ns: int) ->
     return Rates(max(0, read_bytes) / seconds, max(0, write_bytes) / seconds)
 
 
-def _sum_of_known(values: Iterable[Number | None], nothing: Number) -> Number | None:
+def sum_of_known(values: Iterable[Number | None]) -> Number | None:
     known = [value for value in values if value is not None]
-    return sum(known, nothing) if known else None
+    return sum(known[1:], known[0]) if known else None
 
 
 def _descending(value: Callable[[Node], float | None]) -> Callable[[Node], tuple[float, int]]:
