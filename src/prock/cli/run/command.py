@@ -24,7 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from prock.cli.run.supervisor import Line, SignalSource
+    from prock.cli.run.status_line import StatusLine
+    from prock.cli.run.supervisor import SignalSource
     from prock.cli.run.writer import ReportWriter
     from prock.runner.result import RunResult
     from prock.runner.session import Options, RunSession
@@ -225,12 +226,12 @@ def _follow(session: RunSession, settings: Settings, signals: SignalSource) -> S
     return supervisor
 
 
-def line_opener(settings: Settings, *, alone: bool = False) -> Callable[[], Line | None] | None:
+def line_opener(settings: Settings, *, alone: bool = False) -> Callable[[], StatusLine | None] | None:
     """Returns the function that opens the status line; None if there is to be none."""
     if settings.progress is False or (settings.quiet and not settings.progress):
         return None
 
-    def open_it() -> Line | None:
+    def open_it() -> StatusLine | None:
         from prock.cli.run.status_line import open_line
 
         return open_line(bool(settings.progress), alone=alone)

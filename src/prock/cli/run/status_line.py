@@ -30,14 +30,14 @@ def open_line(wish: bool, *, alone: bool = False) -> StatusLine | None:
     if sys.platform == "win32":
         return None
     if alone:
-        return StatusLine(os.dup(2), reserve=False) if _is_terminal(2) else None
-    shared = _is_terminal(1) or _is_terminal(2)
+        return StatusLine(os.dup(2), reserve=False) if os.isatty(2) else None
+    shared = os.isatty(1) or os.isatty(2)
     if not wish and not (_is_file(1) and _is_file(2)):
         return None  # the reader of a pipe may write to the terminal
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
-        if not _is_terminal(2):
+        if not os.isatty(2):
             return None
         terminal = os.dup(2)
     return StatusLine(terminal, reserve=shared or wish)
@@ -138,17 +138,10 @@ class StatusLine:
         os.write(self._terminal, f"{begin}\x1b7\x1b[{size.lines};1H{line}\x1b[K\x1b8".encode())
 
 
-def _is_terminal(fd: int) -> bool:
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
-
-
 def _is_file(fd: int) -> bool:
     """Also /dev/null."""
     try:
         mode = os.fstat(fd).st_mode
     except OSError:
         return True  # closed: nothing is written to it
-    return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not _is_terminal(fd))
+    return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(fd))

@@ -13,12 +13,14 @@ import time
 from prock import engine as engines
 from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import CONT, TERM, kernel, name, numbers
+from prock.report.layout import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Protocol
 
+    from prock.cli.run.status_line import StatusLine
     from prock.runner.session import RunSession
     from prock.runner.terminate import Termination
 
@@ -41,19 +43,6 @@ if TYPE_CHECKING:
         def enable_child_signal(self) -> None: ...
 
         def wait(self, seconds: float, /) -> SignalInfo | None: ...
-
-        def close(self) -> None: ...
-
-    class Line(Protocol):
-        """A live status line."""
-
-        due_ns: int
-
-        def step(self, session: RunSession, now_ns: int, /) -> None: ...
-
-        def hide(self) -> None: ...
-
-        def resized(self) -> None: ...
 
         def close(self) -> None: ...
 
@@ -104,12 +93,12 @@ class Supervisor:
         session: RunSession,
         signals: SignalSource,
         plan: Plan,
-        open_line: Callable[[], Line | None] | None = None,
+        open_line: Callable[[], StatusLine | None] | None = None,
     ) -> None:
         self._session = session
         self._signals = signals
         self._plan = plan
-        self._line: Line | None = None
+        self._line: StatusLine | None = None
         self._open_line = open_line
         """Opens the status line, once the run has lasted long enough."""
         self._line_ns = time.monotonic_ns() + LINE_NS
@@ -230,11 +219,12 @@ class Supervisor:
         if self._termination is not None or not (is_first or recent):
             self._kill(now_ns)
             return
-        count = self._session.signal_tree(number)
+        sent = self._session.signal_tree(number)
         if self._session.stopped_by is not None and CONT is not None:
             self._session.signal_tree(CONT)
         if is_first:
-            hint = f"{name(number)} sent to {_processes(count)}; a second one kills {_them(count)}"
+            processes = count(sent, "process", "processes")
+            hint = f"{name(number)} sent to {processes}; a second one kills {_them(sent)}"
             self._hint = now_ns + HINT_NS, hint
 
     def _handle_key(self, number: int, now_ns: int) -> None:
@@ -251,8 +241,8 @@ class Supervisor:
         if not terminal_edits_lines():
             return
         if self._presses == 2:
-            count = self._session.signal_tree(TERM)
-            _print_note(f"SIGTERM sent to {_processes(count)}; once more kills {_them(count)}")
+            sent = self._session.signal_tree(TERM)
+            _print_note(f"SIGTERM sent to {count(sent, 'process', 'processes')}; once more kills {_them(sent)}")
         else:
             self._kill(now_ns)
 
@@ -286,10 +276,6 @@ class Supervisor:
         if self._line is not None:
             self._line.hide()
         stop_self()
-
-
-def _processes(number: int) -> str:
-    return "1 process" if number == 1 else f"{number} processes"
 
 
 def _them(number: int) -> str:
