@@ -32,8 +32,7 @@ class Screen:
         self.encoding = getattr(sys.stdout, "encoding", None) or "ascii"
         self.width = terminal_width()
         """Columns of the terminal; None if there is no terminal or its size is unknown."""
-        self.colour = _is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
+        self.colour = has_colours(sys.stdout)
         self.ellipsis = "…" if self.can_show("…") else "..."
 
     def can_show(self, characters: str) -> bool:
@@ -52,7 +51,7 @@ class Screen:
 
 
 def terminal_width() -> int | None:
-    if not _is_terminal():
+    if not is_terminal(sys.stdout):
         return None
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
@@ -86,7 +85,7 @@ def write_json(document: Mapping[str, object], *, one_line: bool = False) -> Non
     """
     import json
 
-    indent = 2 if _is_terminal() and not one_line else None
+    indent = 2 if is_terminal(sys.stdout) and not one_line else None
     write([json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)])
 
 
@@ -115,10 +114,14 @@ def describe(error: OSError) -> str:
     return f"{reason}: {escape(os.fsdecode(error.filename))}" if isinstance(error.filename, (str, bytes)) else reason
 
 
-def _is_terminal() -> bool:
+def has_colours(stream: TextIO | None) -> bool:
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def is_terminal(stream: TextIO | None) -> bool:
     try:
-        return sys.stdout is not None and sys.stdout.isatty()
-    except ValueError:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
         return False
 
 

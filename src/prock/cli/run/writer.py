@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from prock.cli import output
@@ -75,7 +74,7 @@ class ReportWriter:
             return "".join(f"{line}\n" for line in lines)
         from prock.report.layout import Style
 
-        colour = self._report is None and _has_colours()
+        colour = self._report is None and output.has_colours(sys.stderr)
         style = Style(colour=colour, verbose=settings.verbose, verify=settings.verify)
         if wanted == 1:
             from prock.report.text import run_report
@@ -103,11 +102,3 @@ class ReportWriter:
         finally:
             file.close()
         return True
-
-
-def _has_colours() -> bool:
-    try:
-        terminal = sys.stderr is not None and sys.stderr.isatty()
-    except ValueError:
-        return False
-    return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

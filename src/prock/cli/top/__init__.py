@@ -106,10 +106,7 @@ def _source(arguments: argparse.Namespace) -> Source:
 def _can_fill_terminal() -> bool:
     """The full-screen view reads standard input and draws on standard error."""
     streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
-    try:
-        return os.environ.get("TERM") != "dumb" and all(stream is not None and stream.isatty() for stream in streams)
-    except ValueError:  # closed
-        return False
+    return os.environ.get("TERM") != "dumb" and all(map(output.is_terminal, streams))
 
 
 def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> None:
