@@ -105,12 +105,9 @@ def _print_sample(pid: int, arguments: argparse.Namespace) -> None:
         shown = lines(picture.tops, sort=arguments.sort)
         output.write_json(_as_json(sample, shown, picture.tops, sample))
     else:
+        pen = Pen(output.Screen(), with_io=arguments.io, numbers=command.chosen_numbers(arguments))
         folded = _deeper(picture.tops, arguments.depth)
-        numbers = command.chosen_numbers(arguments)
-        screen = output.Screen()
-        output.write(
-            page(picture, source.title, arguments.sort, screen, with_io=arguments.io, numbers=numbers, folded=folded)
-        )
+        output.write(page(picture, source.title, arguments.sort, pen, folded=folded))
 
 
 def members_of(tree: TreeStats) -> list[MemberSample]:

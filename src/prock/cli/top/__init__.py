@@ -22,7 +22,7 @@ from prock.sampling.schedule import Deadlines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Set
+    from collections.abc import Set
 
     from prock.cli.top.model import Picture
     from prock.cli.top.trees import Source
@@ -111,7 +111,7 @@ def _can_fill_terminal() -> bool:
 
 def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> None:
     """Print each sample until the tree has ended or ``--count`` is reached."""
-    screen = output.Screen()
+    pen = Pen(output.Screen(), with_io=arguments.io, numbers=command.chosen_numbers(arguments))
     deadlines = Deadlines(interval_s, time.monotonic_ns())
     printed = 0
     while True:
@@ -120,36 +120,19 @@ def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> 
         if arguments.json:
             output.write_json(as_json(picture), one_line=True)
         else:
-            text = page(
-                picture,
-                source.title,
-                arguments.sort,
-                screen,
-                with_io=arguments.io,
-                numbers=command.chosen_numbers(arguments),
-            )
+            text = page(picture, source.title, arguments.sort, pen)
             output.write([*([""] if printed else []), *text])
         printed += 1
         if picture.totals.is_over or printed == arguments.count:
             return
 
 
-def page(
-    picture: Picture,
-    title: str,
-    sort: str,
-    screen: output.Screen,
-    *,
-    with_io: bool,
-    numbers: Mapping[str, bool],
-    folded: Set[Identity] = frozenset(),
-) -> list[str]:
+def page(picture: Picture, title: str, sort: str, pen: Pen, *, folded: Set[Identity] = frozenset()) -> list[str]:
     """A table, totals and their accuracy."""
-    totals = picture.totals
-    pen = Pen(screen, with_io=with_io, numbers=numbers)
+    totals, screen = picture.totals, pen.screen
     sums = [counts(totals), f"%CPU {format_percent(totals.cpu_percent)} over {totals.interval_ns / 1e9:.2f} s"]
     sums.append(f"RSS {format_bytes(totals.rss_bytes)}")
-    if with_io:
+    if pen.with_io:
         sums.append(pen.rates(totals))
     footer = [f"total     {', '.join(sums)}", ended_cpu(totals)[0], accuracy(totals)]
     if totals.is_over:
