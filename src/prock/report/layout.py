@@ -17,7 +17,7 @@ _BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uff
 _FIRST_MARK = "\u0300"
 
 
-def format_bytes(value: int | None) -> str:
+def format_bytes(value: float | None) -> str:
     """Three digits and a binary unit: ``17.2M``; ``-`` for unknown.
 
     >>> format_bytes(0), format_bytes(1023), format_bytes(17 * 2**20), format_bytes(None)
@@ -25,9 +25,9 @@ def format_bytes(value: int | None) -> str:
     """
     if value is None:
         return "-"
-    if value < 1024:
-        return f"{value}B"
-    scaled = float(value)
+    scaled = float(round(value))
+    if scaled < 1024:
+        return f"{scaled:.0f}B"
     for unit in "KMGTPE":
         scaled /= 1024
         if scaled < 999.95:
@@ -253,10 +253,6 @@ def format_percent(percent: float | None) -> str:
 
 def format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-def format_rate(bytes_per_second: float | None) -> str:
-    return format_bytes(None if bytes_per_second is None else round(bytes_per_second))
 
 
 def count(number: int, what: str, plural: str | None = None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from prock._compat.namedtuple import NamedTuple
 from prock.cli.top.model import lead
 from prock.model import NUMBERS
-from prock.report.layout import count, cut, format_bytes, format_cpu, format_percent, format_rate, table, width
+from prock.report.layout import count, cut, format_bytes, format_cpu, format_percent, table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _rate(node: Node, index: int) -> str:
     if node.rates is None:
         return "-"
     mark = AT_LEAST if node.with_io < node.member.subtree_process_count else ""
-    return mark + format_rate(node.rates[index])
+    return mark + format_bytes(node.rates[index])
 
 
 def _time(node: Node, cpu_ns: int) -> str:
@@ -146,7 +146,7 @@ class Pen:
         if totals.rates is None:
             return "read -, written -"
         mark = self._at_least if totals.with_io < totals.processes else ""
-        read, written = map(format_rate, totals.rates)
+        read, written = map(format_bytes, totals.rates)
         return f"read {mark}{read}/s, written {mark}{written}/s"
 
     def numbers(self, nodes: Sequence[Node], chosen: Sequence[Column]) -> list[str]:

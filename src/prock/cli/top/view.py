@@ -90,16 +90,13 @@ class State:
     def _arrange(self) -> None:
         """Compute the lines again; the cursor stays at its process while that is visible."""
         chosen = self.selected
-        self.shown = [] if self._picture is None else self._ask()
+        tops = [] if self._picture is None else self._picture.tops
+        self.shown = lines(tops, sort=self.sort, folded=self.folded, wanted=self.filter)
         if chosen is not None:
             identity = chosen.identity
             found = (index for index, line in enumerate(self.shown) if line.node.identity == identity)
             self.cursor = next(found, self.cursor)
         self.cursor = max(0, min(self.cursor, len(self.shown) - 1))
-
-    def _ask(self) -> list[Line]:
-        assert self._picture is not None
-        return lines(self._picture.tops, sort=self.sort, folded=self.folded, wanted=self.filter)
 
     @property
     def selected(self) -> MemberSample | None:
@@ -302,9 +299,8 @@ class State:
         name = self._pen.cut(self._title, max(12, columns - len(facts) - len(state) - 4))
         top: Drawn = [(state, "warning"), (" ", "")] if state else []
         top += [(name, "bold"), (f"  {facts}", "")]
-        drawn = [top]
-        drawn.append(self._history("CPU", self._cpu, _percent, columns))
-        drawn.append(self._history("RSS", self._rss, _bytes, columns))
+        drawn = [top, self._history("CPU", self._cpu, _percent, columns)]
+        drawn.append(self._history("RSS", self._rss, format_bytes, columns))
         if self._pen.with_io:
             drawn.append([("I/O", "bold"), (f"  {self._pen.rates(totals)}", "")])
         return drawn
@@ -350,18 +346,15 @@ class State:
             return [(self.message, "warning")]
         if self._is_typing:
             return [(f"/{self._pen.screen.clean(self.filter)}", "bold"), ("_", "cursor"), ("  Enter, Esc", "dim")]
-        if self.is_over:
-            return [(f"all processes have ended after {format_cpu(self._elapsed_ns)}: q quits", "warning")]
+        if self.is_over and self._picture is not None:
+            elapsed = format_cpu(self._picture.totals.wall_ns)
+            return [(f"all processes have ended after {elapsed}: q quits", "warning")]
         hints = ["? help", "q quit", "/ filter", "d details", "k signal", f"by {self.sort}"]
         if self.filter:
             hints.insert(0, f"only *{self._pen.screen.clean(self.filter)}* (Esc: all)")
         if len(self.shown) > self._page:
             hints.append(f"{self.cursor + 1:,} of {len(self.shown):,}")
         return [("  ".join(hints), "dim")]
-
-    @property
-    def _elapsed_ns(self) -> int:
-        return 0 if self._picture is None else self._picture.totals.wall_ns
 
     def _fitted(self, line: Drawn, columns: int) -> Drawn:
         fitted: Drawn = []
@@ -375,7 +368,3 @@ class State:
 
 def _percent(value: float | None) -> str:
     return f"{format_percent(value)}%"
-
-
-def _bytes(value: float | None) -> str:
-    return format_bytes(None if value is None else round(value))
