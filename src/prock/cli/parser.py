@@ -31,10 +31,14 @@ HELP_WIDTH = 84
 
 def run_subcommand(name: str, summary: str, arguments: Sequence[str]) -> int:
     module: Command = importlib.import_module(f"prock.cli.{name}")
+    return module.run(parser_of(module, name, summary).parse_args(arguments))
+
+
+def parser_of(module: Command, name: str, summary: str) -> Parser:
     parser = new_parser(name, summary, module.EPILOG)
     module.configure(parser)
     parser.add_argument("--json", action="store_true", help=f"print JSON (schema prock.{name}/1)")
-    return module.run(parser.parse_args(arguments))
+    return parser
 
 
 def new_parser(name: str, summary: str, epilog: str, usage: str | None = None) -> Parser:

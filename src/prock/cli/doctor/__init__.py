@@ -28,24 +28,16 @@ example:
 """
 
 TITLES = {
-    "engine": "engine",
-    "launcher": "launcher",
     "python": "Python",
-    "kernel": "kernel",
-    "proc": "proc",
     "cpu_clocks": "CPU clocks",
-    "children_files": "children files",
     "task_io": "I/O counters",
     "perf_task_clock": "perf task-clock",
-    "cgroup_v2": "cgroup v2",
-    "psutil": "psutil",
     "cpu_times": "CPU times",
     "waited_children": "ended children",
     "shares": "PSS",
     "run_accounting": "prock run",
-    "signals": "signals",
-    "descriptors": "descriptors",
 }
+"""Of the checks whose title is not their name."""
 COLOURS = {OK: "green", LIMITED: "yellow", NO: "red"}
 TITLE_WIDTH = max(map(len, TITLES.values()))
 
@@ -88,7 +80,8 @@ def _lines(check: Check, screen: output.Screen) -> list[str]:
     indent = " " * (7 + 2 + TITLE_WIDTH + 2)
     finding = _wrapped(screen.clean(check.finding), len(indent), screen)
     remedy = [] if check.remedy is None else _wrapped(f"to enable: {check.remedy}", len(indent), screen)
-    lines = [f"{status}  {TITLES[check.name]:{TITLE_WIDTH}}  {finding[0]}", *(indent + line for line in finding[1:])]
+    title = TITLES.get(check.name, check.name.replace("_", " "))
+    lines = [f"{status}  {title:{TITLE_WIDTH}}  {finding[0]}", *(indent + line for line in finding[1:])]
     return lines + [indent + screen.paint(line, "dim") for line in remedy]
 
 
