@@ -4,6 +4,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h> /* in Python.h since 3.12 */
 
 #include "procfs/procfs.h"
 
@@ -47,7 +48,7 @@ _Static_assert(
 
 /* tracker.c */
 extern PyType_Spec prock_py_tracker_spec;
-PyObject *prock_py_new_tracker(Proc *proc, int want, Py_ssize_t descriptors);
+PyObject *Proc_track(Proc *proc, PyObject *want_and_descriptors);
 
 /* convert.c */
 int prock_py_pid(PyObject *argument, int32_t *pid); /* None: 0, the calling process; -1 with an exception set */
@@ -60,7 +61,6 @@ int *prock_py_ints(PyObject *list, size_t *n);
 PyObject *prock_py_error(Proc *self, int error, int32_t pid, const char *file);
 /* The same for a feature of the kernel that is not a file. */
 PyObject *prock_py_feature_error(Proc *self, int error, int32_t pid, const char *feature);
-int prock_py_add_type(PyObject *module, PyType_Spec *spec); /* -1 with an exception set */
 
 /* proc_methods.c */
 PyObject *Proc_cpu_time(Proc *self, PyObject *pid);
@@ -72,7 +72,6 @@ PyObject *Proc_children(Proc *self, PyObject *pid);
 PyObject *Proc_pids(Proc *self, PyObject *nothing);
 PyObject *Proc_scan(Proc *self, PyObject *nothing);
 PyObject *Proc_tree(Proc *self, PyObject *pid_and_want);
-PyObject *Proc_track(Proc *self, PyObject *want_and_descriptors);
 PyObject *Proc_pss(Proc *self, PyObject *pids_and_until_ns);
 
 PyObject *Proc_children_by_thread(Proc *self, PyObject *pid);
@@ -93,6 +92,9 @@ PyObject *Proc_map_records(Proc *self, PyObject *descriptors_switches_and_bytes)
 PyObject *prock_py_u64(uint64_t value);
 PyObject *prock_py_text(const char *bytes, size_t len);
 PyObject *prock_py_tuple_of(Py_ssize_t n, PyObject *const *items); /* steals the items; NULL if one is NULL */
+/* Steal the item; clear the list if it is NULL. */
+void prock_py_list_set(PyObject **list, size_t at, PyObject *item);
+void prock_py_list_append(PyObject **list, PyObject *item);
 PyObject *prock_py_cpu_row(Proc *self, const struct prock_cpu *cpu);
 PyObject *prock_py_io_row(Proc *self, const struct prock_io *io);
 PyObject *prock_py_info_row(Proc *self, const struct prock_stat *stat);

@@ -134,11 +134,3 @@ PyObject *prock_py_feature_error(Proc *self, int error, int32_t pid, const char 
     errno = -error;
     return PyErr_SetFromErrno(PyExc_OSError);
 }
-
-int prock_py_add_type(PyObject *module, PyType_Spec *spec)
-{
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
-    Py_XDECREF(type);
-    return status;
-}

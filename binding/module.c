@@ -8,12 +8,8 @@
 static int check_fields(PyObject *type, const char *name, const char *const *fields)
 {
     PyObject *expected = PyList_New(0), *actual = PyObject_GetAttrString(type, "_fields");
-    for (; expected && *fields; fields++) {
-        PyObject *field = PyUnicode_FromString(*fields);
-        if (!field || PyList_Append(expected, field) < 0)
-            Py_CLEAR(expected);
-        Py_XDECREF(field);
-    }
+    for (; expected && *fields; fields++)
+        prock_py_list_append(&expected, PyUnicode_FromString(*fields));
     PyObject *tuple = expected ? PyList_AsTuple(expected) : NULL;
     int same = tuple && actual ? PyObject_RichCompareBool(tuple, actual, Py_EQ) : -1;
     if (same == 0)
@@ -71,8 +67,7 @@ static PyObject *Proc_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     /* Keywords are those of a subclass. */
     if (!PyArg_ParseTuple(arguments, "s#KKOOO:Proc", &path, &len, &tick_ns, &page_bytes, &model, &errors, &tuples))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Proc *self = (Proc *)alloc(type, 0);
+    Proc *self = (Proc *)PyType_GenericAlloc(type, 0);
     if (!self)
         return NULL;
     if ((size_t)len >= sizeof self->root.path || strlen(path) != (size_t)len) {
@@ -123,23 +118,6 @@ static void Proc_dealloc(Proc *self)
     Py_DECREF(type);
 }
 
-static PyObject *get_clocks_usable(Proc *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(self->root.clocks_usable);
-}
-
-static int set_clocks_usable(Proc *self, PyObject *value, void *Py_UNUSED(closure))
-{
-    int clocks_usable = value ? PyObject_IsTrue(value) : -1;
-    if (clocks_usable < 0) {
-        if (!value)
-            PyErr_SetString(PyExc_AttributeError, "clocks_usable can't be deleted: set it to False");
-        return -1;
-    }
-    self->root.clocks_usable = clocks_usable;
-    return 0;
-}
-
 static PyMethodDef Proc_methods[] = {
     {"cpu_time", (PyCFunction)Proc_cpu_time, METH_O, NULL},
     {"info", (PyCFunction)Proc_info, METH_O, NULL},
@@ -162,9 +140,9 @@ static PyMethodDef Proc_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef Proc_getset[] = {
-    {"clocks_usable", (getter)get_clocks_usable, (setter)set_clocks_usable, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+static PyMemberDef Proc_members[] = {
+    {"clocks_usable", T_BOOL, offsetof(Proc, root.clocks_usable), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot Proc_slots[] = {
@@ -174,7 +152,7 @@ static PyType_Slot Proc_slots[] = {
     {Py_tp_traverse, Proc_traverse},
     {Py_tp_clear, Proc_clear},
     {Py_tp_methods, Proc_methods},
-    {Py_tp_getset, Proc_getset},
+    {Py_tp_members, Proc_members},
     {0, NULL},
 };
 
@@ -190,10 +168,13 @@ static PyType_Spec Proc_spec = {
 static int fill_module(PyObject *module)
 {
     PyType_Spec *const specs[] = {&Proc_spec, &prock_py_tracker_spec, &prock_py_snapshot_spec, &prock_py_records_spec};
-    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
-        if (prock_py_add_type(module, specs[i]) < 0)
-            return -1;
-    return 0;
+    int status = 0;
+    for (size_t i = 0; i < sizeof specs / sizeof *specs && status == 0; i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
+        status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+        Py_XDECREF(type);
+    }
+    return status;
 }
 
 /* The module has no state of its own and no static types, and objects serialize their changes (a Proc changes only

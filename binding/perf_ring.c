@@ -56,13 +56,8 @@ static PyObject *drain(PerfRings *self, uint64_t until_ns)
     struct prock_record_list list = {0};
     int error = prock_rings_drain(&self->records, until_ns, &list);
     PyObject *events = error ? PyErr_NoMemory() : PyList_New((Py_ssize_t)list.n);
-    for (size_t i = 0; events && i < list.n; i++) {
-        PyObject *item = event(self->proc, &list.v[i]);
-        if (!item)
-            Py_CLEAR(events);
-        else
-            PyList_SetItem(events, (Py_ssize_t)i, item);
-    }
+    for (size_t i = 0; events && i < list.n; i++)
+        prock_py_list_set(&events, i, event(self->proc, &list.v[i]));
     free(list.v);
     return PROCK_NAMEDTUPLE(self->proc, self->proc->drained_events, DRAINED_EVENTS);
 }
@@ -130,11 +125,10 @@ static PyObject *PerfRings_close(PerfRings *self, PyObject *Py_UNUSED(nothing))
 static void PerfRings_dealloc(PerfRings *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     Py_XDECREF(unmap(self));
     PyMem_Free(self->fds);
     Py_XDECREF((PyObject *)self->proc);
-    release(self);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -159,8 +153,7 @@ PyObject *Proc_map_records(Proc *proc, PyObject *arguments)
     Py_ssize_t bytes;
     if (!PyArg_ParseTuple(arguments, "O!O!n:map_records", &PyList_Type, &descriptors, &PyList_Type, &switches, &bytes))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->records_type, Py_tp_alloc);
-    PerfRings *self = (PerfRings *)alloc((PyTypeObject *)proc->records_type, 0);
+    PerfRings *self = (PerfRings *)PyType_GenericAlloc((PyTypeObject *)proc->records_type, 0);
     if (!self)
         return NULL;
     Py_INCREF((PyObject *)proc);

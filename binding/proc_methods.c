@@ -111,12 +111,8 @@ PyObject *Proc_children_by_thread(Proc *self, PyObject *argument)
     if (!error)
         error = prock_read_children_by_thread(&self->root, pid, &found);
     PyObject *result = error ? prock_py_error(self, error, pid, "task/TID/children") : PyList_New(0);
-    for (size_t at = 0; !error && result && at < found.n; at += 2 + (size_t)found.v[at + 1]) {
-        PyObject *item = thread_children(found.v + at);
-        if (!item || PyList_Append(result, item) < 0)
-            Py_CLEAR(result);
-        Py_XDECREF(item);
-    }
+    for (size_t at = 0; !error && result && at < found.n; at += 2 + (size_t)found.v[at + 1])
+        prock_py_list_append(&result, thread_children(found.v + at));
     prock_pids_free(&found);
     return result;
 }
@@ -198,14 +194,6 @@ PyObject *Proc_tree(Proc *self, PyObject *arguments)
     return result;
 }
 
-PyObject *Proc_track(Proc *self, PyObject *arguments)
-{
-    int want;
-    Py_ssize_t descriptors;
-    return PyArg_ParseTuple(arguments, "in:track", &want, &descriptors) ? prock_py_new_tracker(self, want, descriptors)
-                                                                        : NULL;
-}
-
 /* Returns how many were read before the deadline. Runs without the GIL: reading waits for the mmap lock of the process.
  */
 static size_t read_pss(Proc *self, const struct prock_pids *pids, uint64_t until_ns, uint64_t *pss, int *errors)
@@ -244,13 +232,8 @@ PyObject *Proc_pss(Proc *self, PyObject *arguments)
     } else {
         PyErr_NoMemory();
     }
-    for (size_t i = 0; result && i < n; i++) {
-        PyObject *value = errors[i] ? Py_BuildValue("") : prock_py_u64(pss[i]);
-        if (!value)
-            Py_CLEAR(result);
-        else
-            PyList_SetItem(result, (Py_ssize_t)i, value);
-    }
+    for (size_t i = 0; result && i < n; i++)
+        prock_py_list_set(&result, i, errors[i] ? Py_BuildValue("") : prock_py_u64(pss[i]));
     free(pss);
     free(errors);
 done:

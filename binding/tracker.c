@@ -239,7 +239,6 @@ static PyObject *MemberTracker_close(MemberTracker *self, PyObject *Py_UNUSED(no
 static void MemberTracker_dealloc(MemberTracker *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     if (self->snapshot) {
         if (!self->closed) {
             struct prock_member_table members =
@@ -250,22 +249,8 @@ static void MemberTracker_dealloc(MemberTracker *self)
         Py_DECREF((PyObject *)self->snapshot);
     }
     Py_XDECREF((PyObject *)self->proc);
-    release(self);
+    PyObject_Free(self);
     Py_DECREF(type);
-}
-
-static PyObject *get_no_children_lists(MemberTracker *self, void *Py_UNUSED(closure))
-{
-    PyObject *result;
-    PROCK_WITH_OBJECT_LOCK(self, result, PyBool_FromLong(self->tracker.no_children_lists));
-    return result;
-}
-
-static PyObject *get_descriptors(MemberTracker *self, void *Py_UNUSED(closure))
-{
-    PyObject *result;
-    PROCK_WITH_OBJECT_LOCK(self, result, PyLong_FromSize_t(self->tracker.open));
-    return result;
 }
 
 static PyObject *limit(MemberTracker *self, size_t descriptors)
@@ -297,17 +282,17 @@ static PyMethodDef MemberTracker_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef MemberTracker_getset[] = {
-    {"no_children_lists", (getter)get_no_children_lists, NULL, NULL, NULL},
-    {"descriptors", (getter)get_descriptors, NULL, "Number of open descriptors.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+static PyMemberDef MemberTracker_members[] = {
+    {"no_children_lists", T_BOOL, offsetof(MemberTracker, tracker.no_children_lists), READONLY, NULL},
+    {"descriptors", T_PYSSIZET, offsetof(MemberTracker, tracker.open), READONLY, "Number of open descriptors."},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot MemberTracker_slots[] = {
     {Py_tp_doc, "Members of tracked trees."},
     {Py_tp_dealloc, MemberTracker_dealloc},
     {Py_tp_methods, MemberTracker_methods},
-    {Py_tp_getset, MemberTracker_getset},
+    {Py_tp_members, MemberTracker_members},
     {0, NULL},
 };
 
@@ -318,10 +303,13 @@ PyType_Spec prock_py_tracker_spec = {
     .slots = MemberTracker_slots,
 };
 
-PyObject *prock_py_new_tracker(Proc *proc, int want, Py_ssize_t descriptors)
+PyObject *Proc_track(Proc *proc, PyObject *arguments)
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->tracker_type, Py_tp_alloc);
-    MemberTracker *self = (MemberTracker *)alloc((PyTypeObject *)proc->tracker_type, 0);
+    int want;
+    Py_ssize_t descriptors;
+    if (!PyArg_ParseTuple(arguments, "in:track", &want, &descriptors))
+        return NULL;
+    MemberTracker *self = (MemberTracker *)PyType_GenericAlloc((PyTypeObject *)proc->tracker_type, 0);
     if (!self)
         return NULL;
     Py_INCREF((PyObject *)proc);

@@ -58,11 +58,7 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
     }
     for (size_t tree = 0; list && tree < trees; tree++) {
         const struct sums *sum = &sums[tree];
-        PyObject *row = PROCK_NAMEDTUPLE(self->proc, self->proc->tree_sums, TREE_SUMS);
-        if (!row)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)tree, row);
+        prock_py_list_set(&list, tree, PROCK_NAMEDTUPLE(self->proc, self->proc->tree_sums, TREE_SUMS));
     }
     free(sums);
     return list;
@@ -103,12 +99,8 @@ static PyObject *events(
     for (size_t i = 0; list && i < self->table.n; i++) {
         const struct prock_member *row = &self->table.rows[i];
         bool sampled = tree < 0 || tree == (int64_t)row->tree;
-        if (!sampled || !(row->flags & with) || row->flags & without)
-            continue;
-        PyObject *event = make(self, row);
-        if (!event || PyList_Append(list, event) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(event);
+        if (sampled && row->flags & with && !(row->flags & without))
+            prock_py_list_append(&list, make(self, row));
     }
     return list;
 }

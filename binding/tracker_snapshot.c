@@ -5,8 +5,7 @@
 
 TrackerSnapshot *prock_py_new_snapshot(Proc *proc, int want)
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)proc->snapshot_type, Py_tp_alloc);
-    TrackerSnapshot *self = (TrackerSnapshot *)alloc((PyTypeObject *)proc->snapshot_type, 0);
+    TrackerSnapshot *self = (TrackerSnapshot *)PyType_GenericAlloc((PyTypeObject *)proc->snapshot_type, 0);
     if (!self)
         return NULL;
     Py_INCREF((PyObject *)proc);
@@ -18,10 +17,9 @@ TrackerSnapshot *prock_py_new_snapshot(Proc *proc, int want)
 static void TrackerSnapshot_dealloc(TrackerSnapshot *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free(self->table.rows);
     Py_XDECREF((PyObject *)self->proc);
-    release(self);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -136,13 +134,8 @@ static PyObject *TrackerSnapshot_rows(TrackerSnapshot *self, PyObject *arguments
         else
             rows = PyList_New((Py_ssize_t)n);
     }
-    for (size_t i = 0; rows && i < n; i++) {
-        PyObject *row = sample_row(self, &self->table.rows[order[i]], &sums[order[i]], interval_ns, pss);
-        if (!row)
-            Py_CLEAR(rows);
-        else
-            PyList_SetItem(rows, (Py_ssize_t)i, row);
-    }
+    for (size_t i = 0; rows && i < n; i++)
+        prock_py_list_set(&rows, i, sample_row(self, &self->table.rows[order[i]], &sums[order[i]], interval_ns, pss));
     free(order);
     free(sums);
     return rows;

@@ -75,6 +75,21 @@ PyObject *prock_py_text(const char *bytes, size_t len)
     return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)len, "surrogateescape");
 }
 
+void prock_py_list_set(PyObject **list, size_t at, PyObject *item)
+{
+    if (item)
+        PyList_SetItem(*list, (Py_ssize_t)at, item);
+    else
+        Py_CLEAR(*list);
+}
+
+void prock_py_list_append(PyObject **list, PyObject *item)
+{
+    if (!item || PyList_Append(*list, item) < 0)
+        Py_CLEAR(*list);
+    Py_XDECREF(item);
+}
+
 static PyObject *new_reference(PyObject *object)
 {
     Py_INCREF(object);
@@ -189,26 +204,16 @@ static PyObject *stats_row(Proc *self, PyObject *taken_ns, const struct prock_tr
 PyObject *prock_py_list_of_pids(const struct prock_pids *pids)
 {
     PyObject *list = PyList_New((Py_ssize_t)pids->n);
-    for (size_t i = 0; list && i < pids->n; i++) {
-        PyObject *pid = PyLong_FromLong(pids->v[i]);
-        if (!pid)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)i, pid);
-    }
+    for (size_t i = 0; list && i < pids->n; i++)
+        prock_py_list_set(&list, i, PyLong_FromLong(pids->v[i]));
     return list;
 }
 
 PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock_scan *scan)
 {
     PyObject *result = NULL, *rows = PyList_New((Py_ssize_t)scan->n);
-    for (size_t i = 0; rows && i < scan->n; i++) {
-        PyObject *row = prock_py_info_row(self, &scan->rows[i]);
-        if (!row)
-            Py_CLEAR(rows);
-        else
-            PyList_SetItem(rows, (Py_ssize_t)i, row);
-    }
+    for (size_t i = 0; rows && i < scan->n; i++)
+        prock_py_list_set(&rows, i, prock_py_info_row(self, &scan->rows[i]));
     PyObject *arguments = rows ? PyTuple_Pack(1, rows) : NULL;
     PyObject *coverage = Py_BuildValue(
         "{sKsnsn}", "taken_ns", (unsigned long long)taken_ns, "vanished", (Py_ssize_t)scan->vanished, "denied",
@@ -224,14 +229,9 @@ PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock
 PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_tree_walk *walk)
 {
     PyObject *taken = prock_py_u64(taken_ns), *members = PyList_New(0);
-    for (size_t i = 0; taken && members && i < walk->n; i++) {
-        if (walk->members[i].gone)
-            continue;
-        PyObject *row = stats_row(self, taken, &walk->members[i]);
-        if (!row || PyList_Append(members, row) < 0)
-            Py_CLEAR(members);
-        Py_XDECREF(row);
-    }
+    for (size_t i = 0; taken && members && i < walk->n; i++)
+        if (!walk->members[i].gone)
+            prock_py_list_append(&members, stats_row(self, taken, &walk->members[i]));
     if (!taken)
         Py_CLEAR(members);
     Py_XDECREF(taken);

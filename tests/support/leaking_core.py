@@ -121,8 +121,6 @@ def proc_cases(pid: int, gone: int, roots: Roots) -> list[Case]:
         raised("pss: text", lambda: core.pss(native, [pid, "x"], FOREVER)),
         raised("pss: no list", lambda: core.pss(native, (pid,), FOREVER)),
         Case("clocks_usable", clocks_usable),
-        raised("live: neither", lambda: setattr(roots.hidden, "clocks_usable", Refuses()), LookupError),
-        raised("live: deleted", lambda: delattr(roots.hidden, "clocks_usable"), AttributeError),
         Case("Proc", lambda: core("/proc", 1, 1, *no_arguments)),
         raised("Proc: nothing", lambda: core()),
         raised("Proc: a long path", lambda: core("x" * 5000, 1, 1, *no_arguments), ValueError),
