@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from prock.accounting.perf_clock import cpus_to_record
@@ -87,5 +87,5 @@ def launched(
 
     numbers = ",".join(map(str, cpus))
     pid = launch_with_events(engine, numbers, command, record, switches=switches, stdin=stdin, launcher=launcher)
-    with records[0]:
+    with closing(records[0]):
         yield Launched(pid, records[0])

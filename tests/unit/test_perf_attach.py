@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prock.accounting.perf_attach import Attachment, PidSequence, UncertainFork
+from prock.accounting.perf_attach import PidSequence, TaskClocks, UncertainFork
 
 MS = 1_000_000
 PARENT, SECOND, CHILD = 10, 11, 12
@@ -16,10 +16,16 @@ PARENT, SECOND, CHILD = 10, 11, 12
 class Kernel:
     """As an engine: pids that are allocated, and events that count."""
 
+    clocks_usable = True
+
     def __init__(self, last: int = 300, limit: int = 32768) -> None:
         self.last = last
         self.limit = limit
         self.used = {PARENT: 0, SECOND: 0, CHILD: 0}
+
+    @property
+    def core(self) -> Kernel:
+        return self
 
     def last_pid(self) -> int:
         return self.last
@@ -121,12 +127,12 @@ def test_a_doubt_about_the_children_of_one_that_was_settled_goes_on_without_its_
     """A member that inherited ends, and leaves a child in doubt: what it inherited from stands for it from then on."""
     kernel = Kernel()
     kernel.used |= {20: 0, 21: 0}
-    attachment = Attachment(kernel, 100)  # type: ignore[arg-type]  # as much of an engine as it asks
-    attachment.doubts = [doubt_of(kernel), UncertainFork(kernel, [20, CHILD])]  # type: ignore[arg-type]
-    attachment.doubts[1].events.append(21)
+    clocks = TaskClocks((), kernel, 100)  # type: ignore[arg-type]  # as much of an engine as it asks
+    clocks._doubts = [doubt_of(kernel), UncertainFork(kernel, [20, CHILD])]  # type: ignore[arg-type]
+    clocks._doubts[1].events.append(21)
     kernel.burn(5 * MS, PARENT, CHILD)  # that one inherited
-    assert attachment.settle_doubts() == 0
-    assert attachment.doubts[0].descriptors() == [21]
+    assert clocks._settle_doubts() == 0
+    assert clocks._doubts[0].descriptors() == [21]
     del kernel.used[CHILD], kernel.used[SECOND]  # closed: to read them is an error now
     kernel.burn(5 * MS, PARENT, 21)  # the other did, too
-    assert attachment.settle_doubts() == 0 and attachment.doubts == []
+    assert clocks._settle_doubts() == 0 and clocks._doubts == []

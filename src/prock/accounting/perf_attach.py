@@ -163,37 +163,87 @@ class UncertainFork:
         return sum(doubt.own_ns() for doubt in self.doubts) + self._engine.read_task_clocks(self.events)
 
 
-class Attachment:
-    """All events of a tree. `run` opens them; call it once."""
+class TaskClocks:
+    """The events of the trees below some processes, summed up.
 
-    def __init__(self, engine: CompiledCore, limit: int) -> None:
-        self._engine = engine
+    A process that has ended adds nothing and needs no `descriptors`. Trees may overlap: no thread counts twice within
+    one object. Source and bias: `prock.accounting.perf_clock`. Cost: 60 to 80 µs a thread to attach, 6 of them for the
+    event, the others for the proof that the thread sleeps and for two passes over the tree, more where something forks;
+    a microsecond an event to read. Where threads run, attaching waits until no fork of theirs can be in flight: a
+    millisecond, longer for large processes.
+
+    Raises `AccessDenied` where the kernel refuses the event of any thread (another user's process, a high
+    kernel.perf_event_paranoid, a sandbox), `OutOfDescriptors` where more than `limit` or more than available are
+    needed, and `NotSupported` without perf events, without CONFIG_PROC_CHILDREN, and for another PID namespace's /proc.
+    Then no descriptor stays open.
+    """
+
+    def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
+        self._events: list[int] = []  # first, so that close() works whatever fails below
+        self._doubts: list[UncertainFork] = []
+        self.descriptors = 0
+        """Number of open descriptors."""
+        self._is_closed = False
+        core = engine.core
+        if core is None:
+            raise NotSupported(f"perf events: only the compiled core opens them, and the engine is {engine.name}")
+        if not engine.clocks_usable:
+            raise NotSupported("perf events by way of another PID namespace's proc")
+        self._engine = core
         self._limit = limit
         self._members: dict[int, Member | None] = {}  # None: inherited, as all that it starts
         self._maybe_forking: list[ThreadEvent] = []
-        self.events: list[int] = []
-        self.doubts: list[UncertainFork] = []
-        self.descriptors = 0
-        self.missed = 0
-        self._settled_ns = 0
-
-    def close(self) -> None:
-        events, self.events = self.events, []
-        doubts, self.doubts = self.doubts, []
-        self._close(events)
-        for doubt in doubts:
-            self._close(doubt.descriptors())
-
-    def run(self, roots: list[int]) -> None:
+        self._missed = self._settled_ns = self._most_ns = 0
+        fork.register(self)
         try:
-            self._attach(roots)
-        except OSError as error:
+            self._attach(list(root_pids))
+        except BaseException as error:
+            opened = self.descriptors
+            self.close()
             if type(error) is OSError and error.errno in (errno.EMFILE, errno.ENFILE):
-                raise OutOfDescriptors(self.descriptors) from error
+                raise OutOfDescriptors(opened) from error
             raise
         finally:
             self._members.clear()
             self._maybe_forking.clear()
+
+    @property
+    def missed(self) -> int:
+        """Threads and processes found while attaching that may not be counted in full.
+
+        Whether they inherited an event is undecided, and counting a process twice would be worse.
+        """
+        return self._missed + sum(not doubt.is_clean for doubt in self._doubts)
+
+    def total_ns(self) -> int:
+        """CPU time of the trees since they were attached to. Never decreases.
+
+        Raises `ValueError` after `close`, and `OSError` where other code closed the descriptors: their numbers may
+        belong to other files now, and are not read.
+        """
+        if self._is_closed:
+            raise ValueError("these events are closed, or belong to the process that this one was forked from")
+        if self._events and not is_event(self._events[0]):
+            raise OSError(errno.EBADF, "other code closed the descriptors of the perf events")
+        doubtful = self._settle_doubts()
+        self._most_ns = max(self._most_ns, doubtful + self._engine.read_task_clocks(self._events))
+        return self._most_ns
+
+    def close(self) -> None:
+        """Stop counting. Idempotent."""
+        self._is_closed = True
+        events, self._events = self._events, []
+        doubts, self._doubts = self._doubts, []
+        self._close(events)
+        for doubt in doubts:
+            self._close(doubt.descriptors())
+
+    def after_fork(self) -> None:
+        """Close the copies in the child, where the events would keep counting after the parent has closed its own."""
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
 
     def _attach(self, roots: list[int]) -> None:
         self._pids = PidSequence(self._engine)
@@ -210,25 +260,25 @@ class Attachment:
             elif self._pids.allocated() == before:
                 break
 
-    def settle_doubts(self) -> int:
-        """What uncertain processes add to the sum of `events`; to be read before those."""
+    def _settle_doubts(self) -> int:
+        """What uncertain processes add to the sum of the other events; to be read before those."""
         total = 0
-        for doubt in list(self.doubts):
+        for doubt in list(self._doubts):
             inherited = doubt.inherited()
             if inherited is None:
                 total += doubt.own_ns()
                 continue
-            self.doubts.remove(doubt)
+            self._doubts.remove(doubt)
             if inherited:
                 self._settled_ns += doubt.own_ns()
                 closing = doubt.descriptors()
-                for other in self.doubts:
+                for other in self._doubts:
                     other.lose_events(closing, doubt)
                 self._close(closing)
             else:
                 self._close(doubt.second)
-                self.events += doubt.events
-                self.doubts += doubt.doubts
+                self._events += doubt.events
+                self._doubts += doubt.doubts
                 total += sum(inner.own_ns() for inner in doubt.doubts)
         return self._settled_ns + total
 
@@ -268,7 +318,7 @@ class Attachment:
     def _open_all(self, member: Member, pid: int, tids: Collection[int]) -> None:
         since = self._pids.allocated() if tids else 0
         for tid in tids:
-            event = self._open(tid, self.events if member.doubt is None else member.doubt.events)
+            event = self._open(tid, self._events if member.doubt is None else member.doubt.events)
             until = self._pids.allocated()
             if event is not None:
                 source = member.sources[tid] = ThreadEvent(pid, tid, event, since, until)
@@ -322,7 +372,7 @@ class Attachment:
         if place <= min(source.since for source in member.sources.values()):
             return True
         if place <= max(source.until for source in member.sources.values()):
-            self.missed += 1
+            self._missed += 1
         return False
 
     def _judge_children(self, member: Member, tid: int, children: list[int], dead: list[ThreadEvent]) -> None:
@@ -330,7 +380,7 @@ class Attachment:
         if source is None:
             self._members.update(dict.fromkeys(children))
             if tid not in member.inherited:  # the thread ended before its event was opened
-                self.missed += len(children)
+                self._missed += len(children)
             return
         for place, child in sorted((self._pids.position(child), child) for child in children):
             if place <= source.since:
@@ -351,7 +401,7 @@ class Attachment:
     def _doubt(self, member: Member, source: ThreadEvent, child: int) -> None:
         """The thread may not have started the child: a subreaper gets the children of all processes that ended."""
         doubt = UncertainFork(self._engine, [source.event, *self._events_of_ended_threads(source)])
-        (self.doubts if member.doubt is None else member.doubt.doubts).append(doubt)
+        (self._doubts if member.doubt is None else member.doubt.doubts).append(doubt)
         event = self._open(source.tid, doubt.second)
         doubt.is_clean = event is None or self._slept(source.pid, source.tid, event)
         self._admit(doubt, [child])
@@ -367,86 +417,3 @@ class Attachment:
                     if source.tid not in living and source is not besides
                 ]
         return events
-
-
-class TaskClocks:
-    """The events of the trees below some processes, summed up.
-
-    A process that has ended adds nothing and needs no `descriptors`. Trees may overlap: no thread counts twice within
-    one object. Source and bias: `prock.accounting.perf_clock`. Cost: 60 to 80 µs a thread to attach, 6 of them for the
-    event, the others for the proof that the thread sleeps and for two passes over the tree, more where something forks;
-    a microsecond an event to read. Where threads run, attaching waits until no fork of theirs can be in flight: a
-    millisecond, longer for large processes.
-
-    Raises `AccessDenied` where the kernel refuses the event of any thread (another user's process, a high
-    kernel.perf_event_paranoid, a sandbox), `OutOfDescriptors` where more than `limit` or more than available are
-    needed, and `NotSupported` without perf events, without CONFIG_PROC_CHILDREN, and for another PID namespace's /proc.
-    Then no descriptor stays open.
-    """
-
-    def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
-        self._attachment: Attachment | None = None  # so that close() works whatever fails below
-        core = engine.core
-        if core is None:
-            raise NotSupported(f"perf events: only the compiled core opens them, and the engine is {engine.name}")
-        if not engine.clocks_usable:
-            raise NotSupported("perf events by way of another PID namespace's proc")
-        self._engine = core
-        self._most_ns = 0
-        self._attachment = Attachment(core, limit)
-        fork.register(self)
-        try:
-            self._attachment.run(list(root_pids))
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def descriptors(self) -> int:
-        """Number of open descriptors."""
-        return 0 if self._attachment is None else self._attachment.descriptors
-
-    @property
-    def missed(self) -> int:
-        """Threads and processes found while attaching that may not be counted in full.
-
-        Whether they inherited an event is undecided, and counting a process twice would be worse.
-        """
-        attachment = self._attachment
-        if attachment is None:
-            return 0
-        return attachment.missed + sum(not doubt.is_clean for doubt in attachment.doubts)
-
-    def total_ns(self) -> int:
-        """CPU time of the trees since they were attached to. Never decreases.
-
-        Raises `ValueError` after `close`, and `OSError` where other code closed the descriptors: their numbers may
-        belong to other files now, and are not read.
-        """
-        attachment = self._attachment
-        if attachment is None:
-            raise ValueError("these events are closed, or belong to the process that this one was forked from")
-        if attachment.events and not is_event(attachment.events[0]):
-            raise OSError(errno.EBADF, "other code closed the descriptors of the perf events")
-        doubtful = attachment.settle_doubts()
-        self._most_ns = max(self._most_ns, doubtful + self._engine.read_task_clocks(attachment.events))
-        return self._most_ns
-
-    def close(self) -> None:
-        """Stop counting. Idempotent."""
-        attachment, self._attachment = self._attachment, None
-        if attachment is not None:
-            attachment.close()
-
-    def after_fork(self) -> None:
-        """Close the copies in the child, where the events would keep counting after the parent has closed its own."""
-        self.close()
-
-    def __enter__(self) -> TaskClocks:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()

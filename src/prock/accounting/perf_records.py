@@ -180,12 +180,6 @@ class TaskRecords:
             if is_event(descriptor):
                 os.close(descriptor)
 
-    def __enter__(self) -> TaskRecords:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def __del__(self) -> None:
         self.close()
 

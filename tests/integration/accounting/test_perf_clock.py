@@ -155,7 +155,7 @@ def test_a_tree_that_rests_when_it_is_attached_to(
 ) -> None:
     program = begin(spawn, account, workload)
     before, stolen = account.used_ns(), stolen_ns()
-    with TaskClocks([program.pid], engine, LIMIT) as clocks:
+    with closing(TaskClocks([program.pid], engine, LIMIT)) as clocks:
         assert (clocks.descriptors, clocks.missed, clocks.total_ns()) == (1, 0, 0)
         program.tell()
         program.hears()
@@ -172,11 +172,11 @@ def test_a_tree_that_runs_while_it_is_attached_to(
 ) -> None:
     """Held against an event that was there when the tree still rested: with the same clock, it has to be the same."""
     program = begin(spawn, account, workload)
-    with TaskClocks([program.pid], engine, LIMIT) as witness:
+    with closing(TaskClocks([program.pid], engine, LIMIT)) as witness:
         program.tell()
         program.hears()
         before = witness.total_ns()
-        with TaskClocks([program.pid], engine, LIMIT) as clocks:
+        with closing(TaskClocks([program.pid], engine, LIMIT)) as clocks:
             attached = witness.total_ns()
             total = 0
             assert program.popen.stdout is not None
@@ -199,7 +199,7 @@ if os.fork() == 0:
 wait()""")
     program.rests()
     before = open_descriptors()
-    with TaskClocks([program.pid], engine, LIMIT) as clocks:
+    with closing(TaskClocks([program.pid], engine, LIMIT)) as clocks:
         assert clocks.descriptors == 4 + 1 + 2 and clocks.missed == 0
         assert len(open_descriptors() - before) == 7
         assert clocks.total_ns() == 0
@@ -223,7 +223,7 @@ say(1); sys.stdin.readline()
 os.write(writer, b'12'); wait()""")
     program.rests()
     before, stolen = account.used_ns(), stolen_ns()
-    with TaskClocks([program.pid], engine, LIMIT) as clocks:
+    with closing(TaskClocks([program.pid], engine, LIMIT)) as clocks:
         program.tell()
         total = 0
         while total < 360_000_000:
@@ -244,7 +244,7 @@ libc.syscall(60 if os.uname().machine == 'x86_64' else 93, 0)  # exit of this th
     program.hears()
     while (info := prock.get_liveness_info(program.pid)) is None or info.state != "Z":
         pass
-    with TaskClocks([program.pid], engine, LIMIT) as clocks:
+    with closing(TaskClocks([program.pid], engine, LIMIT)) as clocks:
         assert clocks.descriptors == 1
         program.tell()
         program.hears()
@@ -254,9 +254,9 @@ libc.syscall(60 if os.uname().machine == 'x86_64' else 93, 0)  # exit of this th
 def test_trees_that_overlap_count_once(engine: Engine, spawn: Spawn, dead_pid: int) -> None:
     program = spawn("say(sleeper()); wait()")
     (child,) = map(int, program.rests())
-    with TaskClocks([program.pid, child, dead_pid, program.pid], engine, LIMIT) as clocks:
+    with closing(TaskClocks([program.pid, child, dead_pid, program.pid], engine, LIMIT)) as clocks:
         assert clocks.descriptors == 2
-    with TaskClocks([dead_pid], engine, LIMIT) as clocks:
+    with closing(TaskClocks([dead_pid], engine, LIMIT)) as clocks:
         assert (clocks.descriptors, clocks.total_ns()) == (0, 0)
 
 
@@ -281,7 +281,7 @@ for _ in range(10):
             )
             exec(program, {})
             os._exit(0)
-        with TaskClocks([pid], engine, LIMIT) as clocks:
+        with closing(TaskClocks([pid], engine, LIMIT)) as clocks:
             os.close(writer)
             _, _, used = os.wait4(pid, 0)
             assert clocks.total_ns() >= 0.9 * (used.ru_utime + used.ru_stime) * 1e9 - TICK_NS
@@ -312,7 +312,7 @@ def test_too_few_descriptors(engine: Engine, spawn: Spawn) -> None:
     with pytest.raises(OutOfDescriptors) as caught:
         TaskClocks([program.pid], engine, 20)
     assert caught.value.count == 20 and open_descriptors() == before
-    with TaskClocks([program.pid], engine, 21) as clocks:
+    with closing(TaskClocks([program.pid], engine, 21)) as clocks:
         assert clocks.descriptors == 21
 
     def check() -> None:
