@@ -90,13 +90,10 @@ class RunCgroup:
     def add(self, pid: int) -> None:
         """Move a running process into the group; what it used and started before is not counted."""
         self.joined_late = True
-        descriptor = os.open("cgroup.procs", os.O_WRONLY, dir_fd=self.directory)
         try:
-            os.write(descriptor, b"%d" % pid)
+            self._write("cgroup.procs", b"%d" % pid)
         except ProcessLookupError:  # it has ended
             pass
-        finally:
-            os.close(descriptor)
 
     def peak_memory(self) -> int | None:
         """``memory.peak`` (Linux 5.19): page cache included; None without the memory controller."""
@@ -116,18 +113,12 @@ class RunCgroup:
                 continue
         return found
 
-    def kill(self) -> bool:
-        """SIGKILL to all processes in it and below it, atomically. False before Linux 5.14."""
+    def kill(self) -> None:
+        """SIGKILL to all processes in it and below it, atomically. Does nothing before Linux 5.14."""
         try:
-            descriptor = os.open("cgroup.kill", os.O_WRONLY, dir_fd=self.directory)
+            self._write("cgroup.kill", b"1")
         except OSError:
-            return False
-        try:
-            return os.write(descriptor, b"1") == 1
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
+            pass
 
     def close(self) -> None:
         """Move the remaining processes to the parent group and remove this one. Idempotent.
@@ -144,6 +135,13 @@ class RunCgroup:
         descriptor = os.open(name, os.O_RDONLY, dir_fd=self.directory)
         with open(descriptor, encoding="utf-8", errors="replace") as file:
             return file.read()
+
+    def _write(self, name: str, data: bytes) -> None:
+        descriptor = os.open(name, os.O_WRONLY, dir_fd=self.directory)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: str, parent: str) -> bool:
