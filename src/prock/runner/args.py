@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def command_of(args: Any, shell: bool) -> list[Any]:
+def command_of(args: Any, shell: bool, executable: Any) -> list[Any]:
     """The argument list for exec, on POSIX systems."""
     if isinstance(args, (str, bytes)):
         args = [args]
@@ -20,15 +20,12 @@ def command_of(args: Any, shell: bool) -> list[Any]:
         if shell:
             raise TypeError("path-like args is not allowed when shell is true")
         args = [args]
-    return ["/bin/sh", "-c", *args] if shell else list(args)
+    return ["/bin/sh" if executable is None else executable, "-c", *args] if shell else list(args)
 
 
 def words_of(args: Any, shell: bool, executable: Any) -> list[str]:
     """For `RunResult.args`. On Windows a command may be one string that is not split."""
-    words = command_of(args, shell and sys.platform != "win32")
-    if shell and executable is not None and sys.platform != "win32":
-        words[0] = executable
-    return [os.fsdecode(word) for word in words]
+    return [os.fsdecode(word) for word in command_of(args, shell and sys.platform != "win32", executable)]
 
 
 def environment_of(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:

@@ -133,9 +133,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
 
     def _launch(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any, setup: SpawnOptions) -> RunSession:
         """By the launcher."""
-        command = command_of(args, shell)
-        if shell and executable is not None:
-            command[0] = executable
+        command = command_of(args, shell, executable)
         sys.audit("subprocess.Popen", command[0] if executable is None else executable, args, cwd, env)
         try:
             return RunSession.launch(command, setup, self._options, executable=executable)
