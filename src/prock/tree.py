@@ -80,32 +80,25 @@ def members_from_scan(root_pid: int, rows: Iterable[ProcessInfo], taken_ns: int)
 
 def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> TreeStats:
     """The totals of at least one member. A total is None if it is unknown of every member."""
-    user = system = waited_user = waited_system = rss = vsize = threads = described = with_waited = 0
+    user = system = waited_user = waited_system = with_waited = 0
     disk_io: DiskIo | None = None
     for member in members:
         if member.cpu_time is not None:
             user += member.cpu_time[0]
             system += member.cpu_time[1]
         info = member.info
-        if info is not None:
-            described += 1
-            if info.children_user_ns is not None and info.children_system_ns is not None:
-                with_waited += 1
-                waited_user += info.children_user_ns
-                waited_system += info.children_system_ns
-            rss += info.rss_bytes
-            vsize += info.vsize_bytes
-            threads += info.thread_count
+        if info is not None and info.children_user_ns is not None and info.children_system_ns is not None:
+            with_waited += 1
+            waited_user += info.children_user_ns
+            waited_system += info.children_system_ns
         if member.disk_io is not None:
             disk_io = member.disk_io if disk_io is None else disk_io + member.disk_io
-    numbers: dict[str, Any] = {metric.name: _sum_of(metric.name, members) for metric in NUMBERS}
+    names = ("rss_bytes", "vsize_bytes", "thread_count", *(metric.name for metric in NUMBERS))
+    numbers: dict[str, Any] = {name: _sum_of(name, members) for name in names}
     return TreeStats(
         taken_ns=members[0].taken_ns,
         cpu_time=CpuTime(user, system),
         cpu_time_with_children=CpuTime(user + waited_user, system + waited_system) if with_waited else None,
-        rss_bytes=rss if described else None,
-        vsize_bytes=vsize if described else None,
-        thread_count=threads if described else None,
         disk_io=disk_io,
         members=tuple(members),
         vanished=vanished,
