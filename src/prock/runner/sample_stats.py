@@ -23,9 +23,10 @@ ROWS_EARLY_NS = 300_000_000
 class _Seen:
     """One process."""
 
-    __slots__ = ("base_ns", "comm", "cpu_ns", "first_ns", "last_ns", "peak_rss", "ppid")
+    __slots__ = ("base_ns", "comm", "cpu_ns", "first_ns", "identity", "last_ns", "peak_rss", "ppid")
 
     def __init__(self, row: MemberSample, now_ns: int, base_ns: int) -> None:
+        self.identity = row.identity
         self.ppid = row.ppid
         self.comm = row.comm
         self.cpu_ns = 0
@@ -54,7 +55,7 @@ class SampleStats:
         self._root: Identity | None = None
         self._root_seen: _Seen | None = None
         self._living: dict[Identity, _Seen] = {}
-        self._ended: list[tuple[Identity, _Seen]] = []
+        self._ended: list[_Seen] = []
         self._commands: dict[str, tuple[int, int, int | None]] = {}
 
     def take(self, sample: TreeSample) -> None:
@@ -85,9 +86,9 @@ class SampleStats:
             rss = row.rss_bytes
             if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: the process was starting or exiting
                 seen.peak_rss = rss
-        for identity, seen in before.items():
+        for seen in before.values():
             if self._keeps_processes:
-                self._ended.append((identity, seen))
+                self._ended.append(seen)
             self._count(self._commands, seen)
 
     @staticmethod
@@ -116,17 +117,15 @@ class SampleStats:
 
     def processes(self) -> list[ProcessUsage]:
         """A row for each sampled process, in the order of their first sample."""
-        living = [(identity, seen, True) for identity, seen in self._living.items()]
-        ended = [(identity, seen, False) for identity, seen in self._ended]
         return [
             ProcessUsage(
-                pid=identity[0],
+                pid=seen.identity[0],
                 ppid=seen.ppid,
                 comm=seen.comm,
                 cpu_ns=seen.cpu_ns,
                 peak_rss_bytes=seen.peak_rss,
                 started_ns=max(0, seen.first_ns - self._began_ns),
-                ended_ns=None if lives else max(0, seen.last_ns - self._began_ns),
+                ended_ns=None if self._living.get(seen.identity) is seen else max(0, seen.last_ns - self._began_ns),
             )
-            for identity, seen, lives in sorted(ended + living, key=lambda one: (one[1].first_ns, one[0]))
+            for seen in sorted([*self._ended, *self._living.values()], key=lambda seen: (seen.first_ns, seen.identity))
         ]
