@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import prock
-from prock.cli import COMMANDS, WITHOUT_ARGPARSE
+from prock.cli import COMMANDS
 from prock.cli.parser import parser_of
 from prock.cli.run.options import ATTACH, RUN, build_parser
 
@@ -25,7 +25,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser behind ``prock NAME --help``."""
     modules = {"run": "run.command", "attach": "run.attach"}
     module = importlib.import_module(f"prock.cli.{modules.get(name, name)}")
-    if name in WITHOUT_ARGPARSE:
+    if name in modules:
         groups = {"run": RUN, "attach": ATTACH}[name]
         return build_parser(groups, name=name, usage=module.USAGE, summary=COMMANDS[name], epilog=module.EPILOG)
     return parser_of(module, name, COMMANDS[name])

@@ -25,7 +25,6 @@ COMMANDS = {
     "doctor": "show what prock can measure on this machine, and what would enable the rest",
 }
 
-WITHOUT_ARGPARSE = ("run", "attach")
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """Exit codes that a shell reports for a command that SIGINT or SIGPIPE killed."""

@@ -133,11 +133,7 @@ class Subject:
 
 
 def cpu_as_json(time_used: CpuTime) -> dict[str, int]:
-    return {
-        "user_ns": time_used.user_ns,
-        "system_ns": time_used.system_ns,
-        "total_ns": time_used.total_ns,
-    }
+    return {**time_used._asdict(), "total_ns": time_used.total_ns}
 
 
 def page(subject: Subject, screen: output.Screen) -> list[str]:
@@ -161,11 +157,11 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
     if info.minor_faults is not None and info.major_faults is not None:
         text = f"{info.minor_faults:,} minor, {info.major_faults:,} major (read from storage)"
         facts.append(("page faults", text))
-    lines = [_labelled(label, text, screen) for label, text in facts]
+    lines = [labelled(label, text, screen) for label, text in facts]
     lines += ["", *_block("CPU", _cpu_rows(subject), screen), ""]
     disk_io = subject.stats.disk_io
     if disk_io is None:
-        return [*lines, _labelled("I/O", _no_io(subject), screen)]
+        return [*lines, labelled("I/O", _no_io(subject), screen)]
     rows = [
         ("storage", "through calls", "calls", ""),
         (format_bytes(disk_io.read_bytes), format_bytes(disk_io.read_chars), format_number(disk_io.read_count), "read"),
@@ -191,14 +187,14 @@ def _cpu_rows(subject: Subject) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _labelled(label: str, text: str, screen: output.Screen) -> str:
+def labelled(label: str, text: str, screen: output.Screen) -> str:
     return screen.paint(f"{label:{LABEL_WIDTH}}", "bold") + text
 
 
 def _block(label: str, rows: list[tuple[str, str, str, str]], screen: output.Screen) -> list[str]:
     """A small table next to its label."""
     first, *others = (line.rstrip() for line in table(rows))
-    return [_labelled(label, screen.paint(first, "dim"), screen), *(" " * LABEL_WIDTH + line for line in others)]
+    return [labelled(label, screen.paint(first, "dim"), screen), *(" " * LABEL_WIDTH + line for line in others)]
 
 
 def _unless_denied(subject: Subject, file: str, text: str) -> str:

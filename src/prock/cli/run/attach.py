@@ -61,12 +61,8 @@ def _parse(words: list[str], summary: str) -> tuple[Settings, int]:
         pids.append(rest[0])
         words = words[: len(words) - len(rest)] + rest[1:]
     if len(pids) != 1:
-        raise Failure(
-            f"{len(pids)} PIDs: give one (see prock attach --help)"
-            if pids
-            else "no PID: give one (see prock attach --help)",
-            2,
-        )
+        given = f"{len(pids)} PIDs" if pids else "no PID"
+        raise Failure(f"{given}: give one (see prock attach --help)", 2)
     return settings, pid_argument(pids[0])
 
 

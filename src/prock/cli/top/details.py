@@ -48,11 +48,8 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
         facts, page = [], [f"{failure}; from the last sample:"]
     except AccessDenied as denied:
         page = [f"{denied}; from the last sample:"]
-    return [*_labelled(facts), *page, "", *_labelled(of_sample)]
-
-
-def _labelled(facts: list[tuple[str, str]]) -> list[str]:
-    return [f"{label:{stat.LABEL_WIDTH}}{text}" for label, text in facts]
+    before, after = ([stat.labelled(*fact, screen) for fact in part] for part in (facts, of_sample))
+    return [*before, *page, "", *after]
 
 
 def _text(read: Callable[[], str]) -> str:
