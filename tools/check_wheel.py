@@ -101,8 +101,8 @@ def check_sdist(sdist: Path, place: Path) -> None:
         check_installed(environment, "pure", "py3-none-any")
         run_tests(environment, sdist, place, ON_PURE, path=without_compiler)
     with step("the sdist, unpacked, without git: the engine in C"):
-        with open_sdist(sdist) as archive:
-            archive.extractall(place / "unpacked")
+        with tarfile.open(sdist) as archive:
+            archive.extractall(place / "unpacked", filter="data")
         environment = fresh(python, place / "unpacked-installed")
         unpacked = place / "unpacked" / sdist.name.removesuffix(".tar.gz")
         pip(environment, unpacked, path=path_without(re.compile("git"), place / "no-git"))
@@ -156,34 +156,24 @@ def check_installed(environment: Path, engine: str, tag: str) -> None:
     (wheel,) = directory.glob("lib/python*/site-packages/prock-*.dist-info/WHEEL")
     if f"\nTag: {tag}" not in wheel.read_text():
         raise Failed(f"the wheel's tag is not {tag}: {wheel.read_text()}")
-    binaries = [file for file in wheel.parents[1].glob("prock/**/*") if file.is_file() and is_binary(file)]
+    binaries = [
+        file for file in wheel.parents[1].glob("prock/**/*") if file.is_file() and file.read_bytes()[:4] == b"\x7fELF"
+    ]
     if (engine == "native") != bool(binaries):
         raise Failed(f"compiled for the {engine} engine: {binaries}")
     smoke = shutil.copy(SOURCE / "tools" / "smoke.py", directory)
     run(environment, smoke, engine, directory, cwd=directory)
 
 
-def is_binary(file: Path) -> bool:
-    return file.read_bytes()[:4] == b"\x7fELF"
-
-
-@contextmanager
-def open_sdist(sdist: Path) -> Iterator[tarfile.TarFile]:
-    """To be unpacked with care, where this Python can: 3.11 since 3.11.4."""
-    with tarfile.open(sdist) as archive:
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)
-        yield archive
-
-
 def run_tests(environment: Path, sdist: Path, place: Path, tests: tuple[str, ...], path: str | None = None) -> None:
     """Those of the sdist, which see no source."""
     beside = place / "tests"
     if not beside.exists():
-        with open_sdist(sdist) as archive:
+        with tarfile.open(sdist) as archive:
             for member in archive.getmembers():
                 member.name = member.name.partition("/")[2]
                 if member.name.startswith(BESIDE_TESTS):
-                    archive.extract(member, beside)
+                    archive.extract(member, beside, filter="data")
     run(environment, "-m", "pip", "install", "--group", f"{beside / 'pyproject.toml'}:test")
     variables = {"PATH": path} if path else {}
     report = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=beside, variables=variables)
