@@ -104,10 +104,12 @@ def chosen_numbers(arguments: argparse.Namespace) -> dict[str, Any]:
     return {metric.option: getattr(arguments, metric.option) for metric in NUMBERS}
 
 
-def keys(of: str, names: Iterable[str]) -> str:
-    """``largest first, by cpu (default), rss, threads or processes``."""
+def add_sort(parser: argparse.ArgumentParser, purpose: str, names: Iterable[str]) -> None:
+    """The first name is the default."""
     first, *others, last = names
-    return f"{of} {', '.join((f'{first} (default)', *others))} or {last}"
+    purpose += f" {', '.join((f'{first} (default)', *others))} or {last}"
+    choices = (first, *others, last)
+    parser.add_argument("-s", "--sort", choices=choices, default=first, metavar="KEY", help=purpose)
 
 
 def chosen_pid(arguments: argparse.Namespace) -> int:

@@ -109,14 +109,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of trees (default: 10; 0: all)",
     )
-    parser.add_argument(
-        "-s",
-        "--sort",
-        choices=tuple(VALUES),
-        default="cpu",
-        metavar="KEY",
-        help=command.keys("sort, largest first, by", VALUES),
-    )
+    command.add_sort(parser, "sort, largest first, by", VALUES)
     command.add_interval(parser, "measure for this time; show percent")
 
 

@@ -48,14 +48,7 @@ SORTS = {"pid": "pid", "cpu": "time", "rss": "rss", "io": "io", "threads": "thre
 
 def configure(parser: argparse.ArgumentParser) -> None:
     command.add_pid(parser, of="root of the tree")
-    parser.add_argument(
-        "-s",
-        "--sort",
-        choices=tuple(SORTS),
-        default="pid",
-        metavar="KEY",
-        help=command.keys("sort siblings, with their descendants, by", SORTS),
-    )
+    command.add_sort(parser, "sort siblings, with their descendants, by", SORTS)
     parser.add_argument(
         "-d", "--depth", type=argtypes.count_argument, metavar="N", help="levels to show; deeper ones are only counted"
     )

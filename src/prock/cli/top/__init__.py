@@ -56,14 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--count", type=argtypes.count_argument, metavar="N", help="stop after N samples (0: never)"
     )
-    parser.add_argument(
-        "-s",
-        "--sort",
-        choices=tuple(SORTS),
-        default="cpu",
-        metavar="KEY",
-        help=command.keys("sort siblings, with their descendants, by", SORTS),
-    )
+    command.add_sort(parser, "sort siblings, with their descendants, by", SORTS)
     parser.add_argument("--io", action="store_true", help="show I/O rates (one more read per process)")
     command.add_numbers(parser)
     parser.add_argument("--plain", action="store_true", help="print tables, even on a terminal")
