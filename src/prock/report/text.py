@@ -41,9 +41,9 @@ def run_report(result: RunFigures, style: Style | None = None, title: str | None
     return "\n".join(map(harmless, lines))
 
 
-def monitor_report(result: MonitorFigures, style: Style | None = None) -> str:
+def monitor_report(result: MonitorFigures) -> str:
     """All lines about a monitored block."""
-    style = style or Style()
+    style = Style()
     cpu = f"CPU {format_span(result.cpu_ns)}, {format_percent(result.cpu_percent)}% of one core"
     memory = f"{format_bytes(result.peak_rss_bytes)} peak, shared pages counted in each process"
     if result.peak_pss_bytes is not None:

@@ -175,10 +175,7 @@ class Supervisor:
             self._termination.step(now_ns)
         elif self._timeout_ns is not None and now_ns >= self._timeout_ns and not self._is_done():
             self.timed_out = True
-            if self._plan.detach:
-                self.detached = True
-            else:
-                self._terminate(self._plan.kill_after)
+            self._terminate(self._plan.kill_after)
         if self._hint is not None and now_ns >= self._hint[0]:
             _print_note(self._hint[1])
             self._hint = None

@@ -5,6 +5,7 @@ A `Picture` is made once per sample; `lines` chooses its visible nodes by folds,
 
 from __future__ import annotations
 
+from functools import partial
 from operator import attrgetter
 
 from prock._compat.namedtuple import NamedTuple
@@ -107,7 +108,7 @@ class Picture:
             plant(
                 sample.members,
                 None if sample.root is None else sample.root_pid,
-                None if sample.disk_io is None else self._rates_of(sample, before),
+                None if sample.disk_io is None else partial(self._rates, sample.interval_ns, before),
             )
             for sample in samples
         ]
@@ -115,10 +116,8 @@ class Picture:
         self.tops = [top for tree in trees for top in tree]
         """Roots and orphans."""
 
-    def _rates_of(self, sample: TreeSample, before: Picture | None) -> Callable[[MemberSample], Rates | None]:
-        return lambda member: self._rates(member, sample.interval_ns, before)
-
-    def _rates(self, member: MemberSample, interval_ns: int, before: Picture | None) -> Rates | None:
+    @staticmethod
+    def _rates(interval_ns: int, before: Picture | None, member: MemberSample) -> Rates | None:
         now = member.subtree_disk_io
         if now is None or before is None:
             return None
