@@ -35,15 +35,15 @@ def run_subcommand(name: str, summary: str, arguments: Sequence[str]) -> int:
 
 
 def parser_of(module: Command, name: str, summary: str) -> Parser:
-    parser = new_parser(name, summary, module.EPILOG)
+    parser = new_parser(f"prock {name}", summary, module.EPILOG)
     module.configure(parser)
     parser.add_argument("--json", action="store_true", help=f"print JSON (schema prock.{name}/1)")
     return parser
 
 
-def new_parser(name: str, summary: str, epilog: str, usage: str | None = None) -> Parser:
+def new_parser(prog: str, summary: str, epilog: str, usage: str | None = None) -> Parser:
     return Parser(
-        prog=f"prock {name}",
+        prog=prog,
         usage=usage,
         description=summary[0].upper() + summary[1:],
         epilog=epilog,
@@ -54,15 +54,12 @@ def new_parser(name: str, summary: str, epilog: str, usage: str | None = None) -
 
 def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]) -> int:
     width = max(map(len, commands))
-    parser = Parser(
-        prog="prock",
+    table = "".join(f"  {name:{width}}  {summary}\n" for name, summary in commands.items())
+    parser = new_parser(
+        "prock",
+        "CPU, memory and I/O of process trees: accurate, cheap, simple.",
+        f"commands:\n{table}\nprock COMMAND --help describes each, with examples.",
         usage="prock COMMAND [ARGUMENT ...]",
-        description="CPU, memory and I/O of process trees: accurate, cheap, simple.",
-        epilog="commands:\n"
-        + "".join(f"  {name:{width}}  {summary}\n" for name, summary in commands.items())
-        + "\nprock COMMAND --help describes each, with examples.",
-        formatter_class=_formatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)

@@ -234,7 +234,7 @@ def build_parser(
 ) -> argparse.ArgumentParser:
     from prock.cli.parser import new_parser
 
-    parser = new_parser(name, summary, epilog, usage=usage)
+    parser = new_parser(f"prock {name}", summary, epilog, usage=usage)
     for title, group in groups.items():
         section = parser.add_argument_group(title)
         for option in group:

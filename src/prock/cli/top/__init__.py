@@ -82,10 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _source(arguments: argparse.Namespace) -> Source:
-    if arguments.sort == "io" and not arguments.io:
-        raise output.Failure("--sort io without --io: add --io", 2)
     numbers = command.chosen_numbers(arguments)
-    if arguments.sort in numbers and not numbers[arguments.sort]:
+    if arguments.sort in ("io", *numbers) and not getattr(arguments, arguments.sort):
         raise output.Failure(f"--sort {arguments.sort} without --{arguments.sort}: add --{arguments.sort}", 2)
     if arguments.name is None:
         if arguments.full:

@@ -12,14 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from signal import Signals
-    from typing import Protocol
+    from typing import TypeAlias
 
     from prock.cli.top.render import Drawn
 
-    class Pane(Protocol):
-        def draw(self, columns: int, rows: int, /) -> list[Drawn]: ...
-
-        def key(self, key: str, /) -> Pane | None: ...
+    Pane: TypeAlias = "Text | SignalChoice"
 
 
 HELP = """\
