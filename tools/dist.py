@@ -24,25 +24,8 @@ SOURCE = Path(__file__).resolve().parents[1]
 ENABLED = ("-Csetup-args=-Dnative=enabled", "-Csetup-args=-Dwerror=true")
 OLDEST_GLIBC = {"x86_64": (2, 17), "aarch64": (2, 17)}
 
-TOP = {
-    "binding", "benchmarks", "docs", "native", "src", "tests", "tools", ".clang-format", ".clang-tidy",
-    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md", "meson.build",
-    "meson.options", "pyproject.toml",
-}  # fmt: skip
-"""What an sdist may hold at the top."""
-NEEDED = TOP - {".clang-tidy", "SECURITY.md"}
-SUFFIXES = {
-    "binding": {".c", ".h"},
-    "benchmarks": {".c", ".lock", ".py", ".rs", ".toml"},
-    "docs": {".1", ".css", ".html", ".json", ".md", ".py", ".svg", ".toml", ".txt"},
-    "native": {".c", ".h", ".py"},
-    "src": {".py", ".pyi", ".tcss", ".typed"},
-    "tests": {".c", ".json", ".py", ".txt"},
-    "tools": {".c", ".ini", ".py", ".sh", ".supp", ".txt"},
-}
-"""And below it. Inputs of fuzz targets have names of any kind."""
-ANY_NAME = ("native/fuzz/corpus/", "native/fuzz/regressions/")
-
+LEFT_OUT = (".ci/", ".git")
+"""What an sdist lacks of what is committed: the beginnings of paths, as in .gitattributes."""
 MODES_OF_GIT = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "tar.umask", "GIT_CONFIG_VALUE_0": "0022"}
 """An sdist is made by git archive, which has an umask of its own; and not every Python that unpacks it has another."""
 
@@ -128,25 +111,15 @@ def files_of(sdist: Path) -> dict[str, tarfile.TarInfo]:
 
 
 def check_sdist(sdist: Path) -> None:
-    """Everything committed that is needed to build, test or document prock, and nothing else."""
+    """Every committed file that is needed to build, test or document prock, and nothing else."""
     found = files_of(sdist)
-    missing = NEEDED - {name.partition("/")[0] for name in found}
-    if missing:
-        raise Failed(f"{sdist.name} lacks {', '.join(sorted(missing))}")
-    strange = [name for name, member in found.items() if not (is_of_sdist(name) and member.isfile())]
-    if strange:
-        raise Failed(f"{sdist.name} has unexpected files: {', '.join(sorted(strange))}")
-    committed = set(run("git", "ls-tree", "-r", "-z", "--name-only", "HEAD", cwd=SOURCE).split("\0")) - {""}
-    lost = {name for name in committed if is_of_sdist(name)} - set(found)
-    if lost:
-        raise Failed(f"{sdist.name} lacks {', '.join(sorted(lost))}")
-
-
-def is_of_sdist(name: str) -> bool:
-    top, _, below = name.partition("/")
-    if not below or top not in SUFFIXES:
-        return name in TOP
-    return Path(name).suffix in SUFFIXES[top] or name.startswith(ANY_NAME)
+    committed = run("git", "ls-tree", "-r", "-z", "--name-only", "HEAD", cwd=SOURCE).strip("\0").split("\0")
+    expected = {"PKG-INFO", *(name for name in committed if not name.startswith(LEFT_OUT))}
+    if set(found) != expected:
+        raise Failed(f"{sdist.name} differs in {', '.join(sorted(set(found) ^ expected))}")
+    special = [name for name, member in found.items() if not member.isfile()]
+    if special:
+        raise Failed(f"{sdist.name} has links or devices: {', '.join(special)}")
 
 
 def check_wheel(wheel: Path, sdist: Path) -> None:
