@@ -6,6 +6,7 @@ import os
 import sys
 
 from prock._compat.signals import KILL
+from prock.engine.protocol import WANT_STAT
 from prock.errors import ProckError
 
 TYPE_CHECKING = False
@@ -28,43 +29,57 @@ class Members:
         self._cgroup = cgroup
         self.known: dict[int, int] = {}
         """Pids and start times of the latest `rows`."""
+        self.is_complete = False
+        """Whether the latest `rows` had no process whose descent could not be proved."""
 
     def rows(self, sampled: Iterable[Identity] = ()) -> list[ProcessInfo]:
         """The members that exist now, zombies included. `sampled`: those of the latest sample, parents first.
 
-        Cost: a walk of the tree, and a read of ``stat`` for each member.
+        A child counts if its parent was the same process before and after the child was read: then neither pid was
+        reused in between. A child whose parent ends meanwhile is left out, and found by a later call.
+
+        Cost: a read of ``stat`` for each member, and one more for each that has children.
         """
-        starts: dict[int, int | None] = {}
-        """Start times as they were found; None for processes that only the cgroup lists."""
+        rows: dict[int, ProcessInfo] = {}
+        self.is_complete = True
         for pid, start_ticks in self._roots(sampled):
             try:
-                found = None if pid in starts else self._engine.tree(pid, 0)
-                # Checked after the walk: then the pid was the same process's all the time.
-                info = None if found is None or start_ticks is None else self._engine.info(pid)
+                found = None if pid in rows else self._engine.tree(pid, WANT_STAT)
             except ProckError:
                 continue
-            if found is None or (start_ticks is not None and (info is None or info.start_ticks != start_ticks)):
+            info = None if found is None else found[0][0].info
+            if found is None or info is None or start_ticks not in (info.start_ticks, None):
                 continue
             if pid == self._root_pid and self._waiter is not None and not self._waiter.holds_root:
                 continue
-            starts.update((row.pid, row.identity and row.identity[1]) for row in found[0])
-            if start_ticks is not None:
-                starts[pid] = start_ticks
+            rows[pid] = info
+            self._add_descendants(rows, [row.info for row in found[0][1:] if row.info is not None])
         if self._cgroup is not None:
-            starts = {**dict.fromkeys(self._cgroup.pids()), **starts}
-        rows = []
-        for pid, start_ticks in starts.items():
-            try:
-                info = self._engine.info(pid)
-            except ProckError:
-                continue
-            if info is not None and start_ticks in (info.start_ticks, None):
-                rows.append(info)
-        if self._cgroup is not None:
-            listed = set(self._cgroup.pids())  # still listed: then the pid was not reused before its row was read
-            rows = [row for row in rows if starts[row.pid] is not None or row.pid in listed]
-        self.known = {row.pid: row.start_ticks for row in rows}
-        return rows
+            self._add_of_cgroup(rows, self._cgroup)
+        self.known = {row.pid: row.start_ticks for row in rows.values()}
+        return list(rows.values())
+
+    def _add_descendants(self, rows: dict[int, ProcessInfo], found: list[ProcessInfo]) -> None:
+        """`found`: parents first."""
+        parents = {info.ppid for info in found} & (rows.keys() | {info.pid for info in found})
+        starts = {pid: info.start_ticks for pid in parents if (info := self._info(pid)) is not None}
+        for info in found:
+            parent = rows.get(info.ppid)
+            if parent is not None and starts.get(info.ppid) == parent.start_ticks <= info.start_ticks:
+                rows.setdefault(info.pid, info)
+            else:
+                self.is_complete = False
+
+    def _add_of_cgroup(self, rows: dict[int, ProcessInfo], cgroup: RunCgroup) -> None:
+        listed = [info for pid in cgroup.pids() if pid not in rows and (info := self._info(pid)) is not None]
+        still = set(cgroup.pids()) if listed else set()  # then the pid was not reused before its row was read
+        rows.update((info.pid, info) for info in listed if info.pid in still)
+
+    def _info(self, pid: int) -> ProcessInfo | None:
+        try:
+            return self._engine.info(pid)
+        except ProckError:
+            return None
 
     def _roots(self, sampled: Iterable[Identity]) -> Iterator[tuple[int, int | None]]:
         """Where to start walks: pids, and start times where they are known."""

@@ -216,7 +216,7 @@ class RunSession:
 
     def is_over(self) -> bool:
         """Whether the root and all other members have ended. Takes no sample."""
-        return self.root_ended and not any(row.is_alive for row in self.rows())
+        return self.root_ended and not any(row.is_alive for row in self.rows()) and self.members.is_complete
 
     def signal_tree(self, number: int) -> int:
         """Send a signal to every living member once. Returns to how many it was sent."""
