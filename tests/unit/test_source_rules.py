@@ -65,7 +65,7 @@ def test_signals_by_pid_go_to_prock_itself_and_to_unreaped_children() -> None:
     assert calls_outside(r"killpg$") == []
     for _, text in calls_outside(r"^os\.kill$", "runner/", "accounting/"):
         assert re.match(r"os\.kill\((os\.getpid\(\)|self\._session\.pid), ", text), text
-    assert calls_outside(r"pidfd_send_signal$", "runner/") == []
+    assert calls_outside(r"pidfd_send_signal$", "runner/", "accounting/") == []
 
 
 def test_the_environment_is_read_for_the_variables_of_prock_only() -> None:
