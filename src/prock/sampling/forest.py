@@ -53,8 +53,8 @@ class Forest:
     members stays until `remove`, or until its root's pid is reused and added again. Threads may share a forest; a
     forked child cannot use it.
 
-    - `roots`: pids of the roots; default: none, see `add`. One baseline serves all of them; a root below another one
-      is a tree of its own.
+    - `roots`: pids of the roots, None for the calling process; default: none, see `add`. One baseline serves all of
+      them; a root below another one is a tree of its own.
     - `missing_ok`: skip roots that have ended or that this user may not read, instead of raising. Default: False.
     - `options`: see `SamplingOptions`.
     - `engine`, `clock`: source of rows and of monotonic nanoseconds. Default: those of this system.
@@ -73,7 +73,7 @@ class Forest:
 
     def __init__(
         self,
-        roots: Iterable[int] = (),
+        roots: Iterable[int | None] = (),
         *,
         engine: Engine | None = None,
         clock: Callable[[], int] = time.monotonic_ns,

@@ -46,12 +46,7 @@ class TreeSampler:
         clock: Callable[[], int] = time.monotonic_ns,
         **options: Unpack[SamplingKeywords],
     ) -> None:
-        self._forest = Forest(engine=engine, clock=clock, **options)
-        try:
-            self._forest.add(root)
-        except BaseException:
-            self._forest.close()
-            raise
+        self._forest = Forest((root,), engine=engine, clock=clock, **options)
         (self.root_pid,) = self._forest.roots
         self._tree = self._forest.tree(self.root_pid)
 
