@@ -6,7 +6,7 @@ import os
 import sys
 
 from prock._compat.signals import is_child
-from prock.accounting.protocol import CGROUP, LEDGER, PERF, SOURCES, WAITED
+from prock.accounting.protocol import CGROUP, PERF, SOURCES, WAITED
 from prock.errors import AccessDenied, NotSupported, OutOfDescriptors, ProckError
 
 TYPE_CHECKING = False
@@ -45,6 +45,8 @@ class CpuSources:
         self.records: TaskRecords | None = None
         """Perf records of forks, execs and exits; not a source, but from the same events."""
         self._perf: PerfSource | None = None
+        self._cpu_count = 0
+        """CPUs for which perf events are opened; 0: one event for all CPUs."""
         self._others: list[CpuSource] = []
         self.refused: dict[str, str] = {}
         """Sources that ``auto`` could not use, and why."""
@@ -79,21 +81,15 @@ class CpuSources:
             return -1
         return self.cgroup.directory
 
-    @property
-    def event_cpus(self) -> str:
-        """The CPUs for which the launcher is to open perf events: see `prock.runner.spawn_linux.launch`."""
+    def choose_events(self) -> tuple[str, bool]:
+        """`cpus` and `with_switches` of `prock.runner.spawn_linux.launch`."""
         if self.wanted not in ("auto", PERF):
-            return "-"
+            return "-", False
         from prock.accounting.perf_clock import cpus_to_record
 
-        return ",".join(map(str, cpus_to_record())) or "any"
-
-    @property
-    def with_switches(self) -> bool:
-        """Whether the launcher is to open events that record context switches as well, one more for each CPU."""
-        from prock.accounting.perf_clock import cpus_to_record
-
-        return 0 < len(cpus_to_record()) <= MOST_CPUS_WITH_SWITCHES
+        cpus = cpus_to_record()
+        self._cpu_count = len(cpus)
+        return ",".join(map(str, cpus)) or "any", 0 < self._cpu_count <= MOST_CPUS_WITH_SWITCHES
 
     def take_launched(self, events: list[int], *, cgroup_error: int, perf_error: int, used_in_cgroup_ns: int) -> None:
         """Take the descriptors of the launcher's events, just before it executes the command.
@@ -119,10 +115,9 @@ class CpuSources:
 
     def _open_records(self, events: list[int]) -> TaskRecords | None:
         """None where the kernel gives no buffers: the events only count then."""
-        from prock.accounting.perf_clock import cpus_to_record
         from prock.accounting.perf_records import TaskRecords
 
-        cpus = len(cpus_to_record())
+        cpus = self._cpu_count
         if not cpus or len(events) not in (cpus, 2 * cpus):
             return None
         try:
@@ -173,9 +168,7 @@ class CpuSources:
 
 
 def attach_clocks(engine: Engine, root_pid: int, wanted: str, limit: int) -> TaskClocks | None:
-    """Perf events for a tree that runs already, if `wanted` is ``perf``, or ``auto`` and they are available."""
-    if wanted == LEDGER:
-        return None
+    """Perf events for a tree that runs already. `wanted`: ``perf``, or ``auto`` for None where not available."""
     if not engine.clocks_usable:
         if wanted == PERF:
             raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")

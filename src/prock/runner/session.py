@@ -139,6 +139,7 @@ class RunSession:
         self.wait_with(waiter)
         try:
             name = os.fsencode(executable) if executable is not None else command[0]
+            cpus, with_switches = self.sources.choose_events()
             launched = launch(
                 self.engine.launcher,
                 command,
@@ -146,8 +147,8 @@ class RunSession:
                 setup,
                 name=name,
                 group=self.sources.open_cgroup(),
-                cpus=self.sources.event_cpus,
-                with_switches=self.sources.with_switches,
+                cpus=cpus,
+                with_switches=with_switches,
                 when_ready=lambda report, events: self._when_ready(waiter, report, events),
                 meanwhile=meanwhile,
             )
@@ -166,11 +167,11 @@ class RunSession:
         """
         self = cls(engine or engines.active, options, (), attached=True)
         self.pid = pid
-        self.start_time = time.time()
+        start_time = time.time()
         self._open_forest()
-        self.began_ns = self.plan.due_ns = self.due_ns = time.monotonic_ns()
+        self.begin(pid, start_time, time.monotonic_ns())
+        self.plan.due_ns = self.due_ns = self.began_ns
         self._open_stats()
-        self.members = Members(self.engine, pid, None, None)
         cpu = self.engine.cpu_time(pid)
         self.used_before_ns = 0 if cpu is None else cpu.total_ns
         return self
