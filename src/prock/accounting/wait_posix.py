@@ -12,24 +12,8 @@ from _thread import allocate_lock  # the module threading around it costs two mi
 
 from prock.accounting.protocol import ExitedChild, RootWaiter
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import subprocess
-    from typing import Any
-
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 """Unit of ``ru_maxrss``: bytes on macOS, kilobytes on Linux and the BSDs (getrusage(2))."""
-
-
-def waiting_for(process: subprocess.Popen[Any] | int) -> RootWaiter:
-    """The waiter for a child, or its pid, that no other code waits for. On Windows it keeps the process's handle."""
-    if isinstance(process, int):
-        return PosixWaiter(process)
-    if sys.platform == "win32":
-        from prock.accounting.wait_windows import WindowsWaiter
-
-        return WindowsWaiter(process)
-    return PosixWaiter(process.pid)
 
 
 class PosixWaiter(RootWaiter):

@@ -12,7 +12,7 @@ import sys
 import time
 
 from prock import engine as engines
-from prock.accounting.wait_posix import waiting_for
+from prock.accounting.wait_posix import PosixWaiter
 from prock.errors import NotSupported
 from prock.runner.session import DEFAULTS, RunSession, files_of
 
@@ -58,10 +58,14 @@ def start(
         start_time, started_ns = time.time(), time.monotonic_ns()
         process = begin()
         pid = process if isinstance(process, int) else process.pid
-        if waiter is None:
-            session.wait_with(waiting_for(process))
-        else:
+        if waiter is not None:
             waiter.set_root(pid, 0, None)
+        elif sys.platform == "win32" and not isinstance(process, int):
+            from prock.accounting.wait_windows import WindowsWaiter
+
+            session.wait_with(WindowsWaiter(process))
+        else:
+            session.wait_with(PosixWaiter(pid))
         try:
             session.sources.move_into_cgroup(pid)
         finally:
