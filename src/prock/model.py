@@ -20,7 +20,7 @@ Identity: TypeAlias = "tuple[int, int]"
 """``(pid, start_ticks)``: identifies a process until the machine is rebooted, also after its pid was reused."""
 
 
-class Metric:
+class Metric(NamedTuple):
     """A row of `METRICS`, the table of what prock measures.
 
     - `unit`, `kind`: ``nanoseconds``, ``bytes`` or ``number``; a ``counter`` only grows, a ``gauge`` is a level.
@@ -30,29 +30,20 @@ class Metric:
     - `option`, `file`, `title`: only of `NUMBERS`, the metrics with a separate reader: the keyword and command line
       option that select it, its name in `refused`, the title of its column. Rows have a field ``NAME``, members of a
       sampled tree also ``subtree_NAME``. None where it was not selected, or access is denied.
+    - `want`: only of `NUMBERS`: the engines' bit for it.
     """
 
-    __slots__ = ("bias", "file", "kind", "name", "option", "source", "text", "title", "tree", "unit", "want")
-
-    def __init__(
-        self,
-        name: str,
-        unit: str,
-        kind: str,
-        tree: str,
-        text: str,
-        source: str,
-        bias: str,
-        *,
-        option: str = "",
-        file: str = "",
-        title: str = "",
-    ) -> None:
-        self.name, self.unit, self.kind, self.tree = name, unit, kind, tree
-        self.text, self.source, self.bias = text, source, bias
-        self.option, self.file, self.title = option, file, title
-        self.want = 0
-        """The engines' bit for it, of those with a reader of their own."""
+    name: str
+    unit: str
+    kind: str
+    tree: str
+    text: str
+    source: str
+    bias: str
+    option: str = ""
+    file: str = ""
+    title: str = ""
+    want: int = 0
 
 
 # fmt: off
@@ -140,9 +131,9 @@ METRICS = (
 # fmt: on
 """All metrics. `NUMBERS` are those with a reader of their own; CONTRIBUTING says how one is added."""
 
-NUMBERS = tuple(metric for metric in METRICS if metric.option)
-for _place, _metric in enumerate(NUMBERS):
-    _metric.want = 8 << _place
+NUMBERS = tuple(
+    metric._replace(want=8 << place) for place, metric in enumerate(metric for metric in METRICS if metric.option)
+)
 
 
 def wanted_numbers(options: Mapping[str, bool]) -> int:
