@@ -39,8 +39,6 @@ ABOVE_STANDARD = 10
 class RunCgroup:
     """A fresh group below this process's own. Raises `NotSupported` with the reason where none can be created."""
 
-    name = CGROUP
-
     def __init__(self, engine: Engine) -> None:
         self.directory = -1
         self.used_before_ns = 0

@@ -93,8 +93,6 @@ class LaunchedClock:
 class PerfSource:
     """The `CpuSource` of a command's perf events."""
 
-    name = PERF
-
     def __init__(self, clock: Clock, stolen: StolenTime | None) -> None:
         """`stolen`: None where another source makes the total, so that the reading need not be corrected."""
         self._clock = clock

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     class CpuSource(Protocol):
         """One source of a tree's CPU time: a cgroup, perf events, wait4, samples ..."""
 
-        @property
-        def name(self) -> str:
-            """One of `SOURCES`. Two sources of one name see parts of the same; the larger reading counts."""
-
         def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading | None:
             """The CPU time up to now; None where it is unknown.
 
@@ -36,6 +32,7 @@ class CpuReading(NamedTuple):
     """The CPU time of a tree by one source, in nanoseconds."""
 
     source: str
+    """One of `SOURCES`. Of two readings with the same source, which see parts of the same, the larger one counts."""
     lower_ns: int
     """The tree used at least this much."""
     bias: str
@@ -108,10 +105,6 @@ class RootWaiter:
         """Of all reaped processes."""
         self.denied_io = 0
         """Reaped processes whose I/O counters could not be read."""
-
-    @property
-    def name(self) -> str:
-        return WAITED if self.includes_children else LEDGER
 
     @property
     def holds_root(self) -> bool:

@@ -54,9 +54,6 @@ class Options(NamedTuple):
     """Be the subreaper of the command's orphans. For programs that have no other children."""
 
 
-DEFAULTS = Options()
-
-
 class Status(NamedTuple):
     """For a status line."""
 
@@ -116,10 +113,9 @@ class RunSession:
         cls,
         args: Sequence[str | bytes],
         setup: SpawnOptions,
-        options: Options = DEFAULTS,
+        options: Options,
         *,
         executable: str | bytes | None = None,
-        engine: Engine | None = None,
         meanwhile: Callable[[], object] = bool,
     ) -> RunSession:
         """Start a command by the engine's launcher. `meanwhile` is called while its process prepares itself.
@@ -132,7 +128,7 @@ class RunSession:
 
         began_ns = time.thread_time_ns()
         command = [os.fsencode(argument) for argument in args]
-        self = cls(engine or engines.active, options, [os.fsdecode(argument) for argument in command])
+        self = cls(engines.active, options, [os.fsdecode(argument) for argument in command])
         if self.engine.launcher is None:
             raise NotSupported("launching: this engine has no launcher; use prock.runner.spawn_portable")
         waiter = LinuxWaiter(self.engine, adopt=options.adopt)
@@ -160,7 +156,7 @@ class RunSession:
         return self
 
     @classmethod
-    def attach(cls, pid: int, options: Options = DEFAULTS, *, engine: Engine | None = None) -> RunSession:
+    def attach(cls, pid: int, options: Options, *, engine: Engine | None = None) -> RunSession:
         """Measure a tree that runs already, from now on.
 
         Raises `NoSuchProcess`, `AccessDenied`, and `NotSupported` for accounting that needs a launched command.

@@ -14,7 +14,7 @@ import time
 from prock import engine as engines
 from prock.accounting.wait_posix import PosixWaiter
 from prock.errors import NotSupported
-from prock.runner.session import DEFAULTS, RunSession, files_of
+from prock.runner.session import RunSession, files_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
-    from prock.engine.protocol import Engine
     from prock.runner.session import Options
 
 NO_SUBREAPER = "reap_orphans: only Linux reparents orphans to the process that started the command"
@@ -34,7 +33,6 @@ def start(
     options: Options,
     *,
     wants_orphans: bool = False,
-    engine: Engine | None = None,
 ) -> RunSession:
     """Measure the process that `begin` starts. No other code may wait for it.
 
@@ -43,7 +41,7 @@ def start(
     Raises what `begin` raises, and before it is called `NotSupported` for accounting that is not available.
     """
     began_ns = time.thread_time_ns()
-    session = RunSession(engine or engines.active, options, args)
+    session = RunSession(engines.active, options, args)
     if wants_orphans and not session.engine.reads_proc:
         raise NotSupported(NO_SUBREAPER)
     waiter = None
@@ -83,7 +81,7 @@ def start(
 
 def start_command(
     command: Sequence[str],
-    options: Options = DEFAULTS,
+    options: Options,
     env: Mapping[bytes, bytes] | None = None,
     *,
     mask: Iterable[int] = (),

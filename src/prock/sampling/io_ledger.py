@@ -61,12 +61,8 @@ class IoLedger:
         """Sum of `counted` over all living parents."""
         self._retired = NOTHING
         self._leaves_base = NOTHING
-        self._total = NOTHING
-
-    @property
-    def total(self) -> DiskIo:
+        self.total = NOTHING
         """Bytes and calls since the first update. Lower bound; never falls."""
-        return self._total
 
     def open(self, identity: Identity, io: DiskIo, *, existed: bool) -> None:
         """Add a member, a leaf until it is seen with children. One that `existed` before counts from now on."""
@@ -117,7 +113,7 @@ class IoLedger:
                 parent.faults_before = before.get(heir)
             parent.doubtful += brought[heir]
         total = self._retired + self._counted + (leaves - self._leaves_base)
-        self._total = self._total.largest(total)
+        self.total = self.total.largest(total)
 
     def _promote(self, identity: Identity) -> _Parent:
         base = self._leaf_bases.pop(identity, NOTHING)

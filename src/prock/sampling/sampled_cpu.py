@@ -31,10 +31,10 @@ class SampledCpu:
         self._forest = forest
         self._root_pid = root_pid
         self._used_before_ns = used_before_ns
-        self.name = PERF if forest.tree(root_pid).events is not None else LEDGER
+        self._source = PERF if forest.tree(root_pid).events is not None else LEDGER
         self._bias = BETWEEN_SAMPLES
         self._missing: tuple[str, ...] = (NOT_SAMPLED,)
-        if self.name == PERF:
+        if self._source == PERF:
             self._bias, self._missing = PERF_LACKS, ()
         elif _reports_reaped_children(engine):
             self._bias = "lower bound: lacks processes that ended between two samples and were not reaped"
@@ -43,7 +43,7 @@ class SampledCpu:
     def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading:
         """As of the latest sample."""
         cpu_ns = max(0, self._forest.tree(self._root_pid).cpu_ns - self._used_before_ns)
-        return CpuReading(self.name, cpu_ns, self._bias, self._missing)
+        return CpuReading(self._source, cpu_ns, self._bias, self._missing)
 
     def close(self) -> None:
         self._forest.close()
