@@ -237,6 +237,10 @@ class DiskIo(NamedTuple):
             return _by_field(max, self, other)
 
 
+NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
+"""Counters of a process that has read and written nothing."""
+
+
 def _by_field(combine: Callable[[int, int], int], one: DiskIo, other: DiskIo) -> DiskIo:
     return DiskIo(*(None if a is None or b is None else combine(a, b) for a, b in zip(one, other, strict=True)))
 

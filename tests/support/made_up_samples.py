@@ -8,10 +8,9 @@ from prock.cli.output import Screen
 from prock.cli.top.model import Picture
 from prock.cli.top.render import Pen
 from prock.cli.top.view import State
-from prock.model import DiskIo, MemberSample
+from prock.model import NO_IO as NO_IO
+from prock.model import MemberSample
 from prock.sampling.sample import TreeSample
-
-NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
 
 def member(pid: int, ppid: int, **changed: Any) -> MemberSample:

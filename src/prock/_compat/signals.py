@@ -15,7 +15,7 @@ else:
     except ImportError:  # another Python than CPython may keep them elsewhere
         import signal as kernel
 
-__all__ = ["CONT", "KILL", "TERM", "is_child", "kernel", "name", "numbers", "pidfd_of_child"]
+__all__ = ["CONT", "IGNORED_BY_PYTHON", "KILL", "TERM", "is_child", "kernel", "name", "numbers", "pidfd_of_child"]
 
 TERM = int(kernel.SIGTERM)
 KILL = int(getattr(kernel, "SIGKILL", 9))
@@ -30,6 +30,10 @@ def numbers(names: str) -> tuple[int, ...]:
     (2, 15)
     """
     return tuple(int(getattr(kernel, word)) for word in names.split() if hasattr(kernel, word))
+
+
+IGNORED_BY_PYTHON = numbers("SIGPIPE SIGXFZ SIGXFSZ")
+"""Commands do not expect that these are ignored."""
 
 
 def is_child(kind: int, number: int) -> bool:

@@ -16,13 +16,11 @@ from _thread import RLock  # the module threading around it costs two millisecon
 from prock._compat.signals import is_child, kernel, pidfd_of_child
 from prock.accounting.protocol import ExitedChild, RootWaiter, without_start
 from prock.errors import ProckError
-from prock.model import DiskIo
+from prock.model import NO_IO, DiskIo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-
-ZERO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
 _roots: set[int] = set()
 """Roots of all runs of this process: no run reaps another's."""
@@ -53,7 +51,7 @@ class LinuxWaiter(RootWaiter):
         self._others = frozenset(engine.children(None) or ()) if self.reaps_orphans else frozenset()
         self._lock = RLock()  # a signal handler that sends a signal may interrupt `reap`
         self.minor_faults = self.major_faults = self.voluntary_switches = self.involuntary_switches = 0
-        self.disk_io = ZERO_IO
+        self.disk_io = NO_IO
 
     def set_root(self, pid: int, used_ns: int, io: DiskIo | None) -> None:
         """`used_ns`, `io`: what the process `pid` used and read before it executes the command."""
@@ -68,7 +66,7 @@ class LinuxWaiter(RootWaiter):
         except OSError:
             pass
         self.used_before_ns = used_ns
-        self._io_before = io or ZERO_IO
+        self._io_before = io or NO_IO
 
     @property
     def _root_handle(self) -> tuple[int, int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 
 from prock import engine as engines
-from prock._compat.signals import KILL
+from prock._compat.signals import IGNORED_BY_PYTHON, KILL
 from prock.errors import NotSupported
 from prock.runner.args import command_of, environment_of, mask, words_of
 from prock.runner.session import Options, RunSession
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2.0
 """Between SIGTERM and SIGKILL."""
-RESTORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
-"""What Python ignores, and commands do not expect to be ignored."""
 UNSUPPORTED = "{} is not supported by prock.Popen: start the command through setpriv(1), env(1) or a shell"
 
 
@@ -107,7 +104,6 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         else:
             from prock.runner.spawn_linux import SpawnOptions
 
-            defaults = [getattr(signal, name) for name in RESTORED if hasattr(signal, name)] if restore_signals else ()
             setup = SpawnOptions(
                 env=environment_of(env),
                 cwd=b"" if cwd is None else os.fsencode(cwd),
@@ -117,7 +113,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
                 new_group=process_group == 0,
                 umask=umask,
                 mask=mask(),
-                defaults=defaults,
+                defaults=IGNORED_BY_PYTHON if restore_signals else (),
             )
             running = self._launch(args, executable, shell, cwd, env, setup)
         try:

@@ -18,13 +18,11 @@ Most members are leaves; for these the sum is enough. A member gets an account w
 
 from __future__ import annotations
 
-from prock.model import DiskIo, Identity, ProcessInfo
+from prock.model import NO_IO, DiskIo, Identity, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-NOTHING = DiskIo(0, 0, 0, 0, 0, 0, 0)
 
 
 class _Parent:
@@ -34,9 +32,9 @@ class _Parent:
 
     def __init__(self, base: DiskIo) -> None:
         self.base = base
-        self.explained = NOTHING
-        self.counted = NOTHING
-        self.doubtful = NOTHING
+        self.explained = NO_IO
+        self.counted = NO_IO
+        self.doubtful = NO_IO
         """The part of `explained` that no later reading has confirmed."""
         self.faults: int | None = None
         """``cminflt`` as last read."""
@@ -49,7 +47,7 @@ class IoLedger:
 
     - `handed_on`: whether the system adds the counters of a child that was waited for to its parent's.
 
-    >>> IoLedger().total == NOTHING
+    >>> IoLedger().total == NO_IO
     True
     """
 
@@ -57,11 +55,11 @@ class IoLedger:
         self._handed_on = handed_on
         self._leaf_bases: dict[Identity, DiskIo] = {}
         self._parents: dict[Identity, _Parent] = {}
-        self._counted = NOTHING
+        self._counted = NO_IO
         """Sum of `counted` over all living parents."""
-        self._retired = NOTHING
-        self._leaves_base = NOTHING
-        self.total = NOTHING
+        self._retired = NO_IO
+        self._leaves_base = NO_IO
+        self.total = NO_IO
         """Bytes and calls since the first update. Lower bound; never falls."""
 
     def open(self, identity: Identity, io: DiskIo, *, existed: bool) -> None:
@@ -102,7 +100,7 @@ class IoLedger:
             for heir in heirs if self._handed_on else ():
                 parent = self._parents.get(heir) or self._promote(heir)
                 parent.explained += handed_on
-                brought[heir] = brought.get(heir, NOTHING) + handed_on
+                brought[heir] = brought.get(heir, NO_IO) + handed_on
         for identity, io in rest.items():
             self._end(identity, io)
         for row, io in changed:
@@ -116,7 +114,7 @@ class IoLedger:
         self.total = self.total.largest(total)
 
     def _promote(self, identity: Identity) -> _Parent:
-        base = self._leaf_bases.pop(identity, NOTHING)
+        base = self._leaf_bases.pop(identity, NO_IO)
         self._leaves_base -= base
         parent = self._parents[identity] = _Parent(base)
         return parent
@@ -126,7 +124,7 @@ class IoLedger:
         if any(parent.doubtful):
             if row.children_minor_faults is not None and row.children_minor_faults == parent.faults_before:
                 parent.explained -= parent.doubtful
-            parent.doubtful = NOTHING
+            parent.doubtful = NO_IO
         parent.faults = row.children_minor_faults
         self._count(parent, io)
 
@@ -138,7 +136,7 @@ class IoLedger:
             self._counted -= parent.counted
             self._retired += parent.counted
             return parent.base + parent.counted + parent.explained
-        base = self._leaf_bases.pop(identity, NOTHING)
+        base = self._leaf_bases.pop(identity, NO_IO)
         self._leaves_base -= base
         self._retired += io - base
         return io

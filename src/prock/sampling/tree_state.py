@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from prock.engine.tuples import TreeSums
-from prock.model import NUMBERS, DiskIo, ProcessInfo
+from prock.model import NO_IO, NUMBERS, DiskIo, ProcessInfo
 from prock.sampling.cpu_ledger import CpuLedger
-from prock.sampling.io_ledger import NOTHING, IoLedger
+from prock.sampling.io_ledger import IoLedger
 from prock.sampling.pss import PssReader
 from prock.sampling.sample import TreeSample
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PERF_SHARE = 100
 """Reading perf events takes at most one 100th of the time, but they are always read when a member has ended."""
-NO_SUMS = TreeSums(0, 0, 0, 0, 0, NOTHING, 0, 0, 0, (None,) * len(NUMBERS))
+NO_SUMS = TreeSums(0, 0, 0, 0, 0, NO_IO, 0, 0, 0, (None,) * len(NUMBERS))
 
 
 class TreeState:

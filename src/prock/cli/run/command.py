@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from prock._compat.signals import numbers
+from prock._compat.signals import IGNORED_BY_PYTHON
 from prock.cli.output import Failure
 from prock.cli.run import options
 from prock.cli.run.options import PROCK_FAILED, RUN, Settings
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 NAME = "run"
 USAGE = "prock run [OPTION ...] [--] COMMAND [ARGUMENT ...]"
-_CHANGED_BY_PYTHON = numbers("SIGPIPE SIGXFSZ")
-"""Python ignores these; the command gets their default action back."""
 EPILOG = """\
 The command gets prock's input, outputs, terminal and environment unchanged. The
 report goes to standard error. CPU time includes every process of the tree, also
@@ -169,14 +167,14 @@ def _start(command: list[str], settings: Settings, signals: SignalSource) -> Run
 
         env = None if sys.platform == "win32" else _environment()
         running = start_command(
-            command, session_options(settings), env, mask=signals.original, defaults=_CHANGED_BY_PYTHON
+            command, session_options(settings), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
         )
         signals.enable_child_signal()
         return running
     from prock.runner.session import RunSession
     from prock.runner.spawn_linux import SpawnOptions
 
-    spawn = SpawnOptions(_environment(), mask=signals.original, defaults=_CHANGED_BY_PYTHON, scripts=True)
+    spawn = SpawnOptions(_environment(), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True)
     return RunSession.launch(command, spawn, session_options(settings), meanwhile=signals.enable_child_signal)
 
 

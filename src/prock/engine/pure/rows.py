@@ -5,18 +5,14 @@ from __future__ import annotations
 from prock._compat.namedtuple import NamedTuple
 from prock.engine.protocol import WANT_STAT
 from prock.engine.tuples import TreeSums
-from prock.model import NUMBERS, CpuPercent, DiskIo, MemberSample, ProcessInfo
+from prock.model import NO_IO, NUMBERS, CpuPercent, DiskIo, MemberSample, ProcessInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-
 NO_NUMBERS: tuple[int | None, ...] = (None,) * len(NUMBERS)
-NO_IO = DiskIo(0, 0, 0, 0, 0, 0, 0)
-
-
 NUMBER_FIELDS = (*(metric.name for metric in NUMBERS), *(f"subtree_{metric.name}" for metric in NUMBERS))
 REFUSABLE = ("stat", "io", "children", *(metric.file for metric in NUMBERS))
 
