@@ -54,21 +54,30 @@ static int read_thread(const struct prock_root *root, int32_t pid, int32_t tid, 
     return error;
 }
 
-static int read_all_threads(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
+/* by_thread: the children of each thread follow its tid and their number. */
+static int read_all_threads(const struct prock_root *root, int32_t pid, bool by_thread, struct prock_pids *append_to)
 {
     struct prock_pids tids = {0};
-    size_t threads_read = 0;
+    size_t before = append_to->n, threads_read = 0;
     int error = prock_list_threads(root, pid, &tids);
     for (size_t i = 0; i < tids.n && !error; i++) {
+        size_t at = append_to->n;
+        if (by_thread && ((error = prock_pids_add(append_to, tids.v[i])) || (error = prock_pids_add(append_to, 0))))
+            break;
         error = read_thread(root, pid, tids.v[i], append_to);
-        if (error == 0)
-            threads_read++;
-        else if (error == -ESRCH)
+        threads_read += error == 0;
+        if (by_thread && error)
+            append_to->n = at;
+        else if (by_thread)
+            append_to->v[at + 1] = (int32_t)(append_to->n - at - 2);
+        if (error == -ESRCH)
             error = 0;
     }
     prock_pids_free(&tids);
     if (error == -ESRCH || (!error && threads_read == 0))
-        return prock_classify_enoent(root, pid, "task");
+        error = prock_classify_enoent(root, pid, "task");
+    if (error)
+        append_to->n = before;
     return error;
 }
 
@@ -89,7 +98,7 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thre
         if (error == -ESRCH)
             error = prock_classify_enoent(root, pid, "task");
     } else {
-        error = read_all_threads(root, pid, append_to);
+        error = read_all_threads(root, pid, false, append_to);
     }
     if (error)
         append_to->n = before;
@@ -98,25 +107,5 @@ int prock_read_children(const struct prock_root *root, int32_t pid, int32_t thre
 
 int prock_read_children_by_thread(const struct prock_root *root, int32_t pid, struct prock_pids *append_to)
 {
-    struct prock_pids tids = {0};
-    size_t before = append_to->n;
-    int error = prock_list_threads(root, pid, &tids);
-    for (size_t i = 0; i < tids.n && !error; i++) {
-        size_t at = append_to->n;
-        if ((error = prock_pids_add(append_to, tids.v[i])) || (error = prock_pids_add(append_to, 0)))
-            break;
-        error = read_thread(root, pid, tids.v[i], append_to);
-        if (!error)
-            append_to->v[at + 1] = (int32_t)(append_to->n - at - 2);
-        else
-            append_to->n = at;
-        if (error == -ESRCH)
-            error = 0;
-    }
-    prock_pids_free(&tids);
-    if (error == -ESRCH || (!error && append_to->n == before))
-        error = prock_classify_enoent(root, pid, "task");
-    if (error)
-        append_to->n = before;
-    return error;
+    return read_all_threads(root, pid, true, append_to);
 }
