@@ -13,7 +13,7 @@ import os
 import time
 
 from prock import engine
-from prock.engine.numbers import read_numbers
+from prock.engine.reads import read_numbers
 from prock.errors import AccessDenied, NotSupported
 from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, wanted_numbers
 

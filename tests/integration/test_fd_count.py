@@ -17,7 +17,7 @@ from support.processes import fake_process
 
 import prock
 from prock.engine import open_engine
-from prock.engine.numbers import read_numbers
+from prock.engine.reads import read_numbers
 from prock.model import NUMBERS, wanted_numbers
 
 OPEN_MANY = """

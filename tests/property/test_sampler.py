@@ -49,11 +49,6 @@ class SimulatedEngine:
     def now_ticks(self) -> int:
         return self.kernel.now + 1  # whoever is forked next starts at that instant
 
-    def lives(self, info: ProcessInfo) -> bool:
-        self.go_on()
-        task = self.kernel.tasks.get(info.pid)
-        return task is not None and task.start == info.start_ticks and not task.zombie
-
     def outline(self, pid: int) -> ProcessInfo | None:
         raise AssertionError("nothing is refused here")
 

@@ -65,29 +65,26 @@ class ProcFiles:
         Not so for a fake or another namespace's proc, and where a sandbox refuses the clocks.
         """
         try:
-            return os.readlink(f"{self.root}/self") == str(os.getpid()) and self._has_cpu_clock(os.getpid())
+            return os.readlink(f"{self.root}/self") == str(os.getpid()) and self.own_ns(os.getpid()) is not None
         except OSError:
             return False
 
-    @staticmethod
-    def _has_cpu_clock(pid: int) -> bool:
-        if pid >= CLOCK_PID_LIMIT:
-            return False
+    def own_ns(self, pid: int, /) -> int | None:
+        """By the CPU clock; None where the pid is not a process."""
         try:
-            time.clock_gettime_ns(clock_id(pid, 2))
+            return time.clock_gettime_ns(clock_id(pid, 2)) if pid < CLOCK_PID_LIMIT else None
         except OSError:
-            return False
-        return True
+            return None
 
     def _is_process(self, pid: int) -> bool:
         """Whether the pid is a process now: proc has a hidden directory for each thread id, too."""
-        return not self.clocks_usable or self._has_cpu_clock(pid)
+        return not self.clocks_usable or self.own_ns(pid) is not None
 
     def _is_hidden(self, pid: int) -> bool:
         """Whether proc denies the existence of a process that does exist (mounted with ``hidepid=2``)."""
         path = f"{self.root}/{pid}"
         # Check again: the pid may have been reused in between.
-        return self.clocks_usable and not os.path.exists(path) and self._has_cpu_clock(pid) and not os.path.exists(path)
+        return self.clocks_usable and not os.path.exists(path) and self._is_process(pid) and not os.path.exists(path)
 
     def _has_no_memory(self, pid: int | None) -> bool:
         """Kernel threads and zombies: to ordinary users the kernel refuses what they do not even have."""

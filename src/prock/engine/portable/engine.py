@@ -11,7 +11,6 @@ import os
 import sys
 import time
 
-from prock.engine.numbers import read_numbers
 from prock.engine.pids import check_pid
 from prock.engine.portable import psutil_adapter as by_psutil
 from prock.engine.portable.psutil_adapter import (
@@ -25,6 +24,7 @@ from prock.engine.portable.psutil_adapter import (
 )
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.engine.pure.tracker import PureMemberTracker, unreadable
+from prock.engine.reads import read_numbers, read_rows, read_until
 from prock.errors import AccessDenied, NotSupported
 from prock.model import CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, Scan
 
@@ -50,10 +50,7 @@ class PortableEngine:
         self._starts = by_psutil.Starts()
 
     def cpu_time(self, pid: int | None, /) -> CpuTime | None:
-        number = self._process(pid)
-        if number is None:
-            return None
-        times = answer(number, "cpu_times", lambda: by_psutil.process(number).cpu_times())
+        times = self._ask(pid, "cpu_times", lambda ps: ps.cpu_times())
         return None if times is None else CpuTime(nanoseconds(times.user), nanoseconds(times.system))
 
     def info(self, pid: int | None, /) -> ProcessInfo | None:
@@ -110,12 +107,9 @@ class PortableEngine:
         )
 
     def ppid(self, pid: int | None, /) -> int | None:
-        number = self._process(pid)
-        if number is None:
-            return None
         if IS_WINDOWS:
-            return Generations(self, by_psutil.parents()).parent(number)
-        ppid: int | None = answer(number, "ppid", lambda: by_psutil.process(number).ppid())
+            return Generations(self, by_psutil.parents()).parent(check_pid(pid) or os.getpid())
+        ppid: int | None = self._ask(pid, "ppid", lambda ps: ps.ppid())
         return ppid
 
     def parents(self) -> dict[int, int]:
@@ -180,11 +174,8 @@ class PortableEngine:
         )  # fmt: skip
 
     def memory(self, pid: int | None, /) -> tuple[int, int] | None:
-        number = self._process(pid)
-        if number is None:
-            return None
         try:
-            found = answer(number, "memory_info", lambda: by_psutil.process(number).memory_info())
+            found = self._ask(pid, "memory_info", lambda ps: ps.memory_info())
         except IsZombie:
             return 0, 0
         return None if found is None else (found.rss, found.vms)
@@ -206,57 +197,25 @@ class PortableEngine:
         )  # fmt: skip
 
     def number(self, metric: str, pid: int | None, /) -> int | None:
-        number = self._process(pid)
         read: Callable[[int], int | None] = getattr(self, f"_{metric}")
-        return None if number is None else read(number)
+        return read(check_pid(pid) or os.getpid())
 
     def _fd_count(self, pid: int) -> int | None:
-        ps = by_psutil.process(pid)
-        try:
-            count: int | None = answer(pid, "fd", ps.num_handles if IS_WINDOWS else ps.num_fds)
-            # On Linux psutil lists them, which opens one more.
-            return count if count is None or not IS_LINUX or pid != os.getpid() else count - 1
-        except IsZombie:
-            return 0
-        except AccessDenied:
-            if self._has_no_memory(pid):
-                return 0
-            raise
+        count: int | None = self._ask_or(0, pid, "fd", lambda ps: ps.num_handles() if IS_WINDOWS else ps.num_fds())
+        # On Linux psutil lists them, which opens one more.
+        return count if count is None or not IS_LINUX or pid != os.getpid() else count - 1
 
     def comm(self, pid: int | None, /) -> str | None:
-        number = self._process(pid)
-        if number is None:
-            return None
-        name: str | None = answer(number, "name", lambda: by_psutil.process(number).name())
+        name: str | None = self._ask(pid, "name", lambda ps: ps.name())
         return None if name is None else name[:COMM_MAX]
 
     def path(self, pid: int | None, /) -> str | None:
-        number = self._process(pid)
         if sys.platform.startswith("openbsd"):
             raise NotSupported("paths of executables: OpenBSD does not tell them")
-        if number is None:
-            return None
-        try:
-            return answer(number, "exe", lambda: by_psutil.process(number).exe()) or None
-        except IsZombie:
-            return None
-        except AccessDenied:
-            if self._has_no_memory(number):
-                return None
-            raise
+        return self._ask_or(None, pid, "exe", lambda ps: ps.exe()) or None
 
     def environ(self, pid: int | None, /) -> bytes | None:
-        number = self._process(pid)
-        if number is None:
-            return None
-        try:
-            found = answer(number, "environ", lambda: by_psutil.process(number).environ())
-        except IsZombie:
-            return b""
-        except AccessDenied:
-            if self._has_no_memory(number):
-                return b""
-            raise
+        found = self._ask_or({}, pid, "environ", lambda ps: ps.environ())
         if found is None:
             return None
         return "".join(f"{name}={value}\0" for name, value in found.items()).encode("utf-8", "surrogateescape")
@@ -273,19 +232,8 @@ class PortableEngine:
 
     def scan(self) -> Scan:
         taken_ns = time.monotonic_ns()
-        rows: list[ProcessInfo] = []
-        vanished = denied = 0
         generations = Generations(self, by_psutil.parents() if IS_WINDOWS else {})
-        for pid in by_psutil.all_pids():
-            try:
-                row = self.row(pid, generations.parent(pid))
-            except (AccessDenied, NotSupported):
-                denied += 1
-                continue
-            if row is None:
-                vanished += 1
-            else:
-                rows.append(row)
+        rows, vanished, denied = read_rows(by_psutil.all_pids(), lambda pid: self.row(pid, generations.parent(pid)))
         return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
 
     def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
@@ -351,18 +299,10 @@ class PortableEngine:
     def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
         if not IS_LINUX:
             return [None] * len(pids)
-        found: list[int | None] = []
-        for pid in pids:
-            if found and time.monotonic_ns() > until_ns:
-                break
-            found.append(self._pss(pid))
-        return found
+        return read_until(until_ns, pids, self._pss)
 
     def _pss(self, pid: int) -> int | None:
-        try:
-            shares = answer(pid, "smaps_rollup", lambda: by_psutil.process(pid).memory_full_info())
-        except (AccessDenied, NotSupported, IsZombie):
-            return None
+        shares = answer(pid, "smaps_rollup", lambda: by_psutil.process(pid).memory_full_info())
         share: int | None = getattr(shares, "pss", None)
         return share or None
 
@@ -373,7 +313,23 @@ class PortableEngine:
             return os.getpid()
         return number if not IS_LINUX or by_psutil.exists(number) else None
 
-    def _has_no_memory(self, pid: int) -> bool:
+    def _ask(self, pid: int | None, what: str, question: Callable[[Any], Any]) -> Any:
+        """Call a method of psutil; None where the process is gone."""
+        number = self._process(pid)
+        return None if number is None else answer(number, what, lambda: question(by_psutil.process(number)))
+
+    def _ask_or(self, empty: Any, pid: int | None, what: str, question: Callable[[Any], Any]) -> Any:
+        """As `_ask`, but `empty` for a zombie or kernel thread."""
+        try:
+            return self._ask(pid, what, question)
+        except IsZombie:
+            return empty
+        except AccessDenied:
+            if self._has_no_memory(pid):
+                return empty
+            raise
+
+    def _has_no_memory(self, pid: int | None) -> bool:
         """Kernel threads and zombies: to ordinary users they refuse what they do not even have."""
         try:
             return self.memory(pid) in ((0, 0), None)
@@ -499,13 +455,6 @@ class Pass:
 
     def outline(self, pid: int, /) -> ProcessInfo | None:
         return self._engine.outline(pid)
-
-    def lives(self, info: ProcessInfo, /) -> bool:
-        try:
-            now = self._engine.info(info.pid)
-        except (AccessDenied, NotSupported):
-            return True
-        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
 
     def now_ticks(self) -> int:
         return self._engine.now_ticks()

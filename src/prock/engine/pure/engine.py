@@ -6,11 +6,11 @@ import os
 import time
 
 from prock.engine.linux.procfs import CLOCK_PID_LIMIT, PAGE_BYTES, TICK_NS, ProcFiles, clock_id
-from prock.engine.numbers import read_numbers
 from prock.engine.pids import PID_MAX, check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.engine.pure import parse
 from prock.engine.pure.tracker import PureMemberTracker, unreadable
+from prock.engine.reads import read_numbers, read_rows, read_until
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
 
@@ -112,24 +112,8 @@ class PureEngine(ProcFiles):
 
     def scan(self) -> Scan:
         taken_ns = time.monotonic_ns()
-        rows, vanished, denied = self.read_all(self.pids())
+        rows, vanished, denied = read_rows(self.pids(), self.info)
         return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
-
-    def read_all(self, pids: list[int]) -> tuple[list[ProcessInfo], int, int]:
-        """The rows of those processes, how many had vanished, and how many were denied."""
-        rows = []
-        vanished = denied = 0
-        for pid in pids:
-            try:
-                row = self.info(pid)
-            except (AccessDenied, MalformedProcFile, NotSupported):
-                denied += 1
-                continue
-            if row is None:
-                vanished += 1
-            else:
-                rows.append(row)
-        return rows, vanished, denied
 
     def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
         root = check_pid(pid) or self._own_pid()
@@ -145,21 +129,8 @@ class PureEngine(ProcFiles):
     def begin(self) -> None:
         """A sample needs nothing beforehand here."""
 
-    def lives(self, info: ProcessInfo, /) -> bool:
-        try:
-            now = self.info(info.pid)
-        except (AccessDenied, MalformedProcFile, NotSupported):
-            return True
-        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
-
     def outline(self, pid: int, /) -> ProcessInfo | None:
         return unreadable(pid)
-
-    def own_ns(self, pid: int, /) -> int | None:
-        try:
-            return time.clock_gettime_ns(clock_id(pid, 2)) if pid < CLOCK_PID_LIMIT else None
-        except OSError:
-            return None
 
     def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:
         """As `memory`, also of a process whose main thread has ended: any other thread's file has it."""
@@ -175,15 +146,7 @@ class PureEngine(ProcFiles):
         return None if pages is None else (parse.saturate(pages[1] * PAGE_BYTES), parse.saturate(pages[0] * PAGE_BYTES))
 
     def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
-        found: list[int | None] = []
-        for pid in pids:
-            if found and time.monotonic_ns() > until_ns:
-                break
-            try:
-                found.append(self._parsed(pid, "smaps_rollup", parse.pss))
-            except (AccessDenied, MalformedProcFile, NotSupported):
-                found.append(None)
-        return found
+        return read_until(until_ns, pids, lambda pid: self._parsed(pid, "smaps_rollup", parse.pss))
 
     def subreaper(self, wanted: bool | None, /) -> bool:
         from prock.engine.pure import subreaper  # here, as ctypes costs 4 ms to import
@@ -392,7 +355,7 @@ class TreePass:
 
     def _scan(self, unread: list[int]) -> None:
         """Let a scan read the rest. Where processes refuse it, walk after all: only that finds those among them."""
-        rows, _, denied = self._engine.read_all(unread)
+        rows, _, denied = read_rows(unread, self._engine.info)
         if denied:
             self._doubt = float("inf")
             self._walk()

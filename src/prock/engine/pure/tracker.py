@@ -6,6 +6,7 @@ import time
 
 from prock.engine.protocol import WANT_IO, WANT_STAT
 from prock.engine.pure.rows import NO_NUMBERS, PureSnapshot, SnapshotRow, sums_of
+from prock.engine.reads import REFUSALS
 from prock.engine.tuples import MemberChange, MemberEnd, TrackerSample
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import NUMBERS, DiskIo, ProcessInfo
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
         def now_ticks(self) -> int:
             """This instant, in the unit of `ProcessInfo.start_ticks`."""
-
-        def lives(self, info: ProcessInfo, /) -> bool:
-            """Whether that process still runs, or is unreadable. A zombie does not run."""
 
         def outline(self, pid: int, /) -> ProcessInfo | None:
             """The row of a process that denies it: what is known all the same, and zeros."""
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
 STALE_NS = 1_000_000_000
 """The row of a process that has run, and all memory, is reread after this time at the latest."""
 FIRST_NUMBER = 8
-REFUSALS = (AccessDenied, MalformedProcFile, NotSupported)
 
 
 class Stamp:
@@ -365,8 +362,16 @@ class PureMemberTracker:
             parent is not None
             and info.ppid not in (parent.pid, 0)
             and not parent.has_ended
-            and self._reader.lives(parent.info)
+            and self._lives(parent.info)
         )
+
+    def _lives(self, info: ProcessInfo) -> bool:
+        """Whether that process still runs, or is unreadable. A zombie does not run."""
+        try:
+            now = self._reader.info(info.pid)
+        except REFUSALS:
+            return True
+        return now is not None and now.start_ticks == info.start_ticks and now.is_alive
 
     def _set_parent(self, member: Member, ppid: int) -> None:
         parent = self._of_pid.get(ppid)
