@@ -32,6 +32,7 @@ MOVES = 1000
 ENDING_S = 0.001
 """Between two attempts to remove a group whose last process is still exiting."""
 JOINED_LATE = "lower bound: lacks what was used before the command joined the cgroup"
+REMOVED = "lower bound: as last read; the command's cgroup was removed"
 ABOVE_STANDARD = 10
 """The launcher's descriptors are at least this, out of the way of those that the command gets."""
 
@@ -45,6 +46,7 @@ class RunCgroup:
         """CPU time that the process used in the group before it executed the command."""
         self.joined_late = False
         """Whether the command ran already when it joined the group, so that readings are lower bounds."""
+        self._latest: CpuReading | None = None
         self._owner = os.getpid()
         home = cgroup2_home(engine.root)
         if home is None:
@@ -68,22 +70,34 @@ class RunCgroup:
             break
         try:
             self.directory = above_standard(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY))
-            self.reading()
+            self._read_cpu()
         except (OSError, ValueError) as error:
             self.close()
             raise NotSupported(f"cgroup v2: {self.path}/cpu.stat has no CPU time ({error})") from None
 
-    def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading:
-        """All processes that ever were in the group; a thread that runs now lags by at most a scheduler tick."""
+    def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading | None:
+        """All processes that ever were in the group; a thread that runs now lags by at most a scheduler tick.
+
+        The command can leave the group and remove it: then the latest reading, which is a lower bound.
+        """
+        try:
+            latest = self._read_cpu()
+        except (OSError, ValueError):
+            return None if self._latest is None else self._latest._replace(bias=REMOVED, upper_ns=None)
+        user_ns, system_ns = without_start(*latest, self.used_before_ns)
+        total_ns = user_ns + system_ns
+        bias, upper_ns = ("exact", total_ns) if not self.joined_late else (JOINED_LATE, None)
+        self._latest = CpuReading(CGROUP, total_ns, bias, upper_ns=upper_ns, user_ns=user_ns, system_ns=system_ns)
+        return self._latest
+
+    def _read_cpu(self) -> tuple[int, int]:
+        """User and system time."""
         fields = dict(line.split() for line in self._read("cpu.stat").splitlines() if line.count(" ") == 1)
         if "usage_usec" not in fields:
             raise ValueError("no usage_usec")
         total, user = int(fields["usage_usec"]), int(fields.get("user_usec", 0))
         user = min(user, total)
-        user_ns, system_ns = without_start(1000 * user, 1000 * (total - user), self.used_before_ns)
-        total_ns = user_ns + system_ns
-        bias, upper_ns = ("exact", total_ns) if not self.joined_late else (JOINED_LATE, None)
-        return CpuReading(CGROUP, total_ns, bias, upper_ns=upper_ns, user_ns=user_ns, system_ns=system_ns)
+        return 1000 * user, 1000 * (total - user)
 
     def add(self, pid: int) -> None:
         """Move a running process into the group; what it used and started before is not counted."""

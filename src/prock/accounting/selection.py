@@ -153,12 +153,16 @@ class CpuSources:
 
     def readings(self, members: Sequence[ProcessInfo] = ()) -> list[CpuReading]:
         sources = [source for source in (self.cgroup, self._perf, *self._others) if source is not None]
-        return [reading for source in sources if (reading := source.reading(members)) is not None]
+        readings = [reading for source in sources if (reading := source.reading(members)) is not None]
+        if self.cgroup is not None and all(reading.source != CGROUP for reading in readings):
+            self.refused[CGROUP] = "cgroup v2: the command's group was removed while it ran"
+        return readings
 
     def current_ns(self) -> int | None:
         """The CPU time now by the cgroup or perf events, without reading the others."""
         source = self.cgroup or self._perf
-        return None if source is None else source.reading().lower_ns
+        reading = None if source is None else source.reading()
+        return None if reading is None else reading.lower_ns
 
     def close(self) -> None:
         """Stop counting. Idempotent."""

@@ -294,6 +294,21 @@ def test_a_command_that_leaves_its_group() -> None:
 
 
 @needs_cgroups
+@pytest.mark.parametrize("accounting", ["auto", "cgroup"])
+def test_a_command_that_leaves_its_group_and_removes_it(accounting: str) -> None:
+    """The other sources count on; the exit code and the result stay."""
+    program = own_group("enter(os.path.dirname(group)); os.rmdir(group); use(0.05); sys.exit(5)")
+
+    def check() -> None:
+        result = prock.run(python(program), accounting=accounting)
+        assert result.returncode == 5 and "cgroup" not in dict(result.cpu_by_source) and not groups()
+        assert any("group was removed" in sentence for sentence in result.missing) == (result.accounting != "perf")
+        assert result.cpu_ns is not None and result.cpu_ns >= 50 * MS
+
+    in_child(check)
+
+
+@needs_cgroups
 def test_rubbish_beside_the_groups() -> None:
     """Names that no run would give, and pids that there can't be, stop nobody."""
     home = cgroup2_home("/proc")
