@@ -74,28 +74,12 @@ class Totals(NamedTuple):
     is_over: bool
 
 
-class Finished(NamedTuple):
-    """CPU time of trees that have ended and are no longer followed."""
-
-    cpu_ns: int
-    ended_cpu_ns: int
-    unseen_cpu_ns: int
-
-    def with_tree(self, sample: TreeSample) -> Finished:
-        return Finished(
-            self.cpu_ns + sample.cpu_ns,
-            self.ended_cpu_ns + sample.ended_cpu_ns,
-            self.unseen_cpu_ns + sample.unseen_cpu_ns,
-        )
-
-
-NOTHING = Finished(0, 0, 0)
-
-
 class Picture:
-    """One sample of all followed trees."""
+    """One sample of all followed trees. The CPU time of `past`, of trees that are no longer followed, is added."""
 
-    def __init__(self, samples: Sequence[TreeSample], before: Picture | None = None, past: Finished = NOTHING) -> None:
+    def __init__(
+        self, samples: Sequence[TreeSample], before: Picture | None = None, past: Totals | None = None
+    ) -> None:
         self.samples = tuple(samples)
         self._io = {sample.root_pid: sample.disk_io for sample in samples}
         self._subtree_io = {
@@ -130,19 +114,18 @@ class Picture:
         # Born in the interval, or older and seen for the first time: then cpu_percent is None, too.
         return None if member.cpu_percent is None else _rates(now.read_bytes, now.write_bytes, interval_ns)
 
-    def _sum(self, before: Picture | None, past: Finished, with_io: Sequence[int]) -> Totals:
+    def _sum(self, before: Picture | None, past: Totals | None, with_io: Sequence[int]) -> Totals:
         samples = self.samples
-        for sample in samples:
-            past = past.with_tree(sample)
+        ever: list[TreeSample | Totals] = [*samples] if past is None else [*samples, past]
         return Totals(
             processes=sum(sample.process_count for sample in samples),
             threads=sum(sample.thread_count for sample in samples),
             interval_ns=max((sample.interval_ns for sample in samples), default=0),
             wall_ns=max((sample.wall_ns for sample in samples), default=0),
-            cpu_ns=past.cpu_ns,
+            cpu_ns=sum(part.cpu_ns for part in ever),
             cpu_percent=sum_of_known(sample.cpu_percent for sample in samples),
-            ended_cpu_ns=past.ended_cpu_ns,
-            unseen_cpu_ns=past.unseen_cpu_ns,
+            ended_cpu_ns=sum(part.ended_cpu_ns for part in ever),
+            unseen_cpu_ns=sum(part.unseen_cpu_ns for part in ever),
             rss_bytes=sum_of_known(sample.rss_bytes for sample in samples),
             rates=self._total_rates(before, with_io),
             with_io=sum(with_io),

@@ -9,7 +9,7 @@ import time
 import prock
 from prock import engine
 from prock.cli import output
-from prock.cli.top.model import NOTHING, Picture
+from prock.cli.top.model import Picture
 from prock.report.layout import escape
 from prock.sampling.forest import Forest
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Unpack
 
+    from prock.cli.top.model import Totals
     from prock.model import ProcessInfo
     from prock.sampling.options import SamplingKeywords
 
@@ -46,7 +47,7 @@ class Source:
         self._forest = Forest(**options)
         self._roots: set[int] = set()
         self._before: Picture | None = None
-        self._past = NOTHING
+        self._past: Totals | None = None
         self._search()
 
     def __bool__(self) -> bool:
@@ -65,7 +66,7 @@ class Source:
             if sample.is_over and self._newcomers:
                 self._forest.remove(sample.root_pid)
                 self._roots.discard(sample.root_pid)
-                self._past = self._past.with_tree(sample)
+                self._past = Picture([sample], past=self._past).totals
         return picture
 
     def close(self) -> None:
