@@ -12,7 +12,6 @@ import subprocess
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = (
@@ -46,13 +45,6 @@ PATTERN = re.compile(f"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])", re.IGNORECASE
 """Also parts of a name: ``_`` and digits separate words."""
 
 
-class Entry(NamedTuple):
-    """A line of `ALLOWED`."""
-
-    path: str
-    part: str
-
-
 def files(paths: list[str]) -> list[str]:
     """The text files that git tracks below those paths."""
     command = ["git", "ls-files", "-z", "--", *(paths or SHIPPED)]
@@ -60,7 +52,8 @@ def files(paths: list[str]) -> list[str]:
     return [name for name in names if name and Path(name).suffix in TEXT and not name.startswith(SKIPPED)]
 
 
-def allowed() -> list[Entry]:
+def allowed() -> list[tuple[str, str]]:
+    """Path and part of each line of `ALLOWED`."""
     entries = []
     for number, line in enumerate(ALLOWED.read_text().splitlines() if ALLOWED.exists() else (), 1):
         if not line or line.startswith("#"):
@@ -69,30 +62,30 @@ def allowed() -> list[Entry]:
         path, colon, part = entry.partition(": ")
         if not (separator and reason.strip() and colon and part):
             sys.exit(f"{ALLOWED.name}:{number}: not 'path: part of a line  # reason'")
-        entries.append(Entry(path, part))
+        entries.append((path, part))
     return entries
 
 
 def main(paths: list[str]) -> int:
-    entries, used, found = allowed(), set[Entry](), 0
+    entries, used, found = allowed(), set[tuple[str, str]](), 0
     for name in files(paths):
         if not (ROOT / name).is_file():  # deleted, not committed yet
             continue
         for number, line in enumerate((ROOT / name).read_text(errors="replace").splitlines(), 1):
             if not PATTERN.search(line):
                 continue
-            for entry in entries:
-                if entry.part in line and fnmatchcase(name, entry.path):
-                    used.add(entry)
-                    line = line.replace(entry.part, "")
+            for path, part in entries:
+                if part in line and fnmatchcase(name, path):
+                    used.add((path, part))
+                    line = line.replace(part, "")
             if words := PATTERN.findall(line):
                 found += 1
                 print(f"{name}:{number}: {', '.join(words)}: {line.strip()[:120]}")
     if found:
         print(f"{found} lines have words that the project's text avoids: reword, or allow the line in {ALLOWED.name}")
     stale = [] if paths else [entry for entry in entries if entry not in used]
-    for entry in stale:
-        print(f"{ALLOWED.name}: no line of {entry.path} has {entry.part!r} any more: remove the entry")
+    for path, part in stale:
+        print(f"{ALLOWED.name}: no line of {path} has {part!r} any more: remove the entry")
     return 1 if found or stale else 0
 
 

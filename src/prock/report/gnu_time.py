@@ -20,13 +20,11 @@ _NEVER_COUNTED = "DKWXkprst"
 """Linux does not count these; as GNU time, prock prints 0."""
 
 
-def _seconds(nanoseconds: int | None) -> str:
+def _seconds(nanoseconds: int | None, digits: int = 2) -> str:
     """Truncated, not rounded, as in GNU time."""
-    return UNKNOWN if nanoseconds is None else f"{nanoseconds // 10**9}.{nanoseconds // 10**7 % 100:02d}"
-
-
-def _milliseconds(nanoseconds: int | None) -> str:
-    return UNKNOWN if nanoseconds is None else f"{nanoseconds // 10**9}.{nanoseconds // 10**6 % 1000:03d}"
+    if nanoseconds is None:
+        return UNKNOWN
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9 // 10 ** (9 - digits):0{digits}d}"
 
 
 def _elapsed(nanoseconds: int) -> str:
@@ -73,10 +71,10 @@ GNU: dict[str, Callable[[RunFigures], str]] = {
     "x": lambda result: _number(result.exit_code),
 }
 OURS: dict[str, Callable[[RunFigures], str]] = {
-    "cpu": lambda result: _milliseconds(result.cpu_ns),
-    "user": lambda result: _milliseconds(result.user_ns),
-    "system": lambda result: _milliseconds(result.system_ns),
-    "wall": lambda result: _milliseconds(result.wall_ns),
+    "cpu": lambda result: _seconds(result.cpu_ns, 3),
+    "user": lambda result: _seconds(result.user_ns, 3),
+    "system": lambda result: _seconds(result.system_ns, 3),
+    "wall": lambda result: _seconds(result.wall_ns, 3),
     "cores": lambda result: UNKNOWN if result.cpu_percent is None else f"{result.cpu_percent / 100:.2f}",
     "peak": lambda result: (
         UNKNOWN if result.peak_footprint_bytes is None else format_bytes(result.peak_footprint_bytes)
