@@ -27,11 +27,7 @@ LINUX_ONLY = "only Linux has it"
 LINUX = "run it on Linux"
 MANY = 200
 """Number of processes to try."""
-NATIVE = "unset PROCK_ENGINE: the other engines have it on Linux"
-
-
-def _remedy() -> str:
-    return NATIVE if sys.platform == "linux" else LINUX
+REMEDY = "unset PROCK_ENGINE: the other engines have it on Linux" if sys.platform == "linux" else LINUX
 
 
 def the_engine() -> Check:
@@ -70,9 +66,9 @@ def task_io() -> Check:
         if engine.active.disk_io(None) is None:
             return Check("task_io", NO, "the own counters cannot be read", "pip install --upgrade psutil")
     except NotSupported as error:
-        return Check("task_io", NO, error.what, _remedy())
+        return Check("task_io", NO, error.what, REMEDY)
     except (ProckError, OSError) as error:
-        return Check("task_io", NO, str(error), _remedy())
+        return Check("task_io", NO, str(error), REMEDY)
     return _of_many("task_io", engine.active.disk_io)
 
 
@@ -88,7 +84,7 @@ def run_accounting() -> Check:
         finding = "samples; exact for the command's own process: Windows does not pass CPU time from child to parent"
     else:
         finding = "wait4 and samples; orphans are known from samples only"
-    return Check("run_accounting", LIMITED, finding, _remedy())
+    return Check("run_accounting", LIMITED, finding, REMEDY)
 
 
 def signals() -> Check:
@@ -99,11 +95,11 @@ def signals() -> Check:
 
 
 def perf_task_clock() -> Check:
-    return Check("perf_task_clock", NO, f"not available: {LINUX_ONLY}", _remedy())
+    return Check("perf_task_clock", NO, f"not available: {LINUX_ONLY}", REMEDY)
 
 
 def cgroup_v2() -> Check:
-    return Check("cgroup_v2", NO, f"not available: {LINUX_ONLY}", _remedy())
+    return Check("cgroup_v2", NO, f"not available: {LINUX_ONLY}", REMEDY)
 
 
 def _of_many(name: str, read: Callable[[int], object]) -> Check:

@@ -60,26 +60,15 @@ class HandlerSignals:
 
     def wait(self, seconds: float) -> ReceivedSignal | None:
         """The next signal; None if none arrived in that time, or if a child changed state."""
-        if not self._received and seconds > 0:
-            self._sleep(seconds)
-        self._drain()
-        return self._received.pop(0) if self._received else None
-
-    def _sleep(self, seconds: float) -> None:
-        if self._pipe is not None:
+        seconds = 0 if self._received else max(0, seconds)
+        if self._pipe is None:
+            time.sleep(min(seconds, SLICE_S))
+        else:
             import select
 
-            select.select([self._pipe[0]], [], [], seconds)
-            return
-        time.sleep(min(seconds, SLICE_S))
-
-    def _drain(self) -> None:
-        """Empty the pipe, which only wakes `_sleep`."""
-        try:
-            while self._pipe is not None and os.read(self._pipe[0], 4096):
-                pass
-        except BlockingIOError:
-            pass
+            if select.select([self._pipe[0]], [], [], seconds)[0]:
+                os.read(self._pipe[0], 4096)  # its bytes only wake
+        return self._received.pop(0) if self._received else None
 
     def close(self) -> None:
         """Restore the handlers."""
