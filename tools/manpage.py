@@ -14,25 +14,25 @@ from pathlib import Path
 
 import prock
 from prock.cli import COMMANDS
-from prock.cli.parser import parser_of
+from prock.cli import parser as command
 from prock.cli.run.options import ATTACH, RUN, build_parser
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "prock.1"
 
 
-def command_parser(name: str) -> argparse.ArgumentParser:
+def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser behind ``prock NAME --help``."""
     modules = {"run": "run.command", "attach": "run.attach"}
     module = importlib.import_module(f"prock.cli.{modules.get(name, name)}")
     if name in modules:
         groups = {"run": RUN, "attach": ATTACH}[name]
         return build_parser(groups, name=name, usage=module.USAGE, summary=COMMANDS[name], epilog=module.EPILOG)
-    return parser_of(module, name, COMMANDS[name])
+    return command.parser_of(module, name, COMMANDS[name])
 
 
 def lines() -> Iterator[str]:
-    parsers = {name: command_parser(name) for name in COMMANDS}
+    parsers = {name: parser_of(name) for name in COMMANDS}
     yield f'.TH PROCK 1 "" "prock {prock.__version__}" "User Commands"'
     yield from (".SH NAME", r"prock \- CPU, memory and I/O of process trees", ".SH SYNOPSIS")
     for parser in parsers.values():
