@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 
 from prock.model import DiskIo
@@ -121,5 +120,5 @@ class Script:
         self._tree.now_ns = max(self._tree.now_ns, self._at_ns)
         if callable(what):
             what()
-            return SimpleNamespace(si_signo=17, si_code=1)
-        return SimpleNamespace(si_signo=what, si_code=128 if terminal and terminal[0] else 0)
+            return 17, True
+        return what, bool(terminal and terminal[0])

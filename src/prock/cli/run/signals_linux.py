@@ -6,10 +6,6 @@ import sys
 
 from prock._compat.signals import kernel
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from signal import struct_siginfo
-
 assert sys.platform == "linux"
 
 
@@ -29,8 +25,9 @@ class LinuxSignals:
         if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:
             kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
 
-    def wait(self, seconds: float) -> struct_siginfo | None:
-        return kernel.sigtimedwait(self._numbers, max(0.0, seconds))
+    def wait(self, seconds: float) -> tuple[int, bool] | None:
+        info = kernel.sigtimedwait(self._numbers, max(0.0, seconds))
+        return None if info is None else (info.si_signo, info.si_code > 0)
 
     def close(self) -> None:
         """Drop pending signals, so that a late one does not end prock instead of its exit code."""

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 
-from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import kernel, numbers
 from prock.cli.run.job_control import in_foreground
 
@@ -23,21 +22,13 @@ SLICE_S = 0.01
 FROM_KEYS = numbers("SIGINT SIGQUIT SIGTSTP")
 
 
-class ReceivedSignal(NamedTuple):
-    """The fields of `signal.struct_siginfo` that are known."""
-
-    si_signo: int
-    si_code: int
-    """More than 0: from the terminal or the kernel."""
-
-
 class HandlerSignals:
     """While open, the wanted signals are queued; signals that prock was started to ignore stay ignored."""
 
     def __init__(self, wanted: tuple[int, ...]) -> None:
         self.original: tuple[int, ...] = ()
         """The signal mask for the command."""
-        self._received: list[ReceivedSignal] = []
+        self._received: list[tuple[int, bool]] = []
         self._child = numbers("SIGCHLD")
         self._pipe: tuple[int, int] | None = None
         self._wakeup_before = -1
@@ -52,13 +43,13 @@ class HandlerSignals:
 
     def _receive(self, number: int, _: Any) -> None:
         if number not in self._child:
-            self._received.append(ReceivedSignal(number, int(number in FROM_KEYS and in_foreground())))
+            self._received.append((number, number in FROM_KEYS and in_foreground()))
 
     @staticmethod
     def enable_child_signal() -> None:
         """Its handler is installed already."""
 
-    def wait(self, seconds: float) -> ReceivedSignal | None:
+    def wait(self, seconds: float) -> tuple[int, bool] | None:
         """The next signal; None if none arrived in that time, or if a child changed state."""
         seconds = 0 if self._received else max(0, seconds)
         if self._pipe is None:

@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from prock.runner.session import RunSession
     from prock.runner.terminate import Termination
 
-    class SignalInfo(Protocol):
-        """A received signal."""
-
-        @property
-        def si_signo(self) -> int: ...
-
-        @property
-        def si_code(self) -> int: ...
-
     class SignalSource(Protocol):
         """Receives signals."""
 
@@ -42,7 +33,8 @@ if TYPE_CHECKING:
 
         def enable_child_signal(self) -> None: ...
 
-        def wait(self, seconds: float, /) -> SignalInfo | None: ...
+        def wait(self, seconds: float, /) -> tuple[int, bool] | None:
+            """The number of the next signal, and whether the terminal or the kernel sent it."""
 
         def close(self) -> None: ...
 
@@ -127,10 +119,10 @@ class Supervisor:
             while not self._is_done():
                 self._follow_stop()
                 now_ns = time.monotonic_ns()
-                info = self._signals.wait((self._due_ns() - now_ns) / 1e9)
-                while info is not None:
-                    self._handle(info)
-                    info = self._signals.wait(0)
+                received = self._signals.wait((self._due_ns() - now_ns) / 1e9)
+                while received is not None:
+                    self._handle(*received)
+                    received = self._signals.wait(0)
                 session.step()
                 self._step(time.monotonic_ns())
         finally:
@@ -139,8 +131,8 @@ class Supervisor:
 
     def drain_signals(self) -> None:
         """Ctrl-C signals one process after the other: the command's end may be noticed before prock's own signal."""
-        while (info := self._signals.wait(0)) is not None:
-            if info.si_signo == kernel.SIGINT and info.si_code > 0:
+        while (received := self._signals.wait(0)) is not None:
+            if received == (kernel.SIGINT, True):
                 self.interrupted = True
 
     def _is_done(self) -> bool:
@@ -184,9 +176,8 @@ class Supervisor:
         if self._line is not None:
             self._line.step(self._session, now_ns)
 
-    def _handle(self, info: SignalInfo) -> None:
-        number, now_ns = info.si_signo, time.monotonic_ns()
-        from_terminal = info.si_code > 0
+    def _handle(self, number: int, from_terminal: bool) -> None:
+        now_ns = time.monotonic_ns()
         if number in FOR_TREE:
             if self._plan.detach:
                 self.detached = True
