@@ -90,3 +90,22 @@ class MalformedProcFile(ProckError, ValueError):
         super().__init__(f"{what} of process {pid} does not have the format of proc(5): check what is mounted on /proc")
         self.pid = pid
         self.what = what
+
+
+LONGEST_INTERVAL_S = 1e6
+
+
+def check_interval(interval: float) -> None:
+    """Raises `ValueError` unless it is above 0 and at most 1000000 seconds, and `TypeError` unless it is a number."""
+    check_seconds("interval", interval)
+    if not 0 < interval <= LONGEST_INTERVAL_S:  # false for nan, too
+        limits = f"more than 0 and at most {LONGEST_INTERVAL_S:.0f}"
+        raise ValueError(f"invalid interval {interval!r}: use seconds, {limits}")
+
+
+def check_seconds(name: str, seconds: float) -> None:
+    """Raises `TypeError` unless it is a number."""
+    try:
+        seconds + 0.0
+    except TypeError:
+        raise TypeError(f"invalid {name} {seconds!r}: use seconds") from None

@@ -614,5 +614,5 @@ class TreeTotals(NamedTuple):
     def cpu_bias(self) -> str:
         """Bias of `cpu_ns`, in one line."""
         if self.accounting == "perf":
-            return "lower bound, plus what a VM's host steals"
-        return "lower bound: lacks the unseen and unreaped"
+            return "lower bound, but includes time stolen by the host of a VM"
+        return "lower bound: lacks processes that no sample saw and no parent reaped"

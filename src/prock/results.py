@@ -15,7 +15,7 @@ class Source(NamedTuple):
 
     - `figure`: Name of the figure: ``cpu``, ``user_system``, ``root_cpu``, ``memory``, ``largest_process``, ``io``,
       ``faults``, ``processes`` ...
-    - `source`: ``cgroup``, ``perf``, ``waited``, ``samples`` ..., or several: ``perf, waited``.
+    - `source`: ``cgroup``, ``perf``, ``waited``, ``samples`` ..., or several: ``samples, pss``.
     - `bias`: ``exact``, ``lower bound: ...``, ``upper bound: ...`` or ``estimate: ...``.
     """
 
@@ -89,11 +89,13 @@ class RunFigures(NamedTuple):
     - `root_cpu_ns`: CPU time of the root process alone.
     - `accounting`: Source of `cpu_ns`: ``cgroup``, ``perf``, ``waited`` or ``ledger``.
     - `cpu_by_source`: `cpu_ns` by every source that was available, as pairs of name and nanoseconds.
-    - `peak_footprint_bytes`: Largest memory of the tree in a sample, shared pages counted once.
+    - `peak_footprint_bytes`: Largest memory of the tree in a sample, shared pages counted once; that of the largest
+      process where samples missed it: `sources` names which.
     - `peak_rss_bytes`: Largest sum of resident set sizes in a sample. Shared pages count in each process.
     - `peak_pss_bytes`: Largest sum of proportional set sizes that was read; None where none was.
     - `largest_process_bytes`: Largest resident set size that a single process ever had; ``ru_maxrss``.
-    - `cgroup_peak_bytes`: ``memory.peak`` of the cgroup of the command, page cache included; None without a cgroup.
+    - `cgroup_peak_bytes`: ``memory.peak`` of the cgroup of the command, page cache included; None without a
+      cgroup or its memory controller.
     - `disk_io`: I/O of the whole tree, each process counted once.
     - `minor_faults`: Number of page faults served from memory.
     - `major_faults`: Number of page faults that read from storage.
@@ -180,7 +182,7 @@ class RunFigures(NamedTuple):
         return next((source for source in self.sources if source.figure == figure), None)
 
     def as_document(self) -> dict[str, object]:
-        """For JSON: schema ``prock.run/1``, numbers and texts as the fields above have them; see docs/formats.md."""
+        """For JSON: schema ``prock.run/1``, the fields as numbers and texts; docs/formats.md lists the keys."""
         document: dict[str, object] = {"schema": "prock.run/1"}
         for name, value in self._asdict().items():
             if name not in ("stdout", "stderr"):

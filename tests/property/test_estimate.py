@@ -97,14 +97,15 @@ def test_user_and_system_make_the_total(case: Case) -> None:
 
 
 @given(cases())
-def test_the_accounting_is_a_source_that_has_a_reading(case: Case) -> None:
+def test_the_accounting_is_the_source_of_the_total(case: Case) -> None:
     estimate, by_source = case.estimate, case.by_source
-    if case.wanted != "auto":
-        assert estimate.accounting == case.wanted or (case.wanted == CGROUP and estimate.accounting in by_source)
-    else:
-        assert estimate.accounting in by_source or not by_source
     source = estimate.sources[0]
-    assert all(name in by_source or name == "none" for name in source.source.split(", "))
+    if estimate.total_ns is None:
+        assert (estimate.accounting, source.source) == ("ledger" if case.wanted == "auto" else case.wanted, "none")
+    else:
+        assert estimate.accounting == source.source and by_source[source.source] == estimate.total_ns
+    if case.wanted in (WAITED, LEDGER):
+        assert estimate.accounting == case.wanted
     assert source.bias.startswith(("exact", "lower bound", "estimate", "unknown"))
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 AGREE, AGREE_NS = 0.005, 20_000_000
 """Sources that differ by less than this part and this much agree."""
 LEFT_CGROUP = "lower bound: processes have left the command's cgroup"
-PERF_SAW_NO_MORE = "lower bound: all reaped processes; perf events saw no more"
+PERF_COUNTED_NO_MORE = "lower bound, by at most about 0.1 ms for each process that ended"
+"""Of reaped processes, where perf events, which also count unreaped ones but lack that much, counted no more."""
 
 
 class CpuEstimate(NamedTuple):
@@ -47,11 +48,10 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
     if not candidates:
         accounting = LEDGER if wanted == "auto" else wanted
         return CpuEstimate(None, None, None, accounting, by_source, (Source("cpu", "none", "unknown"),), ())
-    total_ns, accounting, source = _best(candidates)
-    sources, user_ns, system_ns = [source], None, None
-    split = known.get(accounting if accounting == CGROUP else WAITED)
-    if split is None or (split.source == CGROUP and not split.is_exact and split.lower_ns != total_ns):
-        split = known.get(WAITED)
+    best, bias = _best(candidates)
+    total_ns = best.lower_ns
+    sources, user_ns, system_ns = [Source("cpu", best.source, bias)], None, None
+    split = best if best.source == CGROUP else known.get(WAITED)
     if split is not None and split.user_ns is not None and split.lower_ns:
         user_ns = min(total_ns, total_ns * split.user_ns // split.lower_ns)
         system_ns = total_ns - user_ns
@@ -60,18 +60,17 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
     missing = [
         sentence for sentence in candidates[0].missing if all(sentence in reading.missing for reading in known.values())
     ]
-    return CpuEstimate(total_ns, user_ns, system_ns, accounting, by_source, tuple(sources), tuple(missing))
+    return CpuEstimate(total_ns, user_ns, system_ns, best.source, by_source, tuple(sources), tuple(missing))
 
 
-def _best(candidates: list[CpuReading]) -> tuple[int, str, Source]:
-    """Total, accounting, and the source of the total."""
+def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:
+    """The reading that makes the total, and the bias of that."""
     first = candidates[0]
-    best = max(candidates, key=lambda reading: reading.lower_ns)
     if first.upper_ns is not None:
         # Perf events also count stolen time, so that they prove nothing against an upper bound.
         best = max((one for one in candidates if one.source != PERF), key=lambda reading: reading.lower_ns)
         if best.lower_ns > first.upper_ns * (1 + AGREE) + AGREE_NS:
-            return best.lower_ns, first.source, Source("cpu", f"{first.source}, {best.source}", LEFT_CGROUP)
-        return first.lower_ns, first.source, Source("cpu", first.source, first.bias)
-    bias = PERF_SAW_NO_MORE if (first.source, best.source) == (PERF, WAITED) else best.bias
-    return best.lower_ns, first.source, Source("cpu", ", ".join(one.source for one in candidates), bias)
+            return best, LEFT_CGROUP
+        return first, first.bias
+    best = max(candidates, key=lambda reading: reading.lower_ns)
+    return best, PERF_COUNTED_NO_MORE if (first.source, best.source) == (PERF, WAITED) else best.bias

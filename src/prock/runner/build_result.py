@@ -7,8 +7,8 @@ import time
 
 from prock._compat.namedtuple import NamedTuple
 from prock.accounting.estimate import estimate_cpu
-from prock.accounting.protocol import PERF
-from prock.errors import NotSupported, ProckError
+from prock.accounting.protocol import CGROUP, PERF
+from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import CommandUsage, ProcessUsage, Source, Survivor
 from prock.runner.result import RunResult
 
@@ -28,6 +28,7 @@ LOST_ROOT = (
 NO_SPLIT = "User and system time are unknown: this system does not report them for processes that ended."
 NO_FAULTS = "Page faults and context switches are unknown: this system does not report them for processes that ended."
 TOO_SHORT = "I/O is unknown: the command ended before the first sample."
+IO_DENIED = "I/O is unknown: no sample could read it: run prock as the user of the processes or as root."
 
 
 def finish(session: RunSession, *, timed_out: bool = False, whole_tree: bool = False) -> RunResult:
@@ -127,8 +128,8 @@ class ResultBuilder:
         self._missing += cpu.missing
         if self._waiter is not None and not self._waiter.includes_children:
             self._missing.append(NO_SPLIT)
-        # Perf events count all that a cgroup counts.
-        refused = [why for source, why in sources.refused.items() if (source, cpu.accounting) != ("cgroup", PERF)]
+        has_perf = PERF in dict(cpu.by_source)  # perf events count all that a cgroup counts
+        refused = [why for source, why in sources.refused.items() if source != CGROUP or not has_perf]
         self._missing += [f"Not used: {why}." for why in refused]
         return cpu
 
@@ -160,9 +161,9 @@ class ResultBuilder:
                 source = Source("memory", f"samples, {peak.source}", peak.bias)
         if self._engine.launcher is not None and largest > (footprint or 0):  # a tree is not below its largest process
             footprint = largest
-            bias = "lower bound: of the largest process alone, which samples missed"
+            bias = "lower bound: the largest process alone, as the command ended before a sample saw the peak"
             if largest <= (rss or 0):
-                bias = "estimate: of the largest process, with what it shares with programs outside the tree"
+                bias = "estimate: the largest process alone, with pages shared with programs outside the tree"
             source = Source("memory", "ru_maxrss", bias)
         if source is not None:
             self._sources.append(source)
@@ -224,13 +225,17 @@ class ResultBuilder:
             self._sources.append(Source("io", source, "lower bound: lacks what ended between two samples"))
             return sampled
         try:
-            self._engine.disk_io(None)
+            for pid in (None, self._session.pid):
+                self._engine.disk_io(pid)
         except NotSupported as error:
             self._missing.append(f"I/O is unknown: {error.what}.")
+        except AccessDenied as error:
+            self._missing.append(f"I/O is unknown: {error}.")
         except (ProckError, OSError):
             pass
         else:
-            self._missing.append(TOO_SHORT)
+            stats = self._session.stats
+            self._missing.append(TOO_SHORT if stats is None or not stats.samples else IO_DENIED)
         return None
 
     def _faults(self) -> Faults:

@@ -11,7 +11,7 @@ import time
 
 from prock import engine as engines
 from prock._compat.signals import IGNORED_BY_PYTHON, KILL
-from prock.errors import NotSupported
+from prock.errors import NotSupported, check_seconds
 from prock.runner.args import command_of, environment_of, mask, words_of
 from prock.runner.session import Options, RunSession
 from prock.runner.terminate import end_tree
@@ -220,10 +220,12 @@ def run(
 ) -> RunResult:
     """Run a command, wait for it, and return what it and its whole process tree used.
 
-    - `args`, `input`, `capture_output`, `timeout`, `check` and other options: as `subprocess.run` and `Popen`.
+    - `args`, `input`, `capture_output`, `timeout`, `check`: as of `subprocess.run`.
     - `wait_all`: wait until the whole tree has ended. Default: False, until the command has.
     - `kill_tree`: when the command has ended, end what it left running. Default: False.
     - `kill_after`: seconds from SIGTERM to SIGKILL. Default: 2.
+    - `options`: as of `prock.Popen`: those of `subprocess.Popen`, and `accounting`, `interval`, `pss`, `processes`,
+      `labels` and `reap_orphans`.
 
     After `timeout` seconds, and where waiting is interrupted, the whole tree is ended, orphans included.
     `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.
@@ -248,6 +250,9 @@ def _run(
     args: Any, given: Any, timeout: float | None, check: bool, wait_all: bool, kill_tree: bool, kill_after: float,
     options: dict[str, Any], when_started: Callable[[Popen], object],
 ) -> RunResult:  # fmt: skip
+    check_seconds("kill_after", kill_after)
+    if timeout is not None:
+        check_seconds("timeout", timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     if options.get("reap_orphans") is None:
         options["reap_orphans"] = _is_alone()
@@ -263,6 +268,8 @@ def _run(
             else:
                 result = process.finish(max(0.0, deadline - time.monotonic()) + POLL_S)
         except subprocess.TimeoutExpired as expired:
+            assert timeout is not None
+            expired.timeout = timeout  # not what was left of it
             _end(process, kill_after, timed_out=True)
             _complete(expired, process)
             raise
@@ -308,7 +315,7 @@ async def arun(
     kill_after: float = KILL_AFTER_S,
     **options: Any,
 ) -> RunResult:
-    """`run` for asyncio, in a thread. Cancelling it ends the tree and waits for that.
+    """`prock.run` for asyncio, in a thread, with the same parameters. Cancelling it ends the tree and waits for that.
 
     Cost: as `run`.
 

@@ -14,7 +14,7 @@ import time
 from prock import engine as engines
 from prock._compat.namedtuple import NamedTuple
 from prock.accounting.selection import CpuSources
-from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError
+from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError, check_interval
 from prock.runner.members import Members
 
 TYPE_CHECKING = False
@@ -67,8 +67,8 @@ class SamplePlan:
     """When the next sample is due."""
 
     def __init__(self, interval: float | None) -> None:
-        if interval is not None and not 0 < interval <= 1e6:  # false for nan as well
-            raise ValueError(f"invalid interval {interval!r}: give seconds, more than 0 and at most 1000000")
+        if interval is not None:
+            check_interval(interval)
         self._interval_ns = None if interval is None else max(1, round(interval * 1e9))
         self._wait_ns = FIRST_SAMPLE_NS
         self.due_ns = 0

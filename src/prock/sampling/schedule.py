@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LONGEST_INTERVAL_S = 1e6
+from prock.errors import check_interval
 
 
 class Deadlines:
@@ -11,7 +11,7 @@ class Deadlines:
     - `interval`: seconds between two deadlines.
     - `now_ns`: monotonic nanoseconds; the first deadline is one interval later.
 
-    Raises `ValueError` for an interval that is not above 0 and at most 1000000 seconds.
+    Raises as `prock.errors.check_interval`.
 
     >>> deadlines = Deadlines(1.0, now_ns=0)
     >>> deadlines.due_ns, deadlines.advance(now_ns=1_200_000_000)
@@ -23,9 +23,7 @@ class Deadlines:
     """
 
     def __init__(self, interval: float, now_ns: int) -> None:
-        if not 0 < interval <= LONGEST_INTERVAL_S:  # false for nan, too
-            limits = f"more than 0 and at most {LONGEST_INTERVAL_S:.0f}"
-            raise ValueError(f"invalid interval {interval!r}: use seconds, {limits}")
+        check_interval(interval)
         self._interval_ns = max(1, round(interval * 1e9))
         self.due_ns = now_ns + self._interval_ns
 
