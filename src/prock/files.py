@@ -197,8 +197,8 @@ class _Location:
         if sys.platform == "win32" or self.status is None or self.directory is None:
             return False
         directory = os.fstat(self.directory)
-        trusted = {os.geteuid()} if self._is_foreign_place else {os.geteuid(), directory.st_uid}
-        return (self._is_foreign_place or bool(directory.st_mode & stat.S_IWOTH)) and self.status.st_uid not in trusted
+        owners = {os.geteuid()} if self._is_foreign_place else {os.geteuid(), directory.st_uid}
+        return (self._is_foreign_place or bool(directory.st_mode & stat.S_IWOTH)) and self.status.st_uid not in owners
 
     def open(self, *, append: bool = False) -> int:
         """Opens what was there when the path was walked, or creates it."""
