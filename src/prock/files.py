@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import sys
 
@@ -275,9 +274,11 @@ class _Location:
 
 def _descriptor_of(path: str) -> int | None:
     """The number of the descriptor that a path such as ``/dev/fd/3`` stands for."""
-    named = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}.get(path)
-    match = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,9})", path) if named is None else None
-    return int(match[1]) if match else named
+    for directory in ("/dev/fd/", "/proc/self/fd/"):
+        number = path.removeprefix(directory)
+        if number != path and number.isdecimal() and number.isascii() and len(number) < 10:
+            return int(number)
+    return {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}.get(path)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:

@@ -125,6 +125,13 @@ class RunCgroup:
                 continue
         return found
 
+    def is_populated(self) -> bool:
+        """Whether a process lives in it or below it. Not racy, unlike `pids`."""
+        try:
+            return "populated 1" in self._read("cgroup.events").splitlines()
+        except OSError:  # removed
+            return False
+
     def kill(self) -> None:
         """SIGKILL to all processes in it and below it, atomically. Does nothing before Linux 5.14."""
         try:

@@ -212,8 +212,16 @@ class RunSession:
         return self.members.rows(self._sampled)
 
     def is_over(self) -> bool:
-        """Whether the root and all other members have ended. Takes no sample."""
-        return self.root_ended and not any(row.is_alive for row in self.rows()) and self.members.is_complete
+        """Whether the root and all other members have ended. Takes no sample.
+
+        Of a chain of processes that each start the next one and exit, a pass over the members may see exited ones only.
+        So a cgroup counts by what the kernel says of it, and where orphans are reaped nothing may be left to be reaped.
+        """
+        if not self.root_ended or (self.sources.cgroup is not None and self.sources.cgroup.is_populated()):
+            return False
+        rows = self.rows()
+        reaps = self.waiter is not None and self.waiter.reaps_orphans
+        return self.members.is_complete and not (rows if reaps else any(row.is_alive for row in rows))
 
     def signal_tree(self, number: int) -> int:
         """Send a signal to every living member once. Returns to how many it was sent."""

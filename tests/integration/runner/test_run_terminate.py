@@ -310,6 +310,26 @@ def test_a_command_that_leaves_its_group_and_removes_it(accounting: str) -> None
     in_child(check)
 
 
+@pytest.mark.parametrize("accounting", ["auto", "waited"])
+def test_a_chain_of_processes_is_ended(accounting: str) -> None:
+    """Each starts the next one and exits: one look at the tree may see exited ones only."""
+    program = (
+        "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN); end = time.monotonic() + 60\n"
+        "while time.monotonic() < end:\n    if os.fork(): os._exit(0)\n    time.sleep(0.0003)\n"
+    )
+
+    def check() -> None:
+        reader, writer = os.pipe()
+        command = ["sh", "-c", '"$@" & sleep 60', "sh", sys.executable, "-S", "-c", program]
+        with pytest.raises(subprocess.TimeoutExpired):
+            prock.run(command, stdout=writer, timeout=0.5, kill_after=0.1, accounting=accounting)
+        os.close(writer)
+        os.set_blocking(reader, False)
+        assert os.read(reader, 1) == b""  # no process holds the other end
+
+    in_child(check)
+
+
 @needs_cgroups
 def test_rubbish_beside_the_groups() -> None:
     """Names that no run would give, and pids that there can't be, stop nobody."""
