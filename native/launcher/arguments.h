@@ -1,4 +1,4 @@
-/* Parses the launcher's arguments; main.c describes them. */
+/* Parses the launcher's arguments; fork_exec.c describes them. */
 #ifndef PROCK_LAUNCHER_ARGUMENTS_H
 #define PROCK_LAUNCHER_ARGUMENTS_H
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.estimate import estimate_cpu
+from prock.accounting.estimate_cpu import estimate_cpu
 from prock.accounting.protocol import CGROUP, PERF
 from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import CommandUsage, ProcessUsage, Source, Survivor
@@ -14,7 +14,7 @@ from prock.runner.result import RunResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.accounting.estimate import CpuEstimate
+    from prock.accounting.estimate_cpu import CpuEstimate
     from prock.accounting.perf_records import Ended, TaskRecords
     from prock.model import DiskIo, ProcessInfo
     from prock.runner.session import RunSession

@@ -13,7 +13,7 @@ import time
 
 from prock import engine as engines
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.selection import CpuSources
+from prock.accounting.open_sources import CpuSources
 from prock.errors import AccessDenied, NoSuchProcess, NotSupported, OutOfDescriptors, ProckError, check_interval
 from prock.runner.members import Members
 

@@ -1,8 +1,8 @@
-"""`launch`: start a command so that it is counted from its first instruction on. Fork and exec are done here.
+"""`launch`: start a command so that it is counted from its first instruction on.
 
 Between fork and exec a process has to enter a cgroup, to open perf events on itself and to wait until their buffers are
-mapped. A small program does that (``native/launcher/main.c`` says why): no Python code runs in a fork of the calling
-process, because its other threads may hold any lock. Without a compiler there is no such program, and
+mapped. A small program does that, ``native/launcher/fork_exec.c``, which `launch` starts: no Python code runs in a fork
+of the calling process, because its other threads may hold any lock. Without a compiler there is no such program, and
 `prock.runner.spawn_portable` starts the command.
 """
 

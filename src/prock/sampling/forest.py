@@ -204,7 +204,7 @@ class Forest:
         """Perf events for the tree, where they are wanted and available."""
         if self._options.accounting == "ledger":
             return None
-        from prock.accounting.selection import attach_clocks
+        from prock.accounting.open_sources import attach_clocks
 
         return attach_clocks(self._engine, root, self._options.accounting, _perf_descriptors_left())
 

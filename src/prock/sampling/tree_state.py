@@ -8,7 +8,7 @@ from prock.engine.tuples import TreeSums
 from prock.model import NO_IO, NUMBERS, DiskIo, ProcessInfo
 from prock.sampling.cpu_ledger import CpuLedger
 from prock.sampling.io_ledger import IoLedger
-from prock.sampling.pss import PssReader
+from prock.sampling.pss_reader import PssReader
 from prock.sampling.sample import TreeSample
 
 TYPE_CHECKING = False

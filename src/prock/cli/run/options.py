@@ -6,7 +6,7 @@ accept: it writes the error message.
 
 from __future__ import annotations
 
-from prock.accounting.selection import ACCOUNTINGS
+from prock.accounting.open_sources import ACCOUNTINGS
 from prock.cli.output import Failure
 
 TYPE_CHECKING = False

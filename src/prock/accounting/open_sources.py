@@ -1,4 +1,4 @@
-"""Which CPU sources are used: `CpuSources` for a run, `attach_clocks` for a followed tree. Decided here alone."""
+"""Opens CPU sources: `CpuSources` for a run, `attach_clocks` for a followed tree. Which ones is decided here alone."""
 
 from __future__ import annotations
 

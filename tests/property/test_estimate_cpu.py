@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_up_runs import result
 
-from prock.accounting.estimate import AGREE, AGREE_NS, CpuEstimate, estimate_cpu
+from prock.accounting.estimate_cpu import AGREE, AGREE_NS, CpuEstimate, estimate_cpu
 from prock.accounting.protocol import CGROUP, LEDGER, NOT_ADOPTED, NOT_REAPED, PERF, WAITED, CpuReading
 from prock.model import CpuTime
 from prock.results import CommandUsage, ProcessUsage, Source, Survivor
