@@ -2,7 +2,8 @@
 
 Each page gets a scratch directory with the files of ``docs/examples`` and the Makefile of `demo`. A ``console`` block
 is one run of bash; below each ``$ command`` stands its output. A ``python`` block is executed; a ``text`` block
-directly below it has its output. Blocks of a page share their names. A block with ``>>>`` is a doctest.
+directly below it has its output. Blocks of a page share their names. A block with ``>>>`` is a doctest. Below a comment
+``JSON of prock NAME`` stand the keys of that command's document.
 
 Compared with sybil: it finds the blocks and executes Python, which is 20 lines here, but neither runs consoles nor
 writes output, and is one more dependency of the tests.
@@ -14,6 +15,7 @@ import ast
 import asyncio
 import contextlib
 import doctest
+import importlib
 import inspect
 import io
 import os
@@ -31,6 +33,7 @@ import demo
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(console|python)\n(.*?)^```\n(\n?```text\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
+KEYS = re.compile(r"^<!-- JSON of prock (\w+) -->\n.*?^<!-- /JSON -->\n", re.MULTILINE | re.DOTALL)
 MARK = "\x1f"
 """Separates the outputs of commands; no output contains it."""
 TIMEOUT_S = 120
@@ -68,9 +71,20 @@ def refreshed(page: Path) -> str:
         Path("Makefile").write_text(demo.MAKEFILE.replace("native -name '*.c'", "native/procfs -name '*.c'"))  # fast
         sys.path.insert(0, folder)
         try:
-            return FENCE.sub(run, text)
+            return with_keys(FENCE.sub(run, text))
         finally:
             sys.path.remove(folder)
+
+
+def with_keys(text: str) -> str:
+    """A page with the keys of the commands' documents, which the docstrings of their modules list."""
+
+    def keys(block: re.Match[str]) -> str:
+        module = importlib.import_module(f"prock.cli.{block[1]}")
+        described = inspect.cleandoc(module.__doc__ or "").partition("\n\n")[2].replace("``", "`")
+        return f"<!-- JSON of prock {block[1]} -->\n\n{described}\n\n<!-- /JSON -->\n"
+
+    return KEYS.sub(keys, text)
 
 
 def commands(body: str) -> list[str]:

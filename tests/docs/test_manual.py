@@ -51,6 +51,11 @@ def test_output_is_written_below_its_example(tmp_path: Path) -> None:
     )
 
 
+def test_the_keys_of_the_documents_are_those_of_the_docstrings() -> None:
+    text = (DOCS / "command.md").read_text(encoding="utf-8")
+    assert manual.with_keys(text) == text and text.count("JSON (`prock.") == 5, "run tools/manual.py docs/command.md"
+
+
 @pytest.mark.parametrize("module", [manual, manpage])
 def test_examples_of_the_tools(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

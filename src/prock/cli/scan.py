@@ -2,7 +2,7 @@
 
 JSON (``prock.scan/1``): `interval_s` (null without ``--interval``), `cpus`, `totals`, `coverage`, and `trees` in the
 chosen order, all of them with ``-n 0``. Times count since the start of each process; `cpu_percent` (of one core) is of
-the interval, in which the times are null. See docs/formats.md.
+the interval, in which the times are null.
 """
 
 from __future__ import annotations

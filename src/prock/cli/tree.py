@@ -2,7 +2,8 @@
 
 JSON (``prock.tree/1``): `root_pid`, `interval_s` (null without ``--interval``), `totals`, `coverage`, and `members`: a
 flat list in the order of the drawing, whatever ``--depth`` is. Times and bytes count since the start of each process;
-``…_percent`` (of one core) and ``…_per_s`` are of the interval. See docs/formats.md.
+``…_percent`` (of one core) and ``…_per_s`` are of the interval. Other keys are named as
+the fields of `prock.MemberSample` and `prock.TreeTotals`, which ``help()`` describes.
 """
 
 from __future__ import annotations
