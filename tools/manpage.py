@@ -49,16 +49,47 @@ def lines() -> Iterator[str]:
                 value = "" if action.nargs == 0 else formatter._metavar_formatter(action, action.dest)(1)[0]
                 written = " ".join(filter(None, (", ".join(action.option_strings), value)))
                 yield from (".TP", f".B {escaped(written)}", escaped(formatter._expand_help(action)))
-        yield from (".PP", ".nf", *map(escaped, (parser.epilog or "").rstrip().split("\n")), ".fi")
+        for paragraph in (parser.epilog or "").rstrip().split("\n\n"):
+            yield from filled(paragraph)
+    yield from durations()
     yield from table("Exit codes", "EXIT STATUS")
     yield from table("Environment", "ENVIRONMENT")
 
 
+def filled(paragraph: str) -> Iterator[str]:
+    r"""A paragraph of an epilog; of examples, each command with its explanation.
+
+    >>> list(filled("One\nparagraph."))
+    ['.PP', 'One paragraph.']
+    >>> list(filled("examples:\n  prock stat 1   show it"))
+    ['.PP', 'examples:', '.TP', '.B prock stat 1', 'show it']
+    """
+    first, *others = paragraph.split("\n")
+    if first not in ("example:", "examples:"):
+        yield from (".PP", escaped(" ".join(paragraph.split())))
+        return
+    yield from (".PP", escaped(first))
+    for line in others:
+        command, _, meaning = line.strip().partition("  ")
+        yield from (".TP", f".B {escaped(command)}")
+        yield from filter(None, [meaning.strip() and escaped(meaning.strip())])
+
+
+def durations() -> Iterator[str]:
+    """The definitions of ``command.md``."""
+    yield '.SH "DURATIONS AND SIZES"'
+    for key, meaning in re.findall(r"^(\w+)\n: ((?:.+\n)+)", section("Durations and sizes"), re.MULTILINE):
+        yield from (".TP", f".B {escaped(key)}", escaped(" ".join(meaning.replace("`", "").split())))
+
+
+def section(heading: str) -> str:
+    return (DOCS / "command.md").read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
 def table(heading: str, title: str) -> Iterator[str]:
     """The list of pairs below a heading of ``command.md``."""
-    section = (DOCS / "command.md").read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
     yield f'.SH "{title}"'
-    for key, meaning in re.findall(r"^\| (.*?) \| (.*) \|$", section, re.MULTILINE)[1:]:
+    for key, meaning in re.findall(r"^\| (.*?) \| (.*) \|$", section(heading), re.MULTILINE)[1:]:
         yield from (".TP", f".B {escaped(key.replace('`', ''))}", escaped(meaning.replace("`", "")))
 
 

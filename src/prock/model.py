@@ -614,5 +614,5 @@ class TreeTotals(NamedTuple):
     def cpu_bias(self) -> str:
         """Bias of `cpu_ns`, in one line."""
         if self.accounting == "perf":
-            return "lower bound, but includes time stolen by the host of a VM"
-        return "lower bound: lacks processes that no sample saw and no parent reaped"
+            return "lower bound, plus time stolen by a VM's host"
+        return "lower bound: lacks processes neither sampled nor reaped"

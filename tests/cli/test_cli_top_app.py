@@ -87,8 +87,8 @@ def test_the_tree_is_there(family: Family) -> None:
         await seat.until(lambda: seat.says("└─ middle"))
         assert seat.says(f"{family.head} head")
         assert seat.says("4 processes, 4 threads")
-        assert seat.text[-3].startswith("ended     members")
-        assert seat.text[-2].startswith("accuracy  0 denied")
+        assert seat.text[-3].startswith("ended     sampled")
+        assert seat.text[-2].startswith("accuracy  CPU by ")
 
     view(family.head, drive)
 

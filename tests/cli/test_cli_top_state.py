@@ -198,7 +198,7 @@ def test_what_the_totals_miss_is_never_hidden(columns: int, rows: int) -> None:
         desk.press(*keys)
         text = "\n".join(desk.text(columns, rows))
         assert "ended" in text and "accuracy" in text
-    assert "ended     members 1.000s, between samples 2.000s, of 5.000s" in desk.text(60, 10)
+    assert "ended     sampled 1.000s, never sampled 2.000s, of 5.000s" in desk.text(60, 10)
     assert "2 denied" in "\n".join(desk.text(40, 10))
 
 

@@ -19,8 +19,10 @@ def pid_argument(text: str) -> int:
 
 
 def count_argument(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Failure(f"invalid number {text!r}: use a whole number, 0 or more", 2)
+    if not (text.isascii() and text.isdigit()):
+        raise Failure(f"invalid number {text!r}: use a whole number", 2)
+    if len(text) > 9:
+        raise Failure(f"invalid number {text!r}: use at most 999999999", 2)
     return int(text)
 
 
@@ -31,7 +33,9 @@ def duration_argument(text: str) -> float:
     (1.5, 0.5, 5400.0)
     """
     seconds = _seconds(text)
-    if not 0 <= seconds <= LONGEST_DURATION_S:  # false for NaN
+    if seconds > LONGEST_DURATION_S:
+        raise Failure(f"invalid duration {text!r}: use at most {LONGEST_DURATION_S // 86_400}d", 2)
+    if not seconds >= 0:  # true for NaN
         raise Failure(f"invalid duration {text!r}: use seconds or a unit, such as 500ms, 30s, 10m, 1h30m", 2)
     return seconds
 
@@ -53,7 +57,9 @@ def size_argument(text: str) -> int:
     number = text.upper().removesuffix("B").removesuffix("I")
     power = _SIZES.get(number[-1:])
     size = _number(number if power is None else number[:-1]) * 1024.0 ** (power or 0)
-    if not 0 <= size < 2**63:
+    if size >= 2**63:
+        raise Failure(f"invalid size {text!r}: use less than 8388608T", 2)
+    if not size >= 0:  # true for NaN
         raise Failure(f"invalid size {text!r}: use bytes or a unit, such as 512K, 100M, 1.5G", 2)
     return round(size)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import textwrap
 
 from prock.cli import output
 from prock.cli.argtypes import interval_argument, pid_argument
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         def run(self, arguments: argparse.Namespace, /) -> int: ...
 
 
-HELP_WIDTH = 84
+HELP_WIDTH, MIN_WIDTH = 80, 30
 
 
 def run_subcommand(name: str, summary: str, arguments: Sequence[str]) -> int:
@@ -47,14 +48,18 @@ def new_parser(prog: str, summary: str, epilog: str, usage: str | None = None) -
         usage=usage,
         description=summary[0].upper() + summary[1:],
         epilog=epilog,
-        formatter_class=_formatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,  # otherwise a later option could break a script
     )
 
 
 def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]) -> int:
     width = max(map(len, commands))
-    table = "".join(f"  {name:{width}}  {summary}\n" for name, summary in commands.items())
+    indent = " " * (width + 4)
+    table = "".join(
+        "\n".join(textwrap.wrap(f"  {name:{width}}  {summary}", _help_width(), subsequent_indent=indent)) + "\n"
+        for name, summary in commands.items()
+    )
     parser = new_parser(
         "prock",
         "CPU, memory and I/O of process trees: accurate, cheap, simple.",
@@ -129,6 +134,20 @@ class Parser(argparse.ArgumentParser):
         output.write(self.format_help().rstrip("\n").split("\n"))
 
 
-def _formatter(prog: str, **options: Any) -> argparse.HelpFormatter:
-    """With an explicit width, argparse does not import shutil."""
-    return argparse.RawDescriptionHelpFormatter(prog, width=min(HELP_WIDTH, output.terminal_width() or HELP_WIDTH))
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of description and epilog where they fit. With an explicit width, argparse imports no shutil."""
+
+    def __init__(self, prog: str, **_: Any) -> None:
+        super().__init__(prog, width=_help_width())
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join("\n".join(_wrapped(line, width)) for line in text.splitlines())
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    own = line[: len(line) - len(line.lstrip())]
+    return [line] if len(line) <= width else textwrap.wrap(line, width, subsequent_indent=f"{own}  ")
+
+
+def _help_width() -> int:
+    return max(MIN_WIDTH, min(HELP_WIDTH, output.terminal_width() or HELP_WIDTH))

@@ -31,6 +31,8 @@ and terminal (leader of a session that has a terminal). Pid 1 and user managers
 are trees of one process, all kernel threads are one line. Every process is in
 exactly one tree.
 
+DURATION is in seconds, or with units: 500ms, 90s, 10m (minutes), 1h30m.
+
 CPU is the time of the processes that exist; CPU+ includes the children that
 they waited for (for pid 1: all services that have ended). With --interval,
 %CPU is of one core and includes children that ended in the interval. RSS is an

@@ -37,6 +37,8 @@ bound, as the time of children that no process waited for is lost. RSS+ is an
 upper bound, as shared pages count in each process. READ+ and WRITE+ are bytes
 from and to storage.
 
+DURATION is in seconds, or with units: 500ms, 90s, 10m (minutes), 1h30m.
+
 With --interval the tree is sampled twice, and printed as by prock top --plain.
 
 examples:

@@ -161,9 +161,9 @@ class ResultBuilder:
                 source = Source("memory", f"samples, {peak.source}", peak.bias)
         if self._engine.launcher is not None and largest > (footprint or 0):  # a tree is not below its largest process
             footprint = largest
-            bias = "lower bound: the largest process alone, as the command ended before a sample saw the peak"
+            bias = "lower bound: the largest process alone; samples missed the peak"
             if largest <= (rss or 0):
-                bias = "estimate: the largest process alone, with pages shared with programs outside the tree"
+                bias = "estimate: the largest process alone, with what programs outside share"
             source = Source("memory", "ru_maxrss", bias)
         if source is not None:
             self._sources.append(source)

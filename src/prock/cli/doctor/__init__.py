@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 Changes nothing and writes nothing. "limited" is measured, but slower, coarser
-or not for every process. The exit code is 0, or 1 if the engine does not work.
+or not for every process; "no" is not available. The exit code is 0, or 1 if the engine does not work.
 
 example:
   prock doctor --json | python3 -m json.tool
@@ -92,5 +92,6 @@ def _wrapped(text: str, indent: int, screen: output.Screen) -> list[str]:
 
 
 def _summary(checks: list[Check]) -> str:
-    numbers = [f"{sum(check.status == status for check in checks)} {status}" for status in (OK, LIMITED, NO)]
+    words = {OK: OK, LIMITED: LIMITED, NO: "not available"}
+    numbers = [f"{sum(check.status == status for check in checks)} {word}" for status, word in words.items()]
     return f"{count(len(checks), 'check')}: {', '.join(numbers)}"

@@ -98,7 +98,7 @@ def task_io() -> Check:
         except (AccessDenied, NotSupported):
             finding = "readable for the processes of this user; access denied for others"
             return Check("task_io", LIMITED, finding, "run as root (CAP_SYS_PTRACE)")
-    return Check("task_io", OK, "readable for the processes of this user; there are no others to try")
+    return Check("task_io", OK, "readable; no other user has a process here on which to try it")
 
 
 def perf_task_clock() -> Check:

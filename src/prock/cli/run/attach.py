@@ -28,7 +28,9 @@ USAGE = "prock attach [OPTION ...] PID"
 EPILOG = """\
 Counts from now until the process has ended (--wait-all: its whole tree), or
 until Ctrl-C, SIGTERM or SIGHUP: then prock reports, and the tree goes on. prock
-sends no signal to any process. The exit code is 0, whatever the process's is.
+sends no signal to any process. The exit code is 0, also if the process fails.
+
+DURATION is in seconds, or with units: 500ms, 90s, 10m (minutes), 1h30m.
 
 example:
   prock attach 4711             measure this server until Ctrl-C
@@ -52,6 +54,9 @@ def main(words: Sequence[str], summary: str) -> int:
 
 def _parse(words: list[str], summary: str) -> tuple[Settings, int]:
     """Options may also follow the PID."""
+    for before, word in zip(("", *words), words, strict=False):
+        if word[:1] == "-" and word[1:].isdigit() and not before.startswith("-"):
+            pid_argument(word)  # raises: argparse would take it for an option
     rest: list[str] = []
     pids: list[str] = []
     while True:

@@ -17,7 +17,7 @@ from prock.cli.output import Failure
 from prock.cli.run import options
 from prock.cli.run.options import PROCK_FAILED, RUN, Settings
 from prock.cli.run.supervisor import Plan, Supervisor, open_signals
-from prock.errors import ProckError
+from prock.errors import NotSupported, ProckError
 from prock.report.layout import escape
 
 TYPE_CHECKING = False
@@ -48,19 +48,22 @@ signals: SIGTERM, SIGINT, SIGHUP and SIGQUIT sent to prock are sent to the whole
 --repeat makes all runs, even after a failed one (Ctrl-C ends the series); the
   exit code is that of the first failed run.
 
+DURATION is in seconds, or with units: 500ms, 90s, 10m (minutes), 1h30m. SIZE is
+  in bytes, or with K, M, G or T (powers of 1024): 512K, 100M, 1.5G.
+
 On macOS, Windows and BSD some sources are missing: see prock doctor.
 
 --format: %e elapsed, %U user, %S system seconds; %P CPU; %M largest process in
   KiB; %x exit code; %C command; %F %R major, minor faults; %I %O blocks of 512
   read, written; %c %w involuntary, voluntary switches; %E h:m:s; %Z page size;
-  %D %K %W %X %k %p %r %s %t 0, as in GNU time; %% \\n \\t \\\\. ? means unknown.
+  %D %K %W %X %k %p %r %s %t print 0, as in GNU time; %% \\n \\t \\\\. ? means unknown.
   %{cpu} %{user} %{system} %{wall} seconds, %{cores}, %{peak}, %{processes}, and
   any key of the JSON document: %{peak_rss_bytes}, %{disk_io.read_bytes}.
 
 examples:
   prock run make -j8                      report the cost of a build
   prock run -q --json cost.json pytest    write only a JSON document
-  prock run -f '%{cpu} s, %{peak}' cc x.c print one line in your own format
+  prock run -f '%{cpu} s' cc x.c          print one line in your own format
   prock run -t 10m --max-memory 2G ./job  limit and budget a CI job
 """
 
@@ -83,7 +86,7 @@ def main(words: Sequence[str], summary: str) -> int:
     if not command:
         raise Failure("no command: give one, as in prock run COMMAND [ARGUMENT ...] (see prock run --help)", 2)
     if settings.repeat == 0:
-        raise Failure("invalid --repeat 0: use 1 or more", 2)
+        raise Failure("invalid --repeat 0: use a whole number, 1 or more", 2)
     keep_low_descriptors_free()
     writer = _open_writer(settings)
     try:
@@ -150,6 +153,8 @@ def _launch(command: list[str], settings: Settings, signals: SignalSource) -> Ru
         raise Failure("'': command not found", 127)
     try:
         return _start(command, settings, signals)
+    except NotSupported as error:
+        raise Failure(f"{error} (see prock doctor)", PROCK_FAILED) from None
     except ProckError as error:
         raise Failure(str(error), PROCK_FAILED) from None
     except FileNotFoundError as error:

@@ -30,6 +30,9 @@ class ReportWriter:
                 check(settings.format)
             except ValueError as error:
                 raise output.Failure(str(error), 2) from None
+        for option, path in (("--output", settings.output), ("--json", settings.json)):
+            if path == "":
+                raise output.Failure(f"invalid {option} '': give the name of a file", 2)
         self._report = self._document = None
         if settings.output is not None or settings.json is not None:
             from prock.files import CannotWrite, OutputFile

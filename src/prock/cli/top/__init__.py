@@ -34,6 +34,8 @@ On a terminal, and with the extra "top" installed, it is full-screen: ? lists
 the keys. Otherwise, or with --plain, it prints one table per sample; with
 --json one document per line and sample.
 
+DURATION is in seconds, or with units: 500ms, 90s, 10m (minutes), 1h30m.
+
 %CPU is of one core over the interval. A column with + includes all descendants;
 TIME+ includes children that were waited for. Below the table are the CPU time
 of ended processes and the accuracy of the total.

@@ -133,7 +133,7 @@ class Picture:
             ended=sum(sample.ended for sample in samples),
             vanished=sum(sample.vanished for sample in samples),
             denied=sum(sample.denied for sample in samples),
-            accuracy=tuple(dict.fromkeys(f"{sample.accounting}: {sample.cpu_bias}" for sample in samples)),
+            accuracy=tuple(dict.fromkeys(f"CPU by {sample.accounting}: {sample.cpu_bias}" for sample in samples)),
             is_over=all(sample.is_over for sample in samples),
         )
 

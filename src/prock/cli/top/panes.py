@@ -40,10 +40,11 @@ children that were waited for. RSS+ is an upper bound, as shared pages
 count in each process. An orphan was started in this tree; its parent has
 ended, and a process outside the tree adopted it.
 
-ended     CPU time of members that have ended, and of children that
-          started and ended between two samples.
-accuracy  processes to which access was denied or that vanished while
-          being read; source and bias of the CPU total."""
+ended     CPU time of processes that have ended: of those that were
+          sampled before, and of those that started and ended between
+          two samples.
+accuracy  processes that denied access or ended while being read; source
+          and bias of the CPU total."""
 
 
 class Text:

@@ -231,13 +231,15 @@ def ended_cpu(totals: Totals) -> tuple[str, ...]:
     ended, unseen = format_cpu(totals.ended_cpu_ns), format_cpu(totals.unseen_cpu_ns)
     total = format_cpu(totals.cpu_ns)
     return (
-        f"ended     members {ended}, between samples {unseen}, of {total} CPU in {format_cpu(totals.wall_ns)}",
-        f"ended     members {ended}, between samples {unseen}, of {total}",
-        f"ended {ended}, between samples {unseen}, of {total}",
+        f"ended     sampled before {ended}, never sampled {unseen}, of {total} CPU in {format_cpu(totals.wall_ns)}",
+        f"ended     sampled {ended}, never sampled {unseen}, of {total}",
+        f"ended {ended}, never sampled {unseen}, of {total}",
         f"ended {ended} + {unseen} of {total}",
     )
 
 
 def accuracy(totals: Totals) -> str:
-    """What may be missing, and source and bias of the CPU total."""
-    return "; ".join((f"accuracy  {totals.denied:,} denied, {totals.vanished:,} vanished", *totals.accuracy))
+    """How many processes could not be read, and source and bias of the CPU total."""
+    denied = [f"{totals.denied:,} denied access"] if totals.denied else []
+    vanished = [f"{totals.vanished:,} ended while being read"] if totals.vanished else []
+    return f"accuracy  {'; '.join([*denied, *vanished, *totals.accuracy])}"
