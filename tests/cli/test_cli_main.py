@@ -288,3 +288,21 @@ def _strings(value: object) -> set[str]:
     if isinstance(value, list):
         return set().union(*map(_strings, value))
     return {value} if isinstance(value, str) else set()
+
+
+@pytest.mark.parametrize("arguments", [(), *((name,) for name in COMMANDS)])
+def test_help_fits_80_columns(arguments: tuple[str, ...]) -> None:
+    assert [line for line in prock(*arguments, "--help").stdout.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("attach", "-1"), "invalid PID '-1': use a number from 1 to "),
+        (("run", "-o", "", "true"), "invalid --output '': give the name of a file"),
+        (("run", "-r", "0", "true"), "invalid --repeat 0: use a whole number, 1 or more"),
+    ],
+)
+def test_refused_values(arguments: tuple[str, ...], message: str) -> None:
+    done = prock(*arguments)
+    assert done.returncode == 2 and message in done.stderr

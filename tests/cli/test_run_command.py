@@ -252,6 +252,15 @@ def test_a_full_disk_is_said_and_counts_where_the_command_succeeded(option: str,
     assert f"prock run: cannot write {NO_ROOM}: No space left on device\n" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "seen"), [("2>/dev/full", 0, 125), ("2>/dev/full", 3, 3), ("2>&-", 0, 0)]
+)
+def test_a_report_that_standard_error_does_not_take(redirection: str, code: int, seen: int) -> None:
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *command("run", "sh", "-c", f"exit {code}")]
+    done = subprocess.run(shell, capture_output=True, env=environment(), timeout=TIMEOUT_S, check=False)
+    assert (done.returncode, done.stdout) == (seen, b"")
+
+
 def test_nobody_reads_the_fifo(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

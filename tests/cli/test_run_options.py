@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prock.cli.argtypes import duration_argument
+from prock.cli.argtypes import count_argument, duration_argument, size_argument
 from prock.cli.output import Failure
 from prock.cli.run.options import ATTACH, RUN, NotPlain, Settings, build_parser, parse, read
 
@@ -144,3 +144,13 @@ def test_what_is_not_a_duration(text: str) -> None:
         duration_argument(text)
     expected = f"invalid duration {text!r}: use seconds or a unit, such as 500ms, 30s, 10m, 1h30m"
     assert str(caught.value) == expected
+
+
+def test_a_value_that_is_too_large_is_refused_with_the_limit() -> None:
+    for convert, text, limit in (
+        (duration_argument, "99999d", "use at most 3660d"),
+        (size_argument, "8388608T", "use less than 8388608T"),
+        (count_argument, "1" * 10, "use at most 999999999"),
+    ):
+        with pytest.raises(Failure, match=limit):
+            convert(text)

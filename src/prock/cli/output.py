@@ -95,17 +95,22 @@ def complain(called: str, message: str, exit_code: int = 1) -> int:
     return exit_code
 
 
-def write_error(text: str, *, as_it_is: bool = False) -> None:
-    """Lines to standard error. `as_it_is`: without `harmless`, for text that the user chose."""
+def write_error(text: str, *, as_it_is: bool = False) -> bool:
+    """Lines to standard error. `as_it_is`: without `harmless`, for text that the user chose.
+
+    Returns False if they could not be written. A descriptor or pipe that was closed wants none.
+    """
     if sys.stderr is None:
-        return
+        return True
     if not as_it_is:
         text = "\n".join(map(harmless, text.split("\n")))
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:  # no place is left to report it but the exit code
+    except OSError as error:  # no place is left to report it but the exit code
         _abandon(sys.stderr)
+        return isinstance(error, BrokenPipeError)
+    return True
 
 
 def describe(error: OSError) -> str:

@@ -381,3 +381,23 @@ def test_lines_while_it_runs() -> None:
             process.stdin.write(word)
             assert process.stdout.readline() == word.upper()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "call"),
+    [
+        ("timeout", lambda: prock.run(["true"], timeout="x")),  # type: ignore[arg-type]
+        ("kill_after", lambda: prock.run(["true"], kill_after=None)),  # type: ignore[arg-type]
+        ("interval", lambda: prock.run(["true"], interval="x")),
+        ("interval", lambda: prock.Monitor(interval="x")),  # type: ignore[arg-type]
+    ],
+)
+def test_a_time_that_is_not_a_number(option: str, call: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=f"invalid {option} .*: use seconds"):
+        call()
+
+
+def test_an_expired_timeout_is_the_given_one() -> None:
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        prock.run(["sleep", "60"], timeout=0.05)
+    assert caught.value.timeout == 0.05

@@ -39,7 +39,8 @@ those that no parent waited for; the report states how accurate each figure is.
 
 exit code: the command's own; 128 + n if signal n ended it; 126 if it cannot be
   executed; 127 if it was not found; 124 after a timeout; 123 if it succeeded
-  but exceeded its budget; 125 if it succeeded but the report was not written.
+  but exceeded its budget; 125 if it succeeded but the report was not written
+  (a closed standard error counts as -q).
 
 signals: SIGTERM, SIGINT, SIGHUP and SIGQUIT sent to prock are sent to the whole
   tree; a second one kills it. Ctrl-C reaches the command directly; twice within

@@ -51,8 +51,8 @@ class ReportWriter:
         if not self._settings.quiet:
             text = self._text(results, wanted)
             if self._report is None:
-                # The text of --format is the user's own. Without standard error there is no place for the report.
-                output.write_error(text, as_it_is=True)
+                # The text of --format is the user's own. A closed standard error counts as --quiet.
+                complete = output.write_error(text, as_it_is=True)
             else:
                 complete = self._write(self._report, text)
         if self._document is not None:
