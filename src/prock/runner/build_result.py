@@ -163,7 +163,7 @@ class ResultBuilder:
             footprint = largest
             bias = "lower bound: the largest process alone; samples missed the peak"
             if largest <= (rss or 0):
-                bias = "estimate: the largest process alone, with what programs outside share"
+                bias = "estimate: the largest process alone, with pages that other programs share"
             source = Source("memory", "ru_maxrss", bias)
         if source is not None:
             self._sources.append(source)
