@@ -226,7 +226,6 @@ def test_json_through_a_descriptor_and_a_fifo(tmp_path: Path) -> None:
         ("/tmp", "Is a directory"),
         ("/dev/fd/77", "Bad file descriptor"),
         ("x" * 300, "File name too long"),
-        ("", "No such file or directory"),
     ],
 )
 def test_what_can_not_be_written_is_said_before_the_command_runs(
