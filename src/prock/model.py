@@ -161,7 +161,7 @@ def _texts() -> Iterator[tuple[str, str]]:
     yield "refused", "Names of the files that were to be read and that this user may not read."
 
 
-FIELD_TEXTS.update(_texts())
+FIELD_TEXTS.append(_texts)
 
 
 class CpuTime(NamedTuple):

@@ -78,10 +78,11 @@ UNIT_WORDS = re.compile(
 def test_every_field_of_a_result_has_help(name: str) -> None:
     kind = getattr(prock, name)
     annotations = {key: text for base in kind.__mro__ for key, text in getattr(base, "__annotations__", {}).items()}
+    shown = pydoc.render_doc(kind, renderer=pydoc.plaintext).replace("\n |      ", " ")  # type: ignore[attr-defined]
     for field in getattr(kind, "_fields", ()):
         text = getattr(kind, field).__doc__
         assert text and not text.startswith("Field ") and len(text.split()) > 1, field
-        assert text in pydoc.render_doc(kind, renderer=pydoc.plaintext).replace("\n |      ", " "), field  # type: ignore[attr-defined]
+        assert text in shown, field
         if annotations[field].split(" |")[0] in ("int", "float", "CpuPercent"):
             assert UNIT_WORDS.search(text), f"{field}: {text}"
     properties = [key for key, value in inspect.getmembers(kind) if isinstance(value, property)]
