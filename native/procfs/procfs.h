@@ -48,6 +48,12 @@ static inline bool prock_is_running(const struct prock_stat *stat)
     return (stat->state != 'Z' && stat->state != 'X' && stat->state != 'x') || stat->thread_count > 1;
 }
 
+/* Then stat, statm and smaps_rollup of the process have no memory, those of its threads do. */
+static inline bool prock_leader_exited(const struct prock_stat *stat)
+{
+    return stat->state == 'Z' && stat->thread_count > 1;
+}
+
 struct prock_statm {
     uint64_t size, resident; /* pages */
 };
@@ -108,8 +114,8 @@ int prock_stat(int at, const char *path, struct stat *out);
 int prock_open(const struct prock_root *root, int32_t pid, const char *file);
 int prock_read(const struct prock_root *root, int32_t pid, const char *file, char *buf, size_t cap, size_t *len);
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out);
-/* Like prock_read_statm; if the main thread has exited and others run, the values come from one of those. */
-int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_exited, struct prock_statm *out);
+/* Of a process whose main thread has exited. */
+int prock_read_thread_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
 int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
 /* By CPU clocks if usable, else by ticks. */
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);

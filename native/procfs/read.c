@@ -117,6 +117,58 @@ static int read_of_process(
     return error ? error : prock_read(root, pid, file, buf, cap, len);
 }
 
+int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids)
+{
+    char task[PROCK_PATH_CAP];
+    struct dirent *entry;
+    int error = 0;
+    snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
+    DIR *dir = opendir(task);
+    if (!dir)
+        return prock_errno(errno);
+    while (!error && (errno = 0, entry = readdir(dir))) {
+        int32_t tid;
+        if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
+            error = prock_pids_add(tids, tid);
+    }
+    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it exited: these are its last threads */
+        error = prock_errno(errno);
+    closedir(dir);
+    return error;
+}
+
+/* A file about the memory of a process whose main thread has ended, of the first other thread that still has it. */
+static int read_of_thread(
+    const struct prock_root *root, int32_t pid, const char *name, char *buf, size_t cap, size_t *len)
+{
+    struct prock_pids tids = {0};
+    char file[64];
+    int error = pid ? 0 : prock_own_pid(root, &pid);
+    int found = -ESRCH;
+    if (!error)
+        error = prock_list_threads(root, pid, &tids);
+    for (size_t i = 0; !error && found && i < tids.n; i++) {
+        if (tids.v[i] == pid)
+            continue;
+        snprintf(file, sizeof file, "task/%d/%s", tids.v[i], name);
+        found = prock_read(root, pid, file, buf, cap, len);
+        if (!found && *len > 1 && memcmp(buf, "0 ", 2) == 0) /* statm of a thread that is exiting */
+            found = -ESRCH;
+    }
+    prock_pids_free(&tids);
+    if (found == -ENOTSUP) /* the process exists, the thread does not */
+        found = -ESRCH;
+    return error ? error : found;
+}
+
+int prock_read_thread_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out)
+{
+    char buf[512];
+    size_t len;
+    int error = read_of_thread(root, pid, "statm", buf, sizeof buf, &len);
+    return error ? error : prock_parse_statm(buf, len, out);
+}
+
 /* The clock is read after the file is opened and before it is read: reading the file fails once the process is reaped,
  * so if it succeeds the pid was not reused in between, and both values are of the same process. */
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out)
@@ -142,6 +194,11 @@ int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_sta
         out->cpu.user_ns = prock_multiply(out->utime, root->tick_ns);
         out->cpu.system_ns = prock_multiply(out->stime, root->tick_ns);
     }
+    struct prock_statm statm;
+    if (prock_leader_exited(out) && prock_read_thread_statm(root, pid, &statm) == 0) {
+        out->rss = statm.resident;
+        out->vsize = prock_multiply(statm.size, root->page_bytes);
+    }
     return 0;
 }
 
@@ -156,60 +213,29 @@ int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu 
     return error;
 }
 
-int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_pids *tids)
-{
-    char task[PROCK_PATH_CAP];
-    struct dirent *entry;
-    int error = 0;
-    snprintf(task, sizeof task, "%s/%d/task", root->path, pid);
-    DIR *dir = opendir(task);
-    if (!dir)
-        return prock_errno(errno);
-    while (!error && (errno = 0, entry = readdir(dir))) {
-        int32_t tid;
-        if (prock_parse_pid(entry->d_name, strlen(entry->d_name), &tid))
-            error = prock_pids_add(tids, tid);
-    }
-    if (!error && errno && prock_errno(errno) != -ESRCH) /* else it exited: these are its last threads */
-        error = prock_errno(errno);
-    closedir(dir);
-    return error;
-}
-
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out)
 {
     char buf[512];
     size_t len;
+    struct prock_stat stat;
     int error = read_of_process(root, pid, "statm", buf, sizeof buf, &len);
-    return error ? error : prock_parse_statm(buf, len, out);
-}
-
-int prock_read_memory(const struct prock_root *root, int32_t pid, bool leader_exited, struct prock_statm *out)
-{
-    char file[40], buf[512];
-    size_t len;
-    struct prock_pids tids = {0};
-    if (!leader_exited)
-        return prock_read_statm(root, pid, out);
-    int error = prock_list_threads(root, pid, &tids);
-    size_t other = 0;
-    while (other < tids.n && tids.v[other] == pid)
-        other++;
-    if (!error && other == tids.n)
-        error = -ESRCH;
-    if (!error) {
-        snprintf(file, sizeof file, "task/%d/statm", tids.v[other]);
-        error = prock_read(root, pid, file, buf, sizeof buf, &len);
+    if (!error)
+        error = prock_parse_statm(buf, len, out);
+    if (!error && out->size == 0 && prock_read_stat(root, pid, &stat) == 0 && prock_leader_exited(&stat)) {
+        out->size = stat.vsize / root->page_bytes;
+        out->resident = stat.rss;
     }
-    prock_pids_free(&tids);
-    return error ? error : prock_parse_statm(buf, len, out);
+    return error;
 }
 
 int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes)
 {
     char buf[4096];
     size_t len = 0;
+    struct prock_stat stat;
     int error = prock_read(root, pid, "smaps_rollup", buf, sizeof buf, &len);
+    if (error == -ESRCH && prock_read_stat(root, pid, &stat) == 0 && prock_leader_exited(&stat))
+        error = read_of_thread(root, pid, "smaps_rollup", buf, sizeof buf, &len);
     return error ? error : prock_parse_pss(buf, len, bytes);
 }
 

@@ -40,7 +40,7 @@ static void read_one(int32_t pid)
     uint64_t number;
     int32_t own;
     ASSERT(prock_read_stat(&shared, pid, &stat) == 0 && prock_read_cpu(&shared, pid, &cpu) == 0);
-    ASSERT(prock_read_memory(&shared, pid, false, &statm) == 0 && prock_read_comm(&shared, pid, comm, &len) == 0);
+    ASSERT(prock_read_statm(&shared, pid, &statm) == 0 && prock_read_comm(&shared, pid, comm, &len) == 0);
     int error = prock_read_io(&shared, pid, &io);
     ASSERT(error == 0 || error == -EACCES || error == -ENOTSUP);
     error = prock_read_pss(&shared, pid, &number);

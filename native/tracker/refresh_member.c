@@ -36,12 +36,6 @@ static bool has_exited(const struct prock_member *row)
     return row->flags & PROCK_GONE || (!(row->flags & PROCK_UNREAD) && !prock_is_running(&row->stat));
 }
 
-/* The main thread has exited and others run: stat then shows no memory. */
-static bool leader_exited(const struct prock_member *row)
-{
-    return row->stat.state == 'Z' && row->stat.thread_count > 1;
-}
-
 /* stat may have changed in a way that is reported. */
 static bool is_stale(const struct prock_tracker *tracker, size_t index, uint64_t own_ns)
 {
@@ -146,7 +140,7 @@ static int read_stat(struct prock_tracker *tracker, size_t index, uint64_t own_n
         row->stat.starttime >= tracker->sampled_ticks[row->tree])
         row->flags |= PROCK_STARTED;
     stamp(tracker, index, PROCK_FILE_STAT);
-    if (!leader_exited(row)) {
+    if (!prock_leader_exited(&row->stat)) {
         row->rss_bytes = prock_multiply(row->stat.rss, tracker->root.page_bytes);
         row->vsize_bytes = row->stat.vsize;
         stamp(tracker, index, PROCK_FILE_STATM);
@@ -160,13 +154,13 @@ static int read_memory(struct prock_tracker *tracker, size_t index)
     const struct prock_stamp *read = &tracker->files[index].stamps[PROCK_FILE_STATM];
     if (!(tracker->want & PROCK_WANT_STAT) || row->unreadable & PROCK_UNREADABLE_STAT)
         return 0;
-    bool by_other_thread = leader_exited(row);
+    bool by_other_thread = prock_leader_exited(&row->stat);
     if (read->own_ns == row->own_ns && tracker->now_ns - read->at_ns <= STALE_NS && !by_other_thread)
         return 0;
     struct prock_statm statm;
     char buf[512];
     size_t len;
-    int error = by_other_thread ? prock_read_memory(&tracker->root, row->pid, true, &statm)
+    int error = by_other_thread ? prock_read_thread_statm(&tracker->root, row->pid, &statm)
                                 : prock_fd_cache_read(tracker, index, PROCK_FILE_STATM, "statm", buf, sizeof buf, &len);
     if (!error && !by_other_thread)
         error = prock_parse_statm(buf, len, &statm);

@@ -198,7 +198,7 @@ def test_a_process_whose_main_thread_has_ended_is_alive(spawn: Spawn) -> None:
     program = spawn("""
 def work():
     while open(f'/proc/self/task/{os.getpid()}/stat').read().rsplit(')')[1].split()[0] != 'Z': pass
-    child = sleeper(); say(child); wait()
+    child = sleeper(); data = bytearray(os.urandom(30 << 20)); say(child); wait()
 threading.Thread(target=work).start()
 libc.syscall(60, 0)""")  # 60: exit of this thread alone, on x86-64
     (child,) = program.pids()
@@ -207,6 +207,11 @@ libc.syscall(60, 0)""")  # 60: exit of this thread alone, on x86-64
     assert prock.get_children(program.pid) == [child]
     tree = prock.snapshot_tree(program.pid)
     assert tree is not None and tree.pids == (program.pid, child)
+    row = {row.pid: row for row in prock.scan_all_processes()}[program.pid]
+    for memory in (prock.get_memory(program.pid), tree.rss_bytes, row.rss_bytes):
+        assert memory is not None and memory > 30 << 20
+    virtual = prock.get_memory_virtual(program.pid)
+    assert virtual is not None and virtual == row.vsize_bytes > 30 << 20
 
 
 NAMES = [b"a b", b") R 1", b"((", b"x\ny", b"\xff\xfe", "ü€😀".encode(), b"\x1b[31m", b"", b"123456789012345"]

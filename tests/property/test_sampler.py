@@ -80,7 +80,7 @@ class SimulatedEngine:
         only_first = thread_count == 1
         return [child.pid for child in self.kernel.children(pid) if not (only_first and child.by_thread)]
 
-    def resident_and_virtual(self, pid: int, info: ProcessInfo) -> tuple[int, int] | None:
+    def memory(self, pid: int) -> tuple[int, int] | None:
         return (0, 0)
 
     def disk_io(self, pid: int) -> DiskIo | None:

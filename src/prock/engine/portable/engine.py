@@ -81,6 +81,8 @@ class PortableEngine:
             user, system, children_user, children_system = ps.cpu_times()[:4]
             rss, vsize = ps.memory_info()[:2]
             threads = ps.num_threads() if thread_count is None else thread_count
+            if state == "Z" and threads > 1:
+                rss, vsize = by_psutil.memory_of_threads(ps)
         except PsZombie:
             state, threads = "Z", 1
         has_waited = by_psutil.HAS_WAITED
@@ -178,6 +180,8 @@ class PortableEngine:
             found = self._ask(pid, "memory_info", lambda ps: ps.memory_info())
         except IsZombie:
             return 0, 0
+        if found is not None and found.vms == 0 and (info := self.info(pid)) is not None:
+            return info.rss_bytes, info.vsize_bytes
         return None if found is None else (found.rss, found.vms)
 
     def disk_io(self, pid: int | None, /) -> DiskIo | None:
@@ -444,7 +448,7 @@ class Pass:
     def children_of_threads(self, pid: int, thread_count: int | None = None, /) -> list[int] | None:
         return self._generations.children(pid)
 
-    def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:
+    def memory(self, pid: int, /) -> tuple[int, int] | None:
         return self._engine.memory(pid)
 
     def disk_io(self, pid: int, /) -> DiskIo | None:

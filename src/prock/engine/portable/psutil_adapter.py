@@ -130,6 +130,18 @@ def terminal(ps: Any) -> str | None:
     return None if name is None else name.removeprefix("/dev/")
 
 
+def memory_of_threads(ps: Any) -> tuple[int, int]:
+    """Resident and virtual bytes of a process of Linux whose main thread has ended; (0, 0) if all threads are exiting."""
+    for thread in ps.threads():
+        try:
+            memory = process(thread.id).memory_info()
+        except (psutil.Error, OSError):
+            continue
+        if memory.vms:
+            return memory.rss, memory.vms
+    return 0, 0
+
+
 def nanoseconds(seconds: float) -> int:
     return max(0, round(seconds * 1e9))
 

@@ -60,6 +60,9 @@ class PureEngine(ProcFiles):
             user_ns, system_ns = parse.split(total_ns, user, system)
         else:
             user_ns, system_ns = parse.saturate(user * TICK_NS), parse.saturate(system * TICK_NS)
+        rss, vsize = parse.saturate(number[parse.RSS] * PAGE_BYTES), number[parse.VSIZE]
+        if state == b"Z" and number[parse.NUM_THREADS] > 1:
+            rss, vsize = self._memory_of_thread(pid or read_pid)
         return ProcessInfo(
             pid=pid or read_pid,
             ppid=number[parse.PPID],
@@ -74,8 +77,8 @@ class PureEngine(ProcFiles):
             system_ns=system_ns,
             children_user_ns=parse.saturate(number[parse.CUTIME] * TICK_NS),
             children_system_ns=parse.saturate(number[parse.CSTIME] * TICK_NS),
-            rss_bytes=parse.saturate(number[parse.RSS] * PAGE_BYTES),
-            vsize_bytes=number[parse.VSIZE],
+            rss_bytes=rss,
+            vsize_bytes=vsize,
             minor_faults=number[parse.MINFLT],
             major_faults=number[parse.MAJFLT],
             children_minor_faults=number[parse.CMINFLT],
@@ -87,6 +90,8 @@ class PureEngine(ProcFiles):
         if pages is None:
             return None
         virtual, resident = pages
+        if virtual == 0 and (info := self.info(pid)) is not None:
+            return info.rss_bytes, info.vsize_bytes
         return parse.saturate(resident * PAGE_BYTES), parse.saturate(virtual * PAGE_BYTES)
 
     def disk_io(self, pid: int | None, /) -> DiskIo | None:
@@ -132,21 +137,37 @@ class PureEngine(ProcFiles):
     def outline(self, pid: int, /) -> ProcessInfo | None:
         return unreadable(pid)
 
-    def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None:
-        """As `memory`, also of a process whose main thread has ended: any other thread's file has it."""
-        if info.state != "Z" or info.thread_count < 2:
-            return self.memory(pid)
+    def _memory_of_thread(self, pid: int) -> tuple[int, int]:
+        """Memory of a process whose main thread has ended."""
+        pages = self._parsed_of_thread(pid, "statm", parse.statm, (0, 0))
+        virtual, resident = pages or (0, 0)
+        return parse.saturate(resident * PAGE_BYTES), parse.saturate(virtual * PAGE_BYTES)
+
+    def _parsed_of_thread(
+        self, pid: int, what: str, parser: Callable[[bytes], Parsed], nothing: Parsed | None = None
+    ) -> Parsed | None:
+        """Of the first thread but the main one that still has memory: `nothing` is what an exiting one shows."""
         try:
-            threads = [
-                int(name) for name in os.listdir(f"{self.root}/{pid}/task") if _is_pid(name) and name != str(pid)
-            ]
+            threads = [name for name in os.listdir(f"{self.root}/{pid}/task") if _is_pid(name) and name != str(pid)]
         except OSError:
             return None
-        pages = self._parsed(pid, f"task/{threads[0]}/statm", parse.statm) if threads else None
-        return None if pages is None else (parse.saturate(pages[1] * PAGE_BYTES), parse.saturate(pages[0] * PAGE_BYTES))
+        for thread in threads:
+            try:
+                found = self._parsed(pid, f"task/{thread}/{what}", parser)
+            except NotSupported:  # it has ended
+                continue
+            if found not in (None, nothing):
+                return found
+        return None
 
     def pss(self, pids: list[int], until_ns: int, /) -> list[int | None]:
-        return read_until(until_ns, pids, lambda pid: self._parsed(pid, "smaps_rollup", parse.pss))
+        return read_until(until_ns, pids, self._pss)
+
+    def _pss(self, pid: int) -> int | None:
+        found = self._parsed(pid, "smaps_rollup", parse.pss)
+        if found is None and (info := self.info(pid)) is not None and info.state == "Z" and info.is_alive:
+            return self._parsed_of_thread(pid, "smaps_rollup", parse.pss)
+        return found
 
     def subreaper(self, wanted: bool | None, /) -> bool:
         from prock.engine.pure import subreaper  # here, as ctypes costs 4 ms to import

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
         def children_of_threads(self, pid: int, thread_count: int | None = None, /) -> list[int] | None: ...
 
-        def resident_and_virtual(self, pid: int, info: ProcessInfo, /) -> tuple[int, int] | None: ...
+        def memory(self, pid: int, /) -> tuple[int, int] | None: ...
 
         def disk_io(self, pid: int, /) -> DiskIo | None: ...
 
@@ -385,7 +385,7 @@ class PureMemberTracker:
             return
         if stamp.own_ns != member.own_ns or self._now_ns - stamp.at_ns > STALE_NS or member.lacks_leader:
             try:
-                memory = self._reader.resident_and_virtual(member.pid, member.info)
+                memory = self._reader.memory(member.pid)
             except REFUSALS:
                 return
             if memory is not None:
