@@ -193,8 +193,7 @@ class ResultBuilder:
 
     def _io(self) -> DiskIo | None:
         session, waiter = self._session, self._waiter
-        tree = None if session.forest is None else session.forest.tree(session.pid)
-        sampled = None if tree is None else tree.disk_io
+        sampled = None if session.tree is None else session.tree.disk_io
         if waiter is None or waiter.disk_io is None:
             return self._sampled_io(sampled)
         total, denied = waiter.disk_io, waiter.denied_io

@@ -37,12 +37,14 @@ class _Seen:
 
 
 class SampleStats:
-    """`began_ns`: zero of the times in rows. `processes`: keep a row for each process that ended.
+    """`began_ns`: zero of the times in rows. `root_pid`: of the command. `processes`: keep a row for each process that ended.
 
     `since_birth`: count all CPU time of the processes in the first sample, not only what they use from then on.
     """
 
-    def __init__(self, engine: Engine, began_ns: int, *, pss: bool, processes: bool, since_birth: bool) -> None:
+    def __init__(
+        self, engine: Engine, began_ns: int, root_pid: int, *, pss: bool, processes: bool, since_birth: bool
+    ) -> None:
         self.footprint = Footprint(engine, share=PSS_SHARE, always_pss=pss)
         self.samples = 0
         self.longest_ns = 0
@@ -52,7 +54,7 @@ class SampleStats:
         self._rows_ns = 0
         self._keeps_processes = processes
         self._since_birth = since_birth
-        self._root: Identity | None = None
+        self._root_pid = root_pid
         self._root_seen: _Seen | None = None
         self._living: dict[Identity, _Seen] = {}
         self._ended: list[_Seen] = []
@@ -71,7 +73,6 @@ class SampleStats:
             self._take_rows(sample.members, now_ns)
 
     def _take_rows(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
-        self._root = self._root or next((row.identity for row in members), None)
         before, self._living = self._living, {}
         for row in members:
             identity = (row.pid, row.start_ticks)
@@ -80,7 +81,7 @@ class SampleStats:
                 existed = self.samples == 1 and not self._since_birth
                 seen = _Seen(row, now_ns, row.cpu_ns if existed else 0)
             self._living[identity] = seen
-            if identity == self._root:
+            if self._root_seen is None and row.pid == self._root_pid and self.samples == 1:
                 self._root_seen = seen
             seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
             rss = row.rss_bytes

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prock.runner.sample_stats import SampleStats
     from prock.runner.spawn_linux import LauncherReport, SpawnOptions
     from prock.sampling.forest import Forest
+    from prock.sampling.tree_state import TreeState
 
 FIRST_SAMPLE_NS = 10_000_000
 """After the start; then after twice that, and so on up to the interval, so that short commands have peaks as well."""
@@ -99,6 +100,8 @@ class RunSession:
         self.waiter: RootWaiter | None = None
         """None where the tree was attached to."""
         self.forest: Forest | None = None
+        self.sampled_pid = 0
+        """Root of the tree in `forest`: the command, or one of its descendants if it ended before the first sample."""
         self.stats: SampleStats | None = None
         self.root_ended = False
         self.start_time = 0.0
@@ -164,7 +167,7 @@ class RunSession:
         self = cls(engine or engines.active, options, (), attached=True)
         self.pid = pid
         start_time = time.time()
-        self._open_forest()
+        self._open_forest(pid)
         self.begin(pid, start_time, time.monotonic_ns())
         self.plan.due_ns = self.due_ns = self.began_ns
         self._open_stats()
@@ -203,9 +206,14 @@ class RunSession:
         return None if self.waiter is None else self.waiter.root_state
 
     @property
+    def tree(self) -> TreeState | None:
+        """The sampled tree; None before the first sample."""
+        return None if self.forest is None else self.forest.tree(self.sampled_pid)
+
+    @property
     def _sampled(self) -> Iterable[Identity]:
         """The members that were alive at the latest sample."""
-        return () if self.forest is None else self.forest.tree(self.pid).ledger
+        return () if self.tree is None else self.tree.ledger
 
     def rows(self) -> list[ProcessInfo]:
         """The members that exist now, zombies included."""
@@ -248,22 +256,28 @@ class RunSession:
         """Take a sample now, whether or not it is due."""
         now_ns = time.monotonic_ns()
         took_ns = 0
-        if self.forest is None and not self.root_ended:
+        root_pid = self._root_to_sample() if self.forest is None else None
+        if root_pid is not None:
             try:
-                self._open_forest()
+                self._open_forest(root_pid)
             except (NoSuchProcess, AccessDenied, OutOfDescriptors):  # the other sources go on
                 pass
             else:
                 self._open_stats()
         if self.forest is not None and self.stats is not None:
             self._adopt_members(self.forest)
-            sample = self.forest.sample(due_ns=self.plan.due_ns)[self.pid]
+            sample = self.forest.sample(due_ns=self.plan.due_ns)[self.sampled_pid]
             self.stats.take(sample)
             took_ns = sample.cost_ns
             if self.waiter is None and not self.root_ended and not self._attached_root_lives(self.forest):
                 self.root_ended = True
                 self.ended_ns = now_ns
         self.plan.advance(took_ns)
+
+    def _root_to_sample(self) -> int | None:
+        if not self.root_ended:
+            return self.pid
+        return next((row.pid for row in self.rows() if row.is_alive), None)
 
     def _attached_root_lives(self, forest: Forest) -> bool:
         """A zombie has ended, however late its parent reaps it."""
@@ -275,7 +289,7 @@ class RunSession:
             return True
         return info is not None and info.is_alive
 
-    def _open_forest(self) -> None:
+    def _open_forest(self, root_pid: int) -> None:
         from prock.sampling.forest import Forest
         from prock.sampling.sampled_cpu import SampledCpu
 
@@ -287,13 +301,13 @@ class RunSession:
         accounting = self.options.accounting if waiter is None else "ledger"
         forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
         try:
-            forest.add(self.pid, since_birth=waiter is not None)
+            forest.add(root_pid, since_birth=waiter is not None)
         except BaseException:
             forest.close()
             raise
-        self.forest = forest
-        used_before_ns = 0 if waiter is None else self.used_before_ns
-        self.sources.add(SampledCpu(forest, self.pid, self.engine, used_before_ns=used_before_ns, adopts=adopts))
+        self.forest, self.sampled_pid = forest, root_pid
+        used_before_ns = 0 if waiter is None or root_pid != self.pid else self.used_before_ns
+        self.sources.add(SampledCpu(forest, root_pid, self.engine, used_before_ns=used_before_ns, adopts=adopts))
 
     def _open_stats(self) -> None:
         from prock.runner.sample_stats import SampleStats
@@ -301,6 +315,7 @@ class RunSession:
         self.stats = SampleStats(
             self.engine,
             self.began_ns,
+            self.pid,
             pss=self.options.pss,
             processes=self.options.processes,
             since_birth=self.waiter is not None,
@@ -308,21 +323,21 @@ class RunSession:
 
     def _adopt_members(self, forest: Forest) -> None:
         """Add members to the forest whose parent ended before a sample saw them."""
-        ledger = forest.tree(self.pid).ledger
+        ledger = forest.tree(self.sampled_pid).ledger
         if self.waiter is not None and self.waiter.reaps_orphans:
             for pid in self.waiter.children():
                 if ledger.identity_of(pid) is None:
-                    forest.adopt(self.pid, pid)
+                    forest.adopt(self.sampled_pid, pid)
             return
         for pid, start_ticks in self.members.known.items():
             if (pid, start_ticks) not in ledger:
                 info = self.engine.info(pid)
                 if info is not None and info.is_alive and info.start_ticks == start_ticks:
-                    forest.adopt(self.pid, pid)
+                    forest.adopt(self.sampled_pid, pid)
 
     def status(self) -> Status:
         """As of the latest sample."""
-        tree = None if self.forest is None else self.forest.tree(self.pid)
+        tree = self.tree
         cpu_ns = self.sources.current_ns()
         if cpu_ns is None and tree is not None:
             cpu_ns = tree.cpu_ns

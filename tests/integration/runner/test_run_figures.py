@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.elsewhere import in_child
 from support.engines import on_linux_engines
-from support.runs import PYTHON, python
+from support.runs import PYTHON, SH, python
 
 import prock
 from prock.engine import using
@@ -116,6 +116,16 @@ def test_the_largest_of_several() -> None:
     result = prock.run(python(program))
     assert result.largest_process_bytes is not None
     assert 50 * MIB < result.largest_process_bytes < 80 * MIB
+
+
+def test_a_root_that_ends_at_once() -> None:
+    """What it started is sampled as long as it lives."""
+    daemon = f'"{PYTHON[0]}" -I -S -c "import time; block = bytearray(60 << 20); time.sleep(0.5)"'
+    result = prock.run([SH, "-c", f"{daemon} & {daemon} &"], reap_orphans=True, wait_all=True, processes=True)
+    assert result.samples >= 3 and result.peak_process_count is not None and result.peak_process_count >= 2
+    assert result.peak_rss_bytes is not None and result.peak_rss_bytes > 120 * MIB
+    assert result.peak_footprint_bytes is not None and 120 * MIB < result.peak_footprint_bytes < 180 * MIB
+    assert result.root_cpu_ns is not None and result.cpu_ns is not None and result.root_cpu_ns < result.cpu_ns
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
