@@ -37,7 +37,7 @@ class _Seen:
 
 
 class SampleStats:
-    """`began_ns`: zero of the times in rows. `root_pid`: of the command. `processes`: keep a row for each process that ended.
+    """`began_ns`: zero of the times in rows. `root_pid`: of the command. `processes`: keep rows of ended processes.
 
     `since_birth`: count all CPU time of the processes in the first sample, not only what they use from then on.
     """

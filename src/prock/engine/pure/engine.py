@@ -10,7 +10,7 @@ from prock.engine.pids import PID_MAX, check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
 from prock.engine.pure import parse
 from prock.engine.pure.tracker import PureMemberTracker, unreadable
-from prock.engine.reads import read_numbers, read_rows, read_until
+from prock.engine.reads import REFUSALS, read_numbers, read_rows, read_until
 from prock.errors import AccessDenied, MalformedProcFile, NotSupported
 from prock.model import CpuTime, DiskIo, ProcessInfo, ProcessStats, Scan
 
@@ -90,7 +90,7 @@ class PureEngine(ProcFiles):
         if pages is None:
             return None
         virtual, resident = pages
-        if virtual == 0 and (info := self.info(pid)) is not None:
+        if virtual == 0 and (info := self._without_leader(pid)) is not None:
             return info.rss_bytes, info.vsize_bytes
         return parse.saturate(resident * PAGE_BYTES), parse.saturate(virtual * PAGE_BYTES)
 
@@ -137,9 +137,20 @@ class PureEngine(ProcFiles):
     def outline(self, pid: int, /) -> ProcessInfo | None:
         return unreadable(pid)
 
+    def _without_leader(self, pid: int | None) -> ProcessInfo | None:
+        """The row of a process whose main thread has ended; None for any other one."""
+        try:
+            info = self.info(pid)
+        except REFUSALS:
+            return None
+        return info if info is not None and info.state == "Z" and info.thread_count > 1 else None
+
     def _memory_of_thread(self, pid: int) -> tuple[int, int]:
         """Memory of a process whose main thread has ended."""
-        pages = self._parsed_of_thread(pid, "statm", parse.statm, (0, 0))
+        try:
+            pages = self._parsed_of_thread(pid, "statm", parse.statm, (0, 0))
+        except REFUSALS:
+            pages = None
         virtual, resident = pages or (0, 0)
         return parse.saturate(resident * PAGE_BYTES), parse.saturate(virtual * PAGE_BYTES)
 
@@ -165,7 +176,7 @@ class PureEngine(ProcFiles):
 
     def _pss(self, pid: int) -> int | None:
         found = self._parsed(pid, "smaps_rollup", parse.pss)
-        if found is None and (info := self.info(pid)) is not None and info.state == "Z" and info.is_alive:
+        if found is None and self._without_leader(pid) is not None:
             return self._parsed_of_thread(pid, "smaps_rollup", parse.pss)
         return found
 
