@@ -136,6 +136,30 @@ def test_table_of_a_made_up_machine(tmp_path: Path, capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.parametrize(("init_is_visible", "percent"), [(True, 200.0), (False, 100.0)])
+def test_only_own_times_count_where_processes_are_hidden(
+    init_is_visible: bool,
+    percent: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that waits for a hidden child, an hour of sudo perhaps, gets all the child's time at once."""
+
+    def work(_: float) -> None:
+        (tmp_path / "7" / "stat").write_bytes(processes.stat_line(7, utime=100, cutime=100))
+
+    processes.fake_process(tmp_path, 7)
+    if init_is_visible:
+        processes.fake_process(tmp_path, 1, ppid=0)
+    with using(open_engine("pure", str(tmp_path))):
+        monkeypatch.setattr("time.sleep", work)
+        assert main(["scan", "--interval", "1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    used = {tree["root_pid"]: tree["cpu_percent"] * answer["interval_s"] for tree in answer["trees"]}
+    assert used[7] == pytest.approx(percent, rel=0.1)
+
+
 def test_shape_of_json(family: Family) -> None:
     answer = prock_json("scan", "-n", "0")
     assert set(answer) == {"schema", "interval_s", "cpus", "totals", "coverage", "trees"}

@@ -87,6 +87,7 @@ class Machine:
         from prock.sampling.forest import Forest
 
         roots = [tree.root.pid for tree in self.trees]
+        hides_processes = all(row.pid != 1 for tree in self.trees for row in tree.rows)
         with Forest(roots, missing_ok=True, accounting="ledger") as forest:
             time.sleep(seconds)
             began_ns = time.monotonic_ns()
@@ -96,6 +97,8 @@ class Machine:
         for tree in self.trees:
             sample = samples[tree.root.pid]
             tree.rows, tree.cpu_percent = sample.members, sample.cpu_percent
+            if hides_processes and sample.interval_ns:  # a parent inherits all the time of a child that was hidden
+                tree.cpu_percent = 100.0 * (sample.cpu_ns - sample.unseen_cpu_ns) / sample.interval_ns
         self.interval_ns = max((sample.interval_ns for sample in samples.values()), default=0)
         self.ended = sum(sample.ended for sample in samples.values())
         self.vanished += sum(sample.vanished for sample in samples.values())
