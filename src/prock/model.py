@@ -559,7 +559,10 @@ class TreeTotals(NamedTuple):
     - `interval_ns`: Time since the previous sample, or since the baseline.
     - `wall_ns`: Time since the baseline.
     - `cpu_ns`: CPU time of the tree, ended members included. Never falls. Lower bound, see `cpu_bias`.
-    - `cpu_percent`: CPU over the interval, in percent of one core. None: no time has passed.
+    - `cpu_percent`: CPU over `cpu_percent_over_ns`, in percent of one core. None: no time has passed.
+    - `cpu_percent_over_ns`: The interval and the time for reading, or more where that is too short for the source: by
+      the ledger, which reads ticks of 10 ms from each parent, at least 0.9 s, by perf 0.09 s; at most since the
+      baseline.
     - `accounting`: Source of `cpu_ns`: ``ledger`` (samples) or ``perf``.
     - `ended_cpu_ns`: The part of `cpu_ns` used by members that have ended, as last read.
     - `unseen_cpu_ns`: The part of `cpu_ns` that no sample saw in a process: children that lived between two samples,
@@ -587,6 +590,7 @@ class TreeTotals(NamedTuple):
     thread_count: int
     cpu_ns: int
     cpu_percent: CpuPercent | None
+    cpu_percent_over_ns: int
     accounting: str
     ended_cpu_ns: int
     unseen_cpu_ns: int

@@ -206,7 +206,8 @@ class MonitorFigures(NamedTuple):
     - `ended_cpu_ns`: The part of `cpu_ns` used by processes that have ended, as last read.
     - `unseen_cpu_ns`: The part of `cpu_ns` that no sample saw in a process.
     - `disk_io`: I/O of the tree within the block; None unless ``io=True``. Lower bound.
-    - `peak_cpu_percent`: Highest CPU of one interval, in percent of one core, without the shorter last interval.
+    - `peak_cpu_percent`: Highest CPU of one sample, in percent of one core, without the shorter last interval.
+    - `peak_cpu_percent_over_ns`: The time over which it was taken, as `TreeTotals.cpu_percent_over_ns`.
     - `peak_rss_bytes`: The largest sum of resident sets; shared pages count once in each process.
     - `peak_pss_bytes`: The largest sum of proportional set sizes; None unless ``pss=True``.
     - `peak_process_count`: Largest number of processes at once.
@@ -227,6 +228,7 @@ class MonitorFigures(NamedTuple):
     unseen_cpu_ns: int
     disk_io: DiskIo | None
     peak_cpu_percent: CpuPercent | None
+    peak_cpu_percent_over_ns: int
     peak_rss_bytes: int | None
     peak_pss_bytes: int | None
     peak_process_count: int

@@ -97,9 +97,9 @@ class Machine:
         for tree in self.trees:
             sample = samples[tree.root.pid]
             tree.rows, tree.cpu_percent = sample.members, sample.cpu_percent
-            if hides_processes and sample.interval_ns:  # a parent inherits all the time of a child that was hidden
-                tree.cpu_percent = 100.0 * (sample.cpu_ns - sample.unseen_cpu_ns) / sample.interval_ns
-        self.interval_ns = max((sample.interval_ns for sample in samples.values()), default=0)
+            if hides_processes and sample.cpu_percent_over_ns:  # a parent inherits all the time of a hidden child
+                tree.cpu_percent = 100.0 * (sample.cpu_ns - sample.unseen_cpu_ns) / sample.cpu_percent_over_ns
+        self.interval_ns = max((sample.cpu_percent_over_ns for sample in samples.values()), default=0)
         self.ended = sum(sample.ended for sample in samples.values())
         self.vanished += sum(sample.vanished for sample in samples.values())
         self.denied += sum(sample.denied for sample in samples.values())

@@ -262,10 +262,12 @@ class Forest:
         with self._lock:
             self._check_open()
             began_ns = time.thread_time_ns()
+            self._find_missed_members(self._clock())
             taken_ns = self._clock()
-            self._find_missed_members(taken_ns)
+            reading_since_ns = time.monotonic_ns()
             reread = [pid for tree in self._trees.values() for pid, _ in tree.ledger.to_reread]
             snapshot, sums, all_changed, all_ended = self._tracker.sample(reread, ALL_TREES, False)
+            reading_ns = time.monotonic_ns() - reading_since_ns
             self._churn += len(all_changed) + len(all_ended)
             changed, ended = _by_tree(all_changed), _by_tree(all_ended)
             for tree in self._trees.values():
@@ -275,6 +277,7 @@ class Forest:
                     ended.get(number, []),
                     sums[number] if number < len(sums) else NO_SUMS,
                     taken_ns,
+                    reading_ns,
                 )
                 if tree.pss is not None:
                     tree.pss.read(self._engine, self._tracker.pids(number), taken_ns, taken_ns - tree.taken_ns)

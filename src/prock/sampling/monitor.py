@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from prock.sampling.options import SamplingKeywords
 
 LARGEST = {
-    "peak_cpu_percent": "cpu_percent",
     "peak_rss_bytes": "rss_bytes",
     "peak_pss_bytes": "pss_bytes",
     "peak_process_count": "process_count",
@@ -94,6 +93,7 @@ class Monitor:
         self._pid = os.getpid()
         self._last: TreeTotals | None = None
         self._largest: dict[str, Any] = {}
+        self._peak = (0.0, 0)
         self._samples = self._skipped = self._cost_ns = 0
         self._series: list[TreeTotals] = []
         self._failure: BaseException | None = None
@@ -127,6 +127,8 @@ class Monitor:
             ended_cpu_ns=last.ended_cpu_ns,
             unseen_cpu_ns=last.unseen_cpu_ns,
             disk_io=last.disk_io,
+            peak_cpu_percent=self._peak[0] if self._peak[1] else None,
+            peak_cpu_percent_over_ns=self._peak[1],
             samples=self._samples,
             skipped=self._skipped,
             cost_ns=self._cost_ns,
@@ -148,10 +150,10 @@ class Monitor:
         self._samples += 1
         self._skipped += totals.skipped
         self._cost_ns += totals.cost_ns
+        if not is_last or self._samples == 1:  # the last interval is shorter
+            self._peak = max(self._peak, (totals.cpu_percent or 0.0, totals.cpu_percent_over_ns))
         for field, name in LARGEST.items():
             value, largest = getattr(totals, name), self._largest.get(field)
-            if is_last and field == "peak_cpu_percent" and self._samples > 1:  # of a shorter interval
-                continue
             self._largest[field] = value if largest is None else largest if value is None else max(largest, value)
         if self._keep_series:
             self._series.append(totals)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 PERF_SHARE = 100
 """Reading perf events takes at most one 100th of the time, but they are always read when a member has ended."""
+LEDGER_RATE_NS = 900_000_000
+"""CPU percent by the ledger is over at least this time: each parent's waited time comes in ticks of 10 ms, two of which
+that arrive at once would be 40 % of a core in 50 ms."""
+PERF_RATE_NS = 90_000_000
 NO_SUMS = TreeSums(0, 0, 0, 0, 0, NO_IO, 0, 0, 0, (None,) * len(NUMBERS))
 
 
@@ -45,7 +49,10 @@ class TreeState:
         self.sums: TreeSums = NO_SUMS
         self.ended: list[MemberEnd] = []
         """Members that ended since the sample before."""
-        self.cpu_ns = self.cpu_before_ns = 0
+        self.cpu_ns = self._rate_ns = 0
+        self._cpu_percent: float | None = None
+        self._readings: list[tuple[int, int]] = []
+        """When recent readings of `cpu_ns` began, and what they were."""
         self._io_was_read = False
         self._ended_in_baseline: list[MemberEnd] = []
         self._perf_base_ns = 0
@@ -69,12 +76,35 @@ class TreeState:
         if self.events is not None:
             self._perf_base_ns = self.events.total_ns()
 
-    def advance(self, changed: list[MemberChange], ended: list[MemberEnd], sums: TreeSums, now_ns: int) -> None:
-        """Apply a sample."""
+    def advance(
+        self, changed: list[MemberChange], ended: list[MemberEnd], sums: TreeSums, now_ns: int, reading_ns: int
+    ) -> None:
+        """Apply a sample that began at `now_ns` and has taken `reading_ns` until now."""
+        began_ns = time.monotonic_ns()
         self._apply(changed, self._ended_in_baseline + ended, sums)
         self._ended_in_baseline = []
-        self.cpu_before_ns = self.cpu_ns
-        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, self._perf_ns(now_ns))
+        perf_ns = self._perf_ns(now_ns)
+        self.cpu_ns = max(self.cpu_ns, self.ledger.total_ns, perf_ns)
+        if self.events is not None:
+            reading_ns += time.monotonic_ns() - began_ns
+        self._rate(now_ns, reading_ns, is_fresh=self.events is None or perf_ns > 0)
+
+    def _rate(self, now_ns: int, reading_ns: int, *, is_fresh: bool) -> None:
+        """CPU percent, from the beginning of an earlier reading to the end of this one: never more than was used.
+
+        A process may have to wait for a CPU while it reads: over less time, more could seem to be used than there are
+        CPUs. For the same reason a total in which perf was not read (`is_fresh`) does not begin a later interval.
+        """
+        window_ns = LEDGER_RATE_NS if self.events is None else PERF_RATE_NS
+        readings = self._readings or [(self.began_ns, 0)]
+        while len(readings) > 1 and readings[1][0] <= now_ns - window_ns:
+            del readings[0]
+        since_ns, before_ns = readings[0]
+        self._rate_ns = now_ns + reading_ns - since_ns if now_ns > since_ns else 0
+        self._cpu_percent = 100.0 * (self.cpu_ns - before_ns) / self._rate_ns if self._rate_ns else None
+        if is_fresh and now_ns - readings[-1][0] >= window_ns // 16:
+            readings.append((now_ns, self.cpu_ns))
+        self._readings = readings
 
     def sample(
         self,
@@ -98,7 +128,8 @@ class TreeState:
             process_count=sums.process_count,
             thread_count=sums.thread_count,
             cpu_ns=self.cpu_ns,
-            cpu_percent=100.0 * (self.cpu_ns - self.cpu_before_ns) / interval_ns if interval_ns else None,
+            cpu_percent=self._cpu_percent,
+            cpu_percent_over_ns=self._rate_ns,
             accounting="ledger" if self.events is None else "perf",
             ended_cpu_ns=self.ledger.ended_ns,
             unseen_cpu_ns=self.unseen_ns,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -83,8 +85,39 @@ def test_a_block_shorter_than_the_interval(puppet: Program, knows: Knows) -> Non
         puppet.does("burn(time.process_time() + 0.05)")
     result = monitor.result
     assert result is not None and result.samples == 1 and result.cpu_ns >= 50 * MS - knows.cpu_lag_ns
-    assert result.peak_cpu_percent == result.series[0].cpu_percent == pytest.approx(result.cpu_percent)
+    assert result.peak_cpu_percent == result.series[0].cpu_percent
+    assert result.peak_cpu_percent_over_ns == result.series[0].cpu_percent_over_ns >= result.wall_ns
+    assert result.peak_cpu_percent == pytest.approx(100 * result.cpu_ns / result.peak_cpu_percent_over_ns)
     assert result.peak_pss_bytes is not None
+
+
+@pytest.mark.parametrize("interval", [0.005, 0.05])
+def test_percent_does_not_exceed_the_cpus(interval: float, engine: Engine) -> None:
+    """Short-lived children on all CPUs: their parents' waited time arrives in ticks, many in some short intervals."""
+    cpus = len(os.sched_getaffinity(0))
+    with prock.Monitor(interval, accounting="ledger", series=True) as monitor:
+        shells = [
+            subprocess.Popen([sys.executable, "-c", SHORT_LIVED_CHILDREN], stdout=subprocess.DEVNULL)
+            for _ in range(cpus + 1)
+        ]
+        for shell in shells:
+            assert shell.wait() == 0
+    result = monitor.result
+    assert result is not None and result.cpu_ns > 500 * MS
+    percents = [sample.cpu_percent or 0.0 for sample in result.series]
+    assert max(percents) <= 102.5 * cpus
+
+
+SHORT_LIVED_CHILDREN = """
+import os, time
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    pid = os.fork()
+    if pid == 0:
+        while time.process_time() < 0.017: pass
+        os._exit(0)
+    os.waitpid(pid, 0)
+"""
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
