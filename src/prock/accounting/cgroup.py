@@ -15,7 +15,7 @@ import os
 import time
 
 from prock.accounting.protocol import CGROUP, CpuReading, without_start
-from prock.engine.linux.mountinfo import cgroup2_home
+from prock.engine.linux.mountinfo import cgroup2_home, cgroup2_name
 from prock.engine.pids import check_pid
 from prock.errors import NotSupported, ProckError
 
@@ -52,6 +52,7 @@ class RunCgroup:
         if home is None:
             raise NotSupported("cgroup v2: it is not mounted")
         self._parent = home[1]
+        self._engine = engine
         info = engine.info(None)
         namespace = _pid_namespace(engine.root)
         if info is None or namespace is None:
@@ -124,6 +125,11 @@ class RunCgroup:
             except (OSError, ValueError):  # a threaded group (see cgroups(7)), or removed
                 continue
         return found
+
+    def contains(self, pid: int) -> bool:
+        """Whether the process `pid`, which may be a zombie, is in the group or below it."""
+        name = cgroup2_name(self._engine.root, pid) or ""
+        return os.path.basename(self.path) in name.removesuffix(" (deleted)").split("/")
 
     def is_populated(self) -> bool:
         """Whether a process lives in it or below it. Not racy, unlike `pids`."""

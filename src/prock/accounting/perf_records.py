@@ -98,6 +98,8 @@ class TaskRecords:
         self._threads = 0
         self._commands: dict[str, _Used] = {}
         self._ended: list[Ended] | None = [] if keep_processes else None
+        self._starts: dict[int, int] | None = None
+        """Pids of ended processes, and when they started; None: not kept."""
         self._records = _map(engine, descriptors, switches or [])
         self._descriptors = descriptors + (switches or [])
         fork.register(self)
@@ -170,6 +172,17 @@ class TaskRecords:
         """Pids of the processes that have not ended, by the records."""
         return list(self._living)
 
+    def keep_starts(self) -> None:
+        """Let `has_started` know ended processes as well: 100 bytes for each pid that is used."""
+        if self._starts is None:
+            self._starts = {}
+
+    def has_started(self, pid: int, start_ns: int, within_ns: int) -> bool:
+        """Whether that process of the tree started at about that time, by the monotonic clock, as of `drain`."""
+        process = self._living.get(pid)
+        known_ns = process.start_ns if process is not None else (self._starts or {}).get(pid)
+        return known_ns is not None and abs(known_ns - start_ns) <= within_ns
+
     def close(self) -> None:
         """Stop counting; the counts remain. Idempotent."""
         records, self._records = self._records, None
@@ -203,6 +216,8 @@ class TaskRecords:
 
     def _end(self, process: _Process, end_ns: int) -> None:
         del self._living[process.pid]
+        if self._starts is not None:
+            self._starts[process.pid] = process.start_ns
         self._threads -= process.threads
         used = self._commands.get(process.comm)
         if used is None:

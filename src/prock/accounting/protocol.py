@@ -6,10 +6,10 @@ from prock._compat.namedtuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from prock.model import DiskIo, ProcessInfo
+    from prock.model import DiskIo, Identity, ProcessInfo
 
     class CpuSource(Protocol):
         """One source of a tree's CPU time: a cgroup, perf events, wait4, samples ..."""
@@ -80,6 +80,8 @@ class RootWaiter:
     """Whether the usage of an exited process includes the children that it reaped."""
     includes_start = False
     """Whether the root's usage includes starting its process, as there is no launcher."""
+    adoption_proves = True
+    """Whether an orphan that is reparented to this process is known to descend from the root."""
     pidfd = -1
     """Readable once the root has ended; -1: not available."""
 
@@ -105,6 +107,11 @@ class RootWaiter:
         """Of all reaped processes."""
         self.denied_io = 0
         """Reaped processes whose I/O counters could not be read."""
+        self.is_member: Callable[[ProcessInfo], bool] = lambda _: False
+        """Whether there is evidence that an orphan descends from the root, where adoption is none."""
+        self.unproved: dict[Identity, str] = {}
+        """Names of the orphans that do not count, as nothing proves that they descend from the root; some of them."""
+        self.unproved_count = 0
 
     @property
     def holds_root(self) -> bool:

@@ -1,7 +1,9 @@
 """`LinuxWaiter`: reaps the root of a launched command and its orphans, and adds up what the kernel accounted to them.
 
-Orphans are reparented to this process where it is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER, Linux 3.4). Children
-of a parent that ignores SIGCHLD are in no process's account.
+Orphans are reparented to this process where it is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER, Linux 3.4): they
+descend from it. Where it had other children, or is PID 1, which gets the orphans of the whole PID namespace, that does
+not prove that they descend from the root: such an orphan is reaped, and counts only with other evidence. Children of a
+parent that ignores SIGCHLD are in no process's account.
 
 Each process is read once more as a zombie, before it is reaped: ``/proc/PID/io`` then includes what it and the children
 that it reaped read and wrote, and the root's CPU clock is its own time without its children's. Only root may open files
@@ -21,7 +23,9 @@ from prock.model import NO_IO, DiskIo
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
+    from prock.model import ProcessInfo
 
+MOST_NAMED = 5
 _roots: set[int] = set()
 """Roots of all runs of this process: no run reaps another's."""
 _left_behind: set[int] = set()
@@ -48,7 +52,10 @@ class LinuxWaiter(RootWaiter):
         self._was_subreaper: bool | None = None
         self._io_file = -1
         self.reaps_orphans = adopt and self._become_subreaper()
-        self._others = frozenset(engine.children(None) or ()) if self.reaps_orphans else frozenset()
+        self._others = self._older_children() if self.reaps_orphans else {}
+        self.adoption_proves = os.getpid() != 1 and not self._others
+        self._judged: dict[int, tuple[int, bool]] = {}
+        """Start times of such orphans that are not reaped, and whether they count."""
         self._lock = RLock()  # a signal handler that sends a signal may interrupt `reap`
         self.minor_faults = self.major_faults = self.voluntary_switches = self.involuntary_switches = 0
         self.disk_io = NO_IO
@@ -97,16 +104,52 @@ class LinuxWaiter(RootWaiter):
         if pid is None or not self._is_foreign(pid):
             return pid
         # The code that started that child has to reap it; until then waitid(P_ALL) returns it each time.
-        return next((child for child in self.children() if _has_ended(os.P_PID, child)), None)
+        return next((child for child in self._adopted() if _has_ended(os.P_PID, child)), None)
+
+    def _older_children(self) -> dict[int, int]:
+        """Pids and start times of the children that this process has already."""
+        rows = [self._info(pid) for pid in self._engine.children(None) or () if pid not in _roots]
+        return {row.pid: row.start_ticks for row in rows if row is not None}
+
+    def _info(self, pid: int) -> ProcessInfo | None:
+        try:
+            return self._engine.info(pid)
+        except ProckError:
+            return None
 
     def _is_foreign(self, pid: int) -> bool:
-        return pid in self._others or (pid in _roots and pid != self.root_pid)
+        """Whether the code that started that child has to reap it."""
+        if pid in _roots:
+            return pid != self.root_pid
+        if pid not in self._others:
+            return False
+        row = self._info(pid)
+        return row is None or row.start_ticks == self._others[pid]  # otherwise the pid was reused
+
+    def _adopted(self) -> list[int]:
+        return [pid for pid in self._engine.children(None) or () if not self._is_foreign(pid)]
+
+    def _belongs(self, pid: int) -> bool:
+        if self.adoption_proves or pid == self.root_pid:
+            return True
+        row = self._info(pid)
+        if row is None:
+            return False
+        start_ticks, belongs = self._judged.get(pid, (None, False))
+        if start_ticks != row.start_ticks:
+            belongs = self.is_member(row)
+            self._judged[pid] = row.start_ticks, belongs
+            self.unproved_count += not belongs
+            if not belongs and len(self.unproved) < MOST_NAMED:
+                self.unproved[row.identity] = row.comm
+        return belongs
 
     @property
     def holds_root(self) -> bool:
         return self.root is None and is_child(*self._root_handle)
 
     def _reap_one(self, pid: int) -> bool:
+        belongs = self._belongs(pid)
         own_ns, io = self._read_zombie(pid)
         try:
             found, status, usage = os.wait4(pid, os.WNOHANG)
@@ -114,6 +157,9 @@ class LinuxWaiter(RootWaiter):
             found = 0
         if not found:  # another thread was quicker
             return False
+        self._judged.pop(pid, None)
+        if not belongs:
+            return True
         user_ns, system_ns = round(usage.ru_utime * 1e9), round(usage.ru_stime * 1e9)
         if pid == self.root_pid:
             user_ns, system_ns = without_start(user_ns, system_ns, self.used_before_ns)
@@ -186,7 +232,7 @@ class LinuxWaiter(RootWaiter):
     def children(self) -> list[int]:
         if not self.reaps_orphans:
             return super().children()
-        return [pid for pid in self._engine.children(None) or () if not self._is_foreign(pid)]
+        return [pid for pid in self._adopted() if self._belongs(pid)]
 
     def close(self) -> None:
         """Stop being a subreaper, unless this process was one before: later orphans go to init."""
@@ -201,7 +247,7 @@ class LinuxWaiter(RootWaiter):
                 os.close(self.pidfd)
                 self.pidfd = -1
         if self.reaps_orphans:
-            _left_behind.update(self.children())
+            _left_behind.update(self._adopted())
             self.reaps_orphans = False
         _roots.discard(self.root_pid)
 

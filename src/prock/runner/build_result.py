@@ -83,6 +83,7 @@ class ResultBuilder:
         lost_root = waiter is not None and waiter.lost_root
         if lost_root:
             self._missing.append(LOST_ROOT)
+        self._name_unproved()
         cpu = self._cpu()
         root_cpu_ns = self._root_cpu_ns()
         memory = self._memory()
@@ -120,6 +121,17 @@ class ResultBuilder:
             **memory._asdict(),
             **faults._asdict(),
         )
+
+    def _name_unproved(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and waiter.unproved_count:
+            count = waiter.unproved_count
+            names = ", ".join(f"{pid} ({comm})" for (pid, _), comm in waiter.unproved.items())
+            more = "" if count <= len(waiter.unproved) else f" and {count - len(waiter.unproved)} more"
+            self._missing.append(
+                f"Orphans that may belong to other trees were neither counted nor signalled: {names}{more}; prock is "
+                "PID 1, or has other children."
+            )
 
     def _cpu(self) -> CpuEstimate:
         sources = self._session.sources

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from prock._compat.signals import KILL
 from prock.engine.protocol import WANT_STAT
@@ -11,9 +12,11 @@ from prock.errors import ProckError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from prock.accounting.cgroup import RunCgroup
+    from prock.accounting.open_sources import CpuSources
+    from prock.accounting.perf_records import TaskRecords
     from prock.accounting.protocol import RootWaiter
     from prock.engine.protocol import Engine
     from prock.model import Identity, ProcessInfo
@@ -22,11 +25,14 @@ if TYPE_CHECKING:
 class Members:
     """The processes below one root, in its cgroup, or seen earlier. Where orphans are reaped, below those as well."""
 
-    def __init__(self, engine: Engine, root_pid: int, waiter: RootWaiter | None, cgroup: RunCgroup | None) -> None:
+    def __init__(
+        self, engine: Engine, root_pid: int, waiter: RootWaiter | None = None, sources: CpuSources | None = None
+    ) -> None:
         self._engine = engine
         self._root_pid = root_pid
         self._waiter = waiter
-        self._cgroup = cgroup
+        self._cgroup = None if sources is None else sources.cgroup
+        self._records = None if sources is None else sources.records
         self.known: dict[int, int] = {}
         """Pids and start times of the latest `rows`."""
         self.is_complete = False
@@ -56,6 +62,8 @@ class Members:
             self._add_descendants(rows, [row.info for row in found[0][1:] if row.info is not None])
         if self._cgroup is not None:
             self._add_of_cgroup(rows, self._cgroup)
+        if self._records is not None:
+            self._add_recorded(rows, self._records)
         self.known = {row.pid: row.start_ticks for row in rows.values()}
         return list(rows.values())
 
@@ -74,6 +82,33 @@ class Members:
         listed = [info for pid in cgroup.pids() if pid not in rows and (info := self._info(pid)) is not None]
         still = set(cgroup.pids()) if listed else set()  # then the pid was not reused before its row was read
         rows.update((info.pid, info) for info in listed if info.pid in still)
+
+    def _add_recorded(self, rows: dict[int, ProcessInfo], records: TaskRecords) -> None:
+        records.drain()
+        for pid in records.living():
+            row = None if pid in rows else self._info(pid)
+            if row is not None and self._is_recorded(row, records):
+                rows[pid] = row
+
+    def _is_recorded(self, row: ProcessInfo, records: TaskRecords) -> bool:
+        """Whether a record of its fork has the pid, and the start time but for a tick."""
+        if sys.platform != "linux":
+            return False
+        tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        suspended_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        return records.has_started(row.pid, row.start_ticks * tick_ns - suspended_ns, 2 * tick_ns)
+
+    def is_evident(self, row: ProcessInfo, sampled: Container[Identity] = ()) -> bool:
+        """Whether an orphan descends from the root by what is known of it: a member was seen with that identity, it is
+        in the run's cgroup, or there is a record of its fork."""
+        if row.identity in sampled or self.known.get(row.pid) == row.start_ticks:
+            return True
+        if self._cgroup is not None and self._cgroup.contains(row.pid):
+            return True
+        if self._records is None:
+            return False
+        self._records.drain()
+        return self._is_recorded(row, self._records)
 
     def _info(self, pid: int) -> ProcessInfo | None:
         try:

@@ -19,7 +19,7 @@ from prock.runner.members import Members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from prock.accounting.protocol import RootWaiter
     from prock.accounting.wait_linux import LinuxWaiter
@@ -198,7 +198,11 @@ class RunSession:
         self.pid = pid
         self.start_time, self.began_ns = start_time, began_ns
         self.plan.due_ns = self.due_ns = began_ns + FIRST_SAMPLE_NS
-        self.members = Members(self.engine, pid, self.waiter, self.sources.cgroup)
+        self.members = Members(self.engine, pid, self.waiter, self.sources)
+        if self.waiter is not None:
+            self.waiter.is_member = lambda row: self.members.is_evident(row, self._sampled)
+            if not self.waiter.adoption_proves and self.sources.records is not None:
+                self.sources.records.keep_starts()
 
     @property
     def stopped_by(self) -> int | None:
@@ -211,7 +215,7 @@ class RunSession:
         return None if self.forest is None else self.forest.tree(self.sampled_pid)
 
     @property
-    def _sampled(self) -> Iterable[Identity]:
+    def _sampled(self) -> Collection[Identity]:
         """The members that were alive at the latest sample."""
         return () if self.tree is None else self.tree.ledger
 

@@ -85,7 +85,7 @@ class CpuLedger:
     def __len__(self) -> int:
         return len(self._accounts)
 
-    def __contains__(self, identity: Identity) -> bool:
+    def __contains__(self, identity: object) -> bool:
         return identity in self._accounts
 
     def identity_of(self, pid: int) -> Identity | None:

@@ -38,10 +38,19 @@ def cgroup2_home(proc: str) -> tuple[Mount, str] | None:
     if not mounted:
         return None
     mount = mounted[0]
-    own = next((line[3:] for line in lines(f"{proc}/self/cgroup") if line.startswith("0::")), "/")
+    own = cgroup2_name(proc, None) or "/"
     below = own.removeprefix(mount.root) if mount.root != "/" else own
     visible = ".." not in below.split("/")
     return mount, os.path.normpath(f"{mount.point}/{below}") if visible else mount.point
+
+
+def cgroup2_name(proc: str, pid: int | None) -> str | None:
+    """The path of the cgroup v2 that a process is in, as seen from this process's cgroup namespace.
+
+    That of a zombie as well, with " (deleted)" after it if the group was removed.
+    """
+    found = lines(f"{proc}/{'self' if pid is None else pid}/cgroup")
+    return next((line[3:] for line in found if line.startswith("0::")), None)
 
 
 def lines(path: str) -> list[str]:
