@@ -46,7 +46,8 @@ def cases(draw: st.DrawFn) -> Case:
         upper = None if joined_late else total
         readings.append(CpuReading(CGROUP, total, bias, upper_ns=upper, user_ns=user, system_ns=system))
     if wanted == PERF or (wanted == "auto" and draw(st.booleans())):
-        readings.append(CpuReading(PERF, draw(times), draw(st.sampled_from(["lower bound: ends", "estimate: stolen"]))))
+        total, bias = draw(times), draw(st.sampled_from(["lower bound: ends", "estimate: stolen"]))
+        readings.append(CpuReading(PERF, total, bias, proven_ns=draw(st.integers(0, total))))
     if draw(st.booleans()):
         user, system = draw(spans)
         readings.append(CpuReading(WAITED, user + system, "lower bound: reaped", lacks, user_ns=user, system_ns=system))
@@ -77,7 +78,8 @@ def test_the_total_holds_all_that_is_known(case: Case) -> None:
     if case.wanted in (WAITED, LEDGER):
         assert estimate.total_ns == by_source.get(case.wanted)
     elif exact is not None:
-        least = max(by_source.get(WAITED, 0), by_source.get(LEDGER, 0))
+        perf = next((reading.proven_ns for reading in case.readings if reading.source == PERF), None)
+        least = max(by_source.get(WAITED, 0), by_source.get(LEDGER, 0), perf or 0)
         assert estimate.total_ns is not None and estimate.total_ns >= exact.lower_ns
         assert estimate.total_ns * (1 + AGREE) + AGREE_NS + 1 >= least
         assert (estimate.sources[0].bias == "exact") is (estimate.total_ns == exact.lower_ns)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 AGREE, AGREE_NS = 0.005, 20_000_000
 """Sources that differ by less than this part and this much agree."""
 LEFT_CGROUP = "lower bound: processes have left the command's cgroup"
+OF_SPLIT = {CGROUP: "the processes in the command's cgroup", WAITED: "the reaped processes"}
 PERF_COUNTED_NO_MORE = "lower bound, by at most about 0.1 ms for each process that ended"
 """Of reaped processes, where perf events, which also count unreaped ones but lack that much, counted no more."""
 
@@ -51,11 +52,12 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
     best, bias = _best(candidates)
     total_ns = best.lower_ns
     sources, user_ns, system_ns = [Source("cpu", best.source, bias)], None, None
-    split = best if best.source == CGROUP else known.get(WAITED)
+    splits = [best] if best.source == CGROUP else [known[name] for name in (CGROUP, WAITED) if name in known]
+    split = max(splits, key=lambda reading: reading.lower_ns, default=None)
     if split is not None and split.user_ns is not None and split.lower_ns:
         user_ns = min(total_ns, total_ns * split.user_ns // split.lower_ns)
         system_ns = total_ns - user_ns
-        how = "by scheduler ticks" if split.source == CGROUP else "in the proportion of the reaped processes"
+        how = "by scheduler ticks" if split.source == best.source == CGROUP else f"in the proportion of {OF_SPLIT[split.source]}"
         sources.append(Source("user_system", split.source, f"estimate: {how}"))
     missing = [
         sentence for sentence in candidates[0].missing if all(sentence in reading.missing for reading in known.values())
@@ -67,10 +69,14 @@ def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:
     """The reading that makes the total, and the bias of that."""
     first = candidates[0]
     if first.upper_ns is not None:
-        # Perf events also count stolen time, so that they prove nothing against an upper bound.
-        best = max((one for one in candidates if one.source != PERF), key=lambda reading: reading.lower_ns)
-        if best.lower_ns > first.upper_ns * (1 + AGREE) + AGREE_NS:
-            return best, LEFT_CGROUP
-        return first, first.bias
+        best = max(candidates, key=_proven_ns)
+        if _proven_ns(best) <= first.upper_ns * (1 + AGREE) + AGREE_NS:
+            return first, first.bias
+        is_bound = best.bias.startswith("lower bound")
+        return best, LEFT_CGROUP if is_bound else f"{best.bias}; processes have left the command's cgroup"
     best = max(candidates, key=lambda reading: reading.lower_ns)
     return best, PERF_COUNTED_NO_MORE if (first.source, best.source) == (PERF, WAITED) else best.bias
+
+
+def _proven_ns(reading: CpuReading) -> int:
+    return reading.lower_ns if reading.proven_ns is None else reading.proven_ns

@@ -98,14 +98,10 @@ class CpuSources:
         """
         if events:
             from prock.accounting.perf_clock import LaunchedClock, PerfSource
+            from prock.accounting.steal import StolenTime
 
             self.records = self._open_records(events)
-            stolen = None
-            if self.cgroup is None or cgroup_error:
-                from prock.accounting.steal import StolenTime
-
-                stolen = StolenTime(self._engine.root)
-            self._perf = PerfSource(self.records or LaunchedClock(events), stolen)
+            self._perf = PerfSource(self.records or LaunchedClock(events), StolenTime(self._engine.root))
         if cgroup_error:
             self._lose_cgroup(cgroup_error)
         if perf_error:

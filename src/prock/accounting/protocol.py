@@ -43,6 +43,8 @@ class CpuReading(NamedTuple):
     """The tree used at most this much; None: unbounded."""
     user_ns: int | None = None
     system_ns: int | None = None
+    proven_ns: int | None = None
+    """The part of `lower_ns` that is certain against another source's `upper_ns`; None: all of it."""
 
     @property
     def is_exact(self) -> bool:

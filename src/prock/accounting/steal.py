@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class StolenTime:
     """The part of CPU time that the host of a virtual machine took, since this was created.
@@ -20,6 +22,15 @@ class StolenTime:
             return 0.0
         busy, stolen = now[0] - before[0], now[1] - before[1]
         return stolen / (busy + stolen) if stolen > 0 and busy > 0 else 0.0
+
+    def most_ns(self) -> int | None:
+        """What one tree can have lost: all that was stolen from the machine. None: unknown."""
+        before, now = self._before, self._read()
+        if before is None or now is None:
+            return None
+        if now[1] == 0:
+            return 0
+        return (now[1] - before[1] + 1) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # rounded down to ticks
 
     def _read(self) -> tuple[int, int] | None:
         """Ticks of working CPUs, and stolen ticks."""

@@ -95,7 +95,8 @@ def check_sources(cost: Cost, name: str) -> None:
     if "perf" in by_source:
         ends_ns = EXIT_NS * (cost.result.processes_started or 50)
         assert by_source["perf"] <= most_ns + cost.stolen_ns
-        assert by_source["perf"] >= 0.97 * truth_ns - ends_ns or cost.is_guessed
+        # The part that the host stole from the machine is taken off, and may have been stolen from others.
+        assert by_source["perf"] >= 0.97 * truth_ns - ends_ns - cost.stolen_ns or cost.is_guessed
     assert by_source["waited"] <= most_ns
     if name not in UNWAITED:
         assert by_source["waited"] >= 0.98 * truth_ns
