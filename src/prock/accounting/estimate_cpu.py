@@ -57,7 +57,11 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
     if split is not None and split.user_ns is not None and split.lower_ns:
         user_ns = min(total_ns, total_ns * split.user_ns // split.lower_ns)
         system_ns = total_ns - user_ns
-        how = "by scheduler ticks" if split.source == best.source == CGROUP else f"in the proportion of {OF_SPLIT[split.source]}"
+        how = (
+            "by scheduler ticks"
+            if split.source == best.source == CGROUP
+            else f"in the proportion of {OF_SPLIT[split.source]}"
+        )
         sources.append(Source("user_system", split.source, f"estimate: {how}"))
     missing = [
         sentence for sentence in candidates[0].missing if all(sentence in reading.missing for reading in known.values())

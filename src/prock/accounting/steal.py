@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 class StolenTime:
@@ -28,9 +29,10 @@ class StolenTime:
         before, now = self._before, self._read()
         if before is None or now is None:
             return None
-        if now[1] == 0:
+        if now[1] == 0 or sys.platform == "win32":
             return 0
-        return (now[1] - before[1] + 1) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # rounded down to ticks
+        tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        return (now[1] - before[1] + 1) * tick_ns  # both readings are rounded down
 
     def _read(self) -> tuple[int, int] | None:
         """Ticks of working CPUs, and stolen ticks."""

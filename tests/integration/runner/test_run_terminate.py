@@ -19,6 +19,7 @@ from support.runs import (
     groups,
     has_cgroups,
     has_ended,
+    has_perf,
     name_of,
     needs_filters,
     opened,
@@ -256,6 +257,22 @@ def test_a_command_that_makes_groups_below(adopt: bool) -> None:
         assert result.cpu_ns is not None and result.cpu_ns >= 50 * MS
 
     in_child(check)
+
+
+@needs_cgroups
+@pytest.mark.skipif(not has_perf(), reason="no perf events here")
+def test_what_leaves_the_group_and_is_not_reaped_still_counts() -> None:
+    program = own_group(
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "enter(os.path.dirname(group))\n"
+        "for _ in range(10):\n"
+        "    pid = child(lambda: use(0.05))\n"
+        "    while os.path.exists(f'/proc/{pid}'): time.sleep(0.001)\n"
+    )
+    result = prock.run(python(program), check=True)
+    assert result.cpu_ns is not None and result.cpu_ns > 400 * MS and result.accounting == "perf"
+    bias = next(source.bias for source in result.sources if source.figure == "cpu")
+    assert "processes have left the command's cgroup" in bias and not bias.startswith("exact")
 
 
 @needs_cgroups
