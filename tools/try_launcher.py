@@ -11,7 +11,8 @@ from prock.runner import spawn_linux as launch
 
 def main(launcher: str) -> int:
     reader, writer = os.pipe()
-    setup = launch.SpawnOptions(os.environb, cwd=b"/", stdio=(-1, writer, -1), umask=0o27, keep=(), new_session=True)
+    env = [b"%b=%b" % pair for pair in os.environb.items()]
+    setup = launch.SpawnOptions(env, cwd=b"/", stdio=(-1, writer, -1), umask=0o27, keep=(), new_session=True)
     reports: list[launch.LauncherReport] = []
 
     def ready(state: launch.LauncherReport, events: list[int]) -> None:

@@ -69,6 +69,7 @@ bool parse_arguments(int argc, char **argv, struct arguments *out)
     out->new_session = strchr(argv[FLAGS], 's') != NULL;
     out->new_process_group = strchr(argv[FLAGS], 'g') != NULL;
     out->switches = strchr(argv[FLAGS], 'w') != NULL;
+    out->numbered_environment = strchr(argv[FLAGS], 'e') != NULL;
     out->directory = argv[DIRECTORY];
     out->files = argv + FILES;
     return true;

@@ -9,7 +9,7 @@ struct arguments {
     bool events;         /* open perf events: one for each of cpus, or one for any CPU if that is empty */
     const char *cpus, *signals;
     const char *keep; /* descriptors to keep open; NULL: all */
-    bool scripts, new_session, new_process_group, switches;
+    bool scripts, new_session, new_process_group, switches, numbered_environment;
     int umask; /* -1: unchanged */
     const char *directory;
     int count; /* of files; the command follows them */

@@ -17,7 +17,8 @@
  *   KEEP       "-": inherited descriptors stay open; a list: of those above 2 only these stay open
  *   SIGNALS    list of signals that are blocked until exec only: a launcher that is stopped would block its caller
  *   FLAGS      letters: "x" a file of unknown format is a script of sh, as for execvp(3); "s" new session;
- *              "g" new process group; "w" also events of context switches, sent after the others
+ *              "g" new process group; "w" also events of context switches, sent after the others; "e" the
+ *              environment's entries have a number in front of them, "7=ENTRY"
  *   UMASK      octal, or "-": unchanged
  *   DIRECTORY  working directory, or "": unchanged
  *
@@ -193,6 +194,16 @@ static void reset_libc_signals(void)
             syscall(SYS_rt_sigaction, number, default_action, NULL, (SIGRTMAX + 7) / 8);
 }
 
+/* Numbers make a name and a value of every entry: of those without "=", without a name, or with another's name, too. */
+static void remove_numbers(char **entries)
+{
+    for (; *entries; entries++) {
+        char *number_end = strchr(*entries, '=');
+        if (number_end)
+            *entries = number_end + 1;
+    }
+}
+
 static long long cpu_used_ns(void)
 {
     struct timespec used = {0};
@@ -240,6 +251,8 @@ static void run_child(const struct arguments *options, bool joined)
         umask((mode_t)options->umask);
     if (options->directory[0] && chdir(options->directory) < 0)
         fail(control, 'd', errno);
+    if (options->numbered_environment)
+        remove_numbers(environ);
     unblock_signals(options->signals);
     fail(control, 'x', execute(options->files, options->count, options->files + options->count, options->scripts));
 }

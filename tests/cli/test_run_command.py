@@ -136,6 +136,41 @@ def test_the_command_finds_what_it_would_find_without(name: str, setting: dict[s
     assert answers[0] == answers[1] != b""
 
 
+ODD_ENVIRONMENT = """
+import ctypes, sys
+def texts(words):
+    return (ctypes.c_char_p * (len(words) + 1))(*words, None)
+entries = [b"PATH=/usr/bin:/bin", b"A=1", b"A=2", b"PATH=/nowhere", b"NOEQUALS", b"=", b"=x", b"=x=y", b"B=\\xff\\xfe",
+           b"", b"\\xe9=", b"C=a=b\\n", b"7=x"]
+words = [word.encode() for word in sys.argv[1:]]
+ctypes.CDLL(None).execve(words[0], texts(words), texts(entries))
+"""
+
+
+def test_the_environment_is_passed_on_byte_for_byte() -> None:
+    """Entries without "=" or a name, with the same name, or none at all, in their order."""
+    seen = []
+    for before in ([], command("run", "-q")):
+        words = [sys.executable, "-c", ODD_ENVIRONMENT, *before, "/bin/cat", "/proc/self/environ"]
+        seen.append(subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=True).stdout)
+    assert seen[0] == seen[1] and seen[0].startswith(b"PATH=/usr/bin:/bin\0A=1\0A=2\0PATH=/nowhere\0NOEQUALS\0=\0=x\0")
+
+
+def test_the_first_path_of_the_environment_counts() -> None:
+    """Without the launcher, too, where an entry that Python cannot pass on is left out."""
+    for engine in ("", "pure"):
+        words = [sys.executable, "-c", ODD_ENVIRONMENT.replace('b"7=x"', f'b"PROCK_ENGINE={engine}"')]
+        words += command("run", "-q", "env")
+        done = subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=True)
+        assert b"PATH=/usr/bin:/bin\n" in done.stdout and done.stderr == b""
+
+
+def test_an_empty_environment_stays_empty() -> None:
+    words = ["env", "-i", *command("run", "-q"), "/bin/cat", "/proc/self/environ"]
+    done = subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
 def test_bytes_pass_through() -> None:
     data = os.urandom(300_000)
     done = subprocess.run(

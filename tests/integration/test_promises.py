@@ -83,7 +83,7 @@ def test_values_of_the_environment_are_in_nothing_that_is_shown(keeper: int) -> 
         library.run(["false"], env=env, check=True)
     with pytest.raises(ValueError, match="environment") as illegal:
         library.run(["true"], env={"A=B": SECRET})
-    setup = SpawnOptions({b"TOKEN": SECRET.encode()})
+    setup = SpawnOptions([b"TOKEN=" + SECRET.encode()])
     shown = [process, result, missing.value, failed.value, illegal.value, setup, process.__dict__]
     shown += [library.snapshot_tree(keeper), library.snapshot_process(keeper), library.get_liveness_info(keeper)]
     shown += [str(error.value) for error in (missing, failed, illegal)]

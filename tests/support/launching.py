@@ -61,7 +61,7 @@ def launch_with_events(
     launcher = launcher or engine.launcher
     assert launcher is not None
     words = [os.fsencode(word) for word in command]
-    options = SpawnOptions(dict(os.environb), stdio=(stdin, -1, -1))
+    options = SpawnOptions([b"=".join(pair) for pair in os.environb.items()], stdio=(stdin, -1, -1))
     return launch(
         launcher,
         words,

@@ -28,12 +28,12 @@ def words_of(args: Any, shell: bool, executable: Any) -> list[str]:
     return [os.fsdecode(word) for word in command_of(args, shell and sys.platform != "win32", executable)]
 
 
-def environment_of(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
+def environment_of(env: Mapping[Any, Any] | None) -> list[bytes]:
     """For POSIX systems. Raises `ValueError` for names that contain ``=``."""
     encoded = {os.fsencode(name): os.fsencode(value) for name, value in (os.environ if env is None else env).items()}
     if env is not None and any(b"=" in name for name in encoded):
         raise ValueError("illegal environment variable name")
-    return encoded
+    return [b"%b=%b" % pair for pair in encoded.items()]
 
 
 def mask() -> Iterable[int]:

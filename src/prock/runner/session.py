@@ -19,7 +19,7 @@ from prock.runner.members import Members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from prock.accounting.protocol import RootWaiter
     from prock.accounting.wait_linux import LinuxWaiter
@@ -363,11 +363,11 @@ class RunSession:
         self.sources.close()
 
 
-def files_of(name: bytes, env: Mapping[bytes, bytes]) -> list[bytes]:
+def files_of(name: bytes, env: Sequence[bytes]) -> list[bytes]:
     """The files that a command's name may mean, in the order in which execvp(3) tries them."""
     here = b"./" + name if name.startswith(b"-") else name  # not an option of the shell that may run the script
     if b"/" in name:
         return [here]
-    path = env.get(b"PATH")
-    directories = os.fsencode(os.defpath).split(b":") if path is None else path.split(b":")
+    paths = (entry.removeprefix(b"PATH=") for entry in env if entry.startswith(b"PATH="))
+    directories = next(paths, os.fsencode(os.defpath)).split(b":")
     return [os.path.join(directory, name) if directory else here for directory in directories]

@@ -20,7 +20,7 @@ from prock.accounting.cgroup import ABOVE_STANDARD, above_standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU)
 """Blocked for the launcher: if Ctrl-Z stopped it, the caller would block until it continues."""
@@ -55,7 +55,8 @@ class LauncherReport(NamedTuple):
 class SpawnOptions(NamedTuple):
     """What a command inherits."""
 
-    env: Mapping[bytes, bytes]
+    env: Sequence[bytes]
+    """Entries: in general ``NAME=value``, but any bytes without a zero are possible."""
     cwd: bytes = b""
     stdio: tuple[int, int, int] = (-1, -1, -1)
     """Descriptors that become its 0, 1 and 2; -1: the caller's."""
@@ -104,15 +105,17 @@ def launch(
     ours, theirs = _pair()
     started = pid = 0
     try:
+        environment, is_numbered = _as_mapping(setup.env)
         setting = (
             str(theirs.fileno()), str(group), cpus,
             "-" if setup.keep is None else ",".join(map(str, setup.keep)),
             ",".join(str(number) for number in STOPS if number not in set(setup.mask)),
-            "x" * setup.scripts + "s" * setup.new_session + "g" * setup.new_group + "w" * with_switches + "-",
+            "x" * setup.scripts + "s" * setup.new_session + "g" * setup.new_group + "w" * with_switches
+            + "e" * is_numbered + "-",
             "-" if setup.umask < 0 else f"{setup.umask:o}",
         )  # fmt: skip
         argv = [*map(str.encode, setting), setup.cwd, str(len(files)).encode(), *files, *command]
-        started = _spawn(launcher, argv, name, setup, theirs.fileno(), group)
+        started = _spawn(launcher, argv, environment, name, setup, theirs.fileno(), group)
         theirs.close()
         meanwhile()
         launched = _converse(ours, name, setup, when_ready)
@@ -130,7 +133,24 @@ def _pair() -> list[_socket.socket]:
     return [_socket.socket(fileno=above_standard(end.detach())) for end in pair]
 
 
-def _spawn(launcher: str, argv: list[bytes], name: bytes, setup: SpawnOptions, control: int, group: int) -> int:
+def _as_mapping(entries: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:
+    """For `os.posix_spawn`, and whether the entries are numbered, for the launcher: not all are ``NAME=value``, or a
+    name occurs twice."""
+    variables = {name: value for name, _, value in (entry.partition(b"=") for entry in entries)}
+    if b"" not in variables and [b"%b=%b" % pair for pair in variables.items()] == list(entries):
+        return variables, False
+    return {b"%d" % number: entry for number, entry in enumerate(entries)}, True
+
+
+def _spawn(
+    launcher: str,
+    argv: list[bytes],
+    environment: dict[bytes, bytes],
+    name: bytes,
+    setup: SpawnOptions,
+    control: int,
+    group: int,
+) -> int:
     actions: list[tuple[int, int, int]] = []
     lifted: list[int] = []
     try:
@@ -149,7 +169,7 @@ def _spawn(launcher: str, argv: list[bytes], name: bytes, setup: SpawnOptions, c
         return os.posix_spawn(
             launcher,
             [b"prock-launcher", *argv],
-            setup.env,
+            environment,
             file_actions=actions,
             setsigmask=(*setup.mask, *STOPS),
             setsigdef=setup.defaults,

@@ -19,7 +19,7 @@ from prock.runner.session import RunSession, files_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from prock.runner.session import Options
@@ -82,15 +82,16 @@ def start(
 def start_command(
     command: Sequence[str],
     options: Options,
-    env: Mapping[bytes, bytes] | None = None,
+    env: Sequence[bytes] = (),
     *,
     mask: Iterable[int] = (),
     defaults: Iterable[int] = (),
 ) -> RunSession:
     """Start a command with the caller's files and terminal. A file that is not a program is a script of ``/bin/sh``.
 
-    `mask`: signals that are blocked for it; `defaults`: signals whose default action is restored. Windows has neither,
-    and no `env` here. Raises `OSError` as `subprocess.Popen` does.
+    `env`: entries ``NAME=value``. Others are left out, as Python cannot pass them on; so are all but the first with one
+    name, as getenv(3) finds that. `mask`: signals that are blocked for it; `defaults`: signals whose default action is
+    restored. Windows has none of these three here. Raises `OSError` as `subprocess.Popen` does.
     """
 
     def begin() -> subprocess.Popen[Any] | int:
@@ -100,17 +101,22 @@ def start_command(
             process = subprocess.Popen(command, close_fds=False)  # noqa: S603  # what the user wants to be run
             process.returncode = 0  # the session waits for it, not the standard library
             return process
-        return _spawn([os.fsencode(word) for word in command], {} if env is None else env, mask, defaults)
+        return _spawn([os.fsencode(word) for word in command], env, mask, defaults)
 
     return start(command, begin, options)
 
 
-def _spawn(words: list[bytes], env: Mapping[bytes, bytes], mask: Iterable[int], defaults: Iterable[int]) -> int:
+def _spawn(words: list[bytes], entries: Sequence[bytes], mask: Iterable[int], defaults: Iterable[int]) -> int:
     """Execute the first file of PATH that can be, as execvp(3) does. Not `subprocess`, which has no `mask`."""
     if sys.platform == "win32":
         raise NotImplementedError
     failure: OSError | None = None
-    for file in files_of(words[0], env):
+    env: dict[bytes, bytes] = {}
+    for entry in entries:
+        name, equals, value = entry.partition(b"=")
+        if name and equals:
+            env.setdefault(name, value)
+    for file in files_of(words[0], entries):
         try:
             return os.posix_spawn(file, words, env, setsigmask=mask, setsigdef=defaults)
         except OSError as error:

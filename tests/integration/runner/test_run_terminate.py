@@ -46,7 +46,8 @@ needs_cgroups = pytest.mark.skipif(not STARTS_IN_CGROUP, reason="no cgroup can b
 
 
 def launch(program: str, **options: Any) -> RunSession:
-    return RunSession.launch(python(program), SpawnOptions(dict(os.environb)), Options(**options))
+    setup = SpawnOptions([b"=".join(pair) for pair in os.environb.items()])
+    return RunSession.launch(python(program), setup, Options(**options))
 
 
 def times_out(command: list[str], **options: Any) -> Any:

@@ -171,7 +171,7 @@ def _start(command: list[str], settings: Settings, signals: SignalSource) -> Run
     if engine.active.launcher is None:
         from prock.runner.spawn_portable import start_command
 
-        env = None if sys.platform == "win32" else _environment()
+        env = [] if sys.platform == "win32" else _environment()
         running = start_command(
             command, session_options(settings), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
         )
@@ -205,8 +205,9 @@ def _not_found(word: str, error: OSError) -> str:
     return f"cannot execute {name}: {error.strerror}"
 
 
-def _environment() -> dict[bytes, bytes]:
-    """The environment that prock was started with: in the C locale, Python adds LC_CTYPE to `os.environ`."""
+def _environment() -> list[bytes]:
+    """The entries that prock was started with: `os.environ` lacks those without a name or a value, and has one for each
+    name. In the C locale, Python adds LC_CTYPE to it."""
     from prock import engine
 
     try:
@@ -214,9 +215,8 @@ def _environment() -> dict[bytes, bytes]:
     except (OSError, ProckError):
         block = None
     if block is None:
-        return {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
-    entries = (entry.partition(b"=") for entry in block.split(b"\0"))
-    return {name: value for name, equals, value in entries if equals}
+        return [b"%b=%b" % (os.fsencode(name), os.fsencode(value)) for name, value in os.environ.items()]
+    return block.removesuffix(b"\0").split(b"\0") if block else []
 
 
 def _follow(session: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:
