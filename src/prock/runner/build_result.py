@@ -62,6 +62,10 @@ class Faults(NamedTuple):
     involuntary_switches: int | None = None
 
 
+ENDS_PART, ENDS_NS, END_NS = 1.25, 20_000_000, 200_000
+"""Perf events may lack this part, this much, and this much for each process, as they end before the memory is freed."""
+
+
 class ResultBuilder:
     """Reads what a session and its sources know, without closing them."""
 
@@ -90,7 +94,8 @@ class ResultBuilder:
         io = self._io()
         faults = self._faults()
         counts = self._records or stats
-        self._count_source()
+        stopped = self._records is not None and events_stopped(cpu, self._records.started)
+        self._count_source(events_stopped=stopped)
         return RunResult(
             args=session.args,
             pid=session.pid,
@@ -110,7 +115,7 @@ class ResultBuilder:
             peak_process_count=None if counts is None else counts.peak_process_count,
             threads_started=None if self._records is None else self._records.threads_started,
             peak_thread_count=None if counts is None else counts.peak_thread_count,
-            commands=usage_by_command(self._counted(), {} if stats is None else stats.commands()),
+            commands=usage_by_command({} if stopped else self._counted(), {} if stats is None else stats.commands()),
             processes=self._processes(),
             survivors=self._survivors(),
             samples=0 if stats is None else stats.samples,
@@ -268,9 +273,11 @@ class ResultBuilder:
             waiter.involuntary_switches if waiter.root is not None else None,
         )
 
-    def _count_source(self) -> None:
+    def _count_source(self, *, events_stopped: bool) -> None:
         if self._records is not None:
             bias = "lower bound: some records were lost" if self._records.lost else "exact"
+            if events_stopped:
+                bias = "lower bound: perf events stopped in a part of the tree"
             self._sources.append(Source("processes", "perf records", bias))
         elif self._session.stats is not None:
             self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
@@ -307,6 +314,16 @@ class ResultBuilder:
         except (ProckError, OSError):
             return None
         return None if memory is None else memory[0]
+
+
+def events_stopped(cpu: CpuEstimate, started: int) -> bool:
+    """Whether perf events lack much more than the ends of processes: a process can disable the events that it inherited
+    (prctl), and the kernel does at a user's exec of a setuid or unreadable program. Then records are missing, too."""
+    by_source = dict(cpu.by_source)
+    perf_ns = by_source.pop(PERF, None)
+    return perf_ns is not None and max(by_source.values(), default=0) > (
+        ENDS_PART * perf_ns + ENDS_NS + started * END_NS
+    )
 
 
 def usage_by_command(

@@ -182,3 +182,16 @@ def test_a_command_of_some_milliseconds(account: CpuReference) -> None:
             assert abs(cost.by_source.get(source, cost.truth_ns) - cost.truth_ns) <= cost.start_ns
     root = cost.result.root_cpu_ns
     assert root is not None and 0 < root <= cost.by_source["waited"] + 5000  # whole microseconds
+
+
+@pytest.mark.skipif(not has_perf(), reason="no perf events here")
+def test_a_command_that_disables_its_perf_events() -> None:
+    """PR_TASK_PERF_EVENTS_DISABLE: what it starts from then on is in no record."""
+    source = """
+import ctypes
+ctypes.CDLL(None).prctl(31, 0, 0, 0, 0)
+for _ in range(5): os.waitpid(child(lambda: use(0.06)), 0)"""
+    result = prock.run(python(source), check=True)
+    assert result.cpu_ns is not None and result.cpu_ns >= 300 * MS - 2 * TICK_NS
+    (bias,) = (source.bias for source in result.sources if source.figure == "processes")
+    assert bias == "lower bound: perf events stopped in a part of the tree"
