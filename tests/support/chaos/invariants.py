@@ -189,8 +189,10 @@ def goes_on(before: TreeTotals, now: TreeTotals) -> None:
         assert now.disk_io is not None
         assert _all_at_most(before.disk_io, now.disk_io), (before.disk_io, now.disk_io)
     if now.cpu_percent is not None:
-        used = now.cpu_percent * now.interval_ns / 100
-        assert math.isclose(used, now.cpu_ns - before.cpu_ns, rel_tol=1e-6, abs_tol=1000)
+        # Over the interval or longer, so that it includes what was used in the interval, and no more than the total.
+        used = now.cpu_percent * now.cpu_percent_over_ns / 100
+        assert now.cpu_percent_over_ns >= now.interval_ns
+        assert now.cpu_ns - before.cpu_ns - 1000 <= used <= now.cpu_ns + 1000
 
 
 def not_above(used_ns: int, truth_ns: int, slack_ns: int = 0) -> None:
