@@ -107,6 +107,7 @@ def made_up(processes: int, seed: int, *, is_flat: bool) -> TreeSample:
     totals = dict.fromkeys(TreeSample._fields, 0) | {
         "root_pid": FIRST_PID,
         "interval_ns": 10**9,
+        "cpu_percent_over_ns": 10**9,
         "process_count": processes,
         "accounting": "ledger",
         "disk_io": None,

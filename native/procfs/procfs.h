@@ -114,7 +114,7 @@ int prock_stat(int at, const char *path, struct stat *out);
 int prock_open(const struct prock_root *root, int32_t pid, const char *file);
 int prock_read(const struct prock_root *root, int32_t pid, const char *file, char *buf, size_t cap, size_t *len);
 int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_stat *out);
-/* Of a process whose main thread has exited. */
+/* Of a process after its main thread has ended. */
 int prock_read_thread_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
 int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
 /* By CPU clocks if usable, else by ticks. */

@@ -137,7 +137,7 @@ int prock_list_threads(const struct prock_root *root, int32_t pid, struct prock_
     return error;
 }
 
-/* A file about the memory of a process whose main thread has ended, of the first other thread that still has it. */
+/* A file about memory, after the main thread has ended: of the first other thread that still has memory. */
 static int read_of_thread(
     const struct prock_root *root, int32_t pid, const char *name, char *buf, size_t cap, size_t *len)
 {

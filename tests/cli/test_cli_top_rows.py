@@ -6,6 +6,7 @@ import pytest
 from support.made_up_samples import NO_IO, member, picture, sample, with_io
 
 from prock.cli.output import Screen
+from prock.cli.top import page
 from prock.cli.top.model import SORTS, Picture, Rates, all_nodes, lead, lines
 from prock.cli.top.render import ASCII_BLOCKS, SAMPLE_COLUMNS, UNICODE_BLOCKS, UNICODE_BRANCHES, Pen
 
@@ -157,3 +158,10 @@ def test_nothing_known_is_not_zero() -> None:
 def test_blocks_of_both_kinds_have_the_same_steps() -> None:
     assert len(UNICODE_BLOCKS) == len(ASCII_BLOCKS) == 8
     assert ASCII_BLOCKS.isascii()
+
+
+def test_the_total_names_the_time_of_its_percentage() -> None:
+    """That of the ledger is over more than a short interval."""
+    now = picture(member(1, 0), interval_ns=2 * 10**8, cpu_percent_over_ns=9 * 10**8, cpu_percent=50.0)
+    text = "\n".join(page(now, "1 init", "cpu", Pen(Screen(), with_io=False)))
+    assert "%CPU 50.0 over 0.90 s" in text

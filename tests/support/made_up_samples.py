@@ -43,6 +43,7 @@ def sample(*members: MemberSample, **changed: Any) -> TreeSample:
     values: dict[str, Any] = dict.fromkeys(TreeSample._fields, 0) | {
         "root_pid": members[0].pid if members else 1,
         "interval_ns": 10**9,
+        "cpu_percent_over_ns": 10**9,
         "wall_ns": 10**9,
         "process_count": len(members),
         "thread_count": len(members),

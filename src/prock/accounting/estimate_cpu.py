@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 AGREE, AGREE_NS = 0.005, 20_000_000
 """Sources that differ by less than this part and this much agree."""
-LEFT_CGROUP = "lower bound: processes have left the command's cgroup"
+LEFT_CGROUP = "processes have left the command's cgroup"
 OF_SPLIT = {CGROUP: "the processes in the command's cgroup", WAITED: "the reaped processes"}
 PERF_COUNTED_NO_MORE = "lower bound, by at most about 0.1 ms for each process that ended"
 """Of reaped processes, where perf events, which also count unreaped ones but lack that much, counted no more."""
@@ -76,8 +76,8 @@ def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:
         best = max(candidates, key=_proven_ns)
         if _proven_ns(best) <= first.upper_ns * (1 + AGREE) + AGREE_NS:
             return first, first.bias
-        is_bound = best.bias.startswith("lower bound")
-        return best, LEFT_CGROUP if is_bound else f"{best.bias}; processes have left the command's cgroup"
+        bias = "lower bound: " if best.bias.startswith("lower bound") else f"{best.bias}; "
+        return best, bias + LEFT_CGROUP
     best = max(candidates, key=lambda reading: reading.lower_ns)
     return best, PERF_COUNTED_NO_MORE if (first.source, best.source) == (PERF, WAITED) else best.bias
 

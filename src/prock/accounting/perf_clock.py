@@ -40,7 +40,7 @@ MOST_CPUS = 16
 """With more CPUs online, one event for all CPUs, without records: an event per CPU costs a fork 2.4 µs each, 40 µs with
 16 CPUs, a tenth of starting the smallest program."""
 UNCERTAIN = 0.02
-"""Perf events were up to this much over the scheduler's figures: vfork and exec from a thread, interrupts."""
+"""Perf events were up to this much over the scheduler's figures, with vfork and exec from a thread."""
 NOTICEABLE = 0.005
 """A smaller part of stolen time leaves the reading a lower bound."""
 
@@ -102,7 +102,7 @@ class PerfSource:
     def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading:
         """Without the part that the host stole. Lower bound, by about 0.1 ms for each process that ended."""
         total_ns = self._clock.total_ns()
-        part, stolen_ns = self._stolen.share(), self._stolen.most_ns()
+        part, stolen_ns = self._stolen.read()
         proven_ns = 0 if stolen_ns is None else max(0, round((total_ns - stolen_ns) * (1 - UNCERTAIN)))
         bias = f"estimate: {100 * part:.1f} % stolen by the host, subtracted" if part >= NOTICEABLE else PERF_LACKS
         return CpuReading(PERF, round(total_ns * (1 - part)), bias, proven_ns=proven_ns)

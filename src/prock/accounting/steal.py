@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from prock.engine.linux.procfs import TICK_NS
 
 
 class StolenTime:
@@ -16,23 +15,15 @@ class StolenTime:
         self._path = f"{proc}/stat"
         self._before = self._read()
 
-    def share(self) -> float:
-        """Of the time in which a CPU had work, the part in which the host ran something else; 0 to 1."""
+    def read(self) -> tuple[float, int | None]:
+        """Of the time in which a CPU had work, the part in which the host ran something else, 0 to 1; and what one tree
+        can have lost, all that was stolen from the machine, in nanoseconds. None: unknown."""
         before, now = self._before, self._read()
         if before is None or now is None:
-            return 0.0
+            return 0.0, None
         busy, stolen = now[0] - before[0], now[1] - before[1]
-        return stolen / (busy + stolen) if stolen > 0 and busy > 0 else 0.0
-
-    def most_ns(self) -> int | None:
-        """What one tree can have lost: all that was stolen from the machine. None: unknown."""
-        before, now = self._before, self._read()
-        if before is None or now is None:
-            return None
-        if now[1] == 0 or sys.platform == "win32":
-            return 0
-        tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-        return (now[1] - before[1] + 1) * tick_ns  # both readings are rounded down
+        part = stolen / (busy + stolen) if stolen > 0 and busy > 0 else 0.0
+        return part, (stolen + 1) * TICK_NS if now[1] else 0  # one tick more, as both readings are rounded down
 
     def _read(self) -> tuple[int, int] | None:
         """Ticks of working CPUs, and stolen ticks."""

@@ -62,8 +62,9 @@ class Faults(NamedTuple):
     involuntary_switches: int | None = None
 
 
-ENDS_PART, ENDS_NS, END_NS = 1.25, 20_000_000, 200_000
-"""Perf events may lack this part, this much, and this much for each process, as they end before the memory is freed."""
+ENDS_FACTOR, ENDS_NS, END_NS = 1.25, 20_000_000, 200_000
+"""Perf events end before a process's memory is freed: other sources may have this many times as much CPU time, and this
+much more, and this much for each process."""
 
 
 class ResultBuilder:
@@ -322,7 +323,7 @@ def events_stopped(cpu: CpuEstimate, started: int) -> bool:
     by_source = dict(cpu.by_source)
     perf_ns = by_source.pop(PERF, None)
     return perf_ns is not None and max(by_source.values(), default=0) > (
-        ENDS_PART * perf_ns + ENDS_NS + started * END_NS
+        ENDS_FACTOR * perf_ns + ENDS_NS + started * END_NS
     )
 
 

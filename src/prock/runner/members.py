@@ -94,9 +94,10 @@ class Members:
         """Whether a record of its fork has the pid, and the start time but for a tick."""
         if sys.platform != "linux":
             return False
-        tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        from prock.engine.linux.procfs import TICK_NS
+
         suspended_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
-        return records.has_started(row.pid, row.start_ticks * tick_ns - suspended_ns, 2 * tick_ns)
+        return records.has_started(row.pid, row.start_ticks * TICK_NS - suspended_ns, 2 * TICK_NS)
 
     def is_evident(self, row: ProcessInfo, sampled: Container[Identity] = ()) -> bool:
         """Whether an orphan descends from the root by what is known of it: a member was seen with that identity, it is

@@ -90,8 +90,8 @@ def start_command(
     """Start a command with the caller's files and terminal. A file that is not a program is a script of ``/bin/sh``.
 
     `env`: entries ``NAME=value``. Others are left out, as Python cannot pass them on; so are all but the first with one
-    name, as getenv(3) finds that. `mask`: signals that are blocked for it; `defaults`: signals whose default action is
-    restored. Windows has none of these three here. Raises `OSError` as `subprocess.Popen` does.
+    name, as getenv(3) finds that. `mask`: signals that are blocked for it; `defaults`: signals that are reset to their
+    default action. Windows has none of these three here. Raises `OSError` as `subprocess.Popen` does.
     """
 
     def begin() -> subprocess.Popen[Any] | int:

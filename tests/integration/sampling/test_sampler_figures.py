@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 def test_a_still_tree_is_as_a_snapshot_says(puppet: Program, sampler: prock.TreeSampler) -> None:
     puppet.does("grow(3, 2); told(12)")
-    sampler.sample()
+    before = sampler.sample()
     sample, snapshot = sampler.sample(), prock.snapshot_tree(puppet.pid, io=True)
     assert snapshot is not None and set(members(sample)) == set(snapshot.pids) and len(snapshot.pids) == 13
     for there in snapshot.members:
@@ -40,7 +40,7 @@ def test_a_still_tree_is_as_a_snapshot_says(puppet: Program, sampler: prock.Tree
     assert sample.rss_bytes == sum(member.rss_bytes or 0 for member in sample.members)
     assert (sample.appeared, sample.ended, sample.vanished, sample.denied) == (0, 0, 0, 0)
     assert sample.root == sample.members[0] and sample.root.pid == puppet.pid
-    assert not sample.is_over and sample.accounting == "ledger"
+    assert sample.cpu_ns == before.cpu_ns and not sample.is_over and sample.accounting == "ledger"
 
 
 def test_sums_of_subtrees(puppet: Program, sampler: prock.TreeSampler) -> None:

@@ -123,7 +123,7 @@ def _print(source: Source, interval_s: float, arguments: argparse.Namespace) -> 
 def page(picture: Picture, title: str, sort: str, pen: Pen, *, folded: Set[Identity] = frozenset()) -> list[str]:
     """A table, totals and their accuracy."""
     totals, screen = picture.totals, pen.screen
-    sums = [counts(totals), f"%CPU {format_percent(totals.cpu_percent)} over {totals.interval_ns / 1e9:.2f} s"]
+    sums = [counts(totals), f"%CPU {format_percent(totals.cpu_percent)} over {totals.cpu_percent_over_ns / 1e9:.2f} s"]
     sums.append(f"RSS {format_bytes(totals.rss_bytes)}")
     if pen.with_io:
         sums.append(pen.rates(totals))

@@ -55,7 +55,7 @@ class Totals(NamedTuple):
 
     processes: int
     threads: int
-    interval_ns: int
+    cpu_percent_over_ns: int
     wall_ns: int
     cpu_ns: int
     cpu_percent: float | None
@@ -120,7 +120,7 @@ class Picture:
         return Totals(
             processes=sum(sample.process_count for sample in samples),
             threads=sum(sample.thread_count for sample in samples),
-            interval_ns=max((sample.interval_ns for sample in samples), default=0),
+            cpu_percent_over_ns=max((sample.cpu_percent_over_ns for sample in samples), default=0),
             wall_ns=max((sample.wall_ns for sample in samples), default=0),
             cpu_ns=sum(part.cpu_ns for part in ever),
             cpu_percent=sum_of_known(sample.cpu_percent for sample in samples),

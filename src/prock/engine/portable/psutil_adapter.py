@@ -131,7 +131,7 @@ def terminal(ps: Any) -> str | None:
 
 
 def memory_of_threads(ps: Any) -> tuple[int, int]:
-    """Resident and virtual bytes of a process of Linux whose main thread has ended; (0, 0) if no thread has any."""
+    """Resident and virtual bytes of a process on Linux after its main thread has ended; (0, 0) if no thread has any."""
     for thread in ps.threads():
         try:
             memory = process(thread.id).memory_info()

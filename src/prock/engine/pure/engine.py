@@ -138,7 +138,7 @@ class PureEngine(ProcFiles):
         return unreadable(pid)
 
     def _without_leader(self, pid: int | None) -> ProcessInfo | None:
-        """The row of a process whose main thread has ended; None for any other one."""
+        """The row of a process without its main thread, which has ended; None for any other one."""
         try:
             info = self.info(pid)
         except REFUSALS:
@@ -146,7 +146,7 @@ class PureEngine(ProcFiles):
         return info if info is not None and info.state == "Z" and info.thread_count > 1 else None
 
     def _memory_of_thread(self, pid: int) -> tuple[int, int]:
-        """Memory of a process whose main thread has ended."""
+        """Memory of a process after its main thread has ended."""
         try:
             pages = self._parsed_of_thread(pid, "statm", parse.statm, (0, 0))
         except REFUSALS:
