@@ -6,7 +6,7 @@ import sys
 import time
 
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.estimate_cpu import estimate_cpu
+from prock.accounting.estimate_cpu import estimate_cpu, events_stopped
 from prock.accounting.protocol import CGROUP, PERF
 from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import CommandUsage, ProcessUsage, Source, Survivor
@@ -62,9 +62,8 @@ class Faults(NamedTuple):
     involuntary_switches: int | None = None
 
 
-ENDS_FACTOR, ENDS_NS, END_NS = 1.25, 20_000_000, 200_000
-"""Perf events end before a process's memory is freed: other sources may have this many times as much CPU time, and this
-much more, and this much for each process."""
+END_NS = 200_000
+"""CPU time of the end of a process that perf events may lack."""
 
 
 class ResultBuilder:
@@ -95,8 +94,8 @@ class ResultBuilder:
         io = self._io()
         faults = self._faults()
         counts = self._records or stats
-        stopped = self._records is not None and events_stopped(cpu, self._records.started)
-        self._count_source(events_stopped=stopped)
+        stopped = self._events_stopped(cpu)
+        self._count_source(stopped=stopped)
         return RunResult(
             args=session.args,
             pid=session.pid,
@@ -274,14 +273,22 @@ class ResultBuilder:
             waiter.involuntary_switches if waiter.root is not None else None,
         )
 
-    def _count_source(self, *, events_stopped: bool) -> None:
+    def _count_source(self, *, stopped: bool) -> None:
         if self._records is not None:
             bias = "lower bound: some records were lost" if self._records.lost else "exact"
-            if events_stopped:
+            if stopped:
                 bias = "lower bound: perf events stopped in a part of the tree"
             self._sources.append(Source("processes", "perf records", bias))
         elif self._session.stats is not None:
             self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
+
+    def _events_stopped(self, cpu: CpuEstimate) -> bool:
+        """Whether records of processes are missing, as perf events have stopped."""
+        by_source = dict(cpu.by_source)
+        perf_ns = by_source.pop(PERF, None)
+        if self._records is None or perf_ns is None:
+            return False
+        return events_stopped(perf_ns, max(by_source.values(), default=0) - self._records.started * END_NS)
 
     def _counted(self) -> dict[str, tuple[int, int | None]]:
         """By command: processes and CPU time by the perf records, and what living processes used up to now."""
@@ -315,16 +322,6 @@ class ResultBuilder:
         except (ProckError, OSError):
             return None
         return None if memory is None else memory[0]
-
-
-def events_stopped(cpu: CpuEstimate, started: int) -> bool:
-    """Whether perf events lack much more than the ends of processes: a process can disable the events that it inherited
-    (prctl), and the kernel does at a user's exec of a setuid or unreadable program. Then records are missing, too."""
-    by_source = dict(cpu.by_source)
-    perf_ns = by_source.pop(PERF, None)
-    return perf_ns is not None and max(by_source.values(), default=0) > (
-        ENDS_FACTOR * perf_ns + ENDS_NS + started * END_NS
-    )
 
 
 def usage_by_command(

@@ -195,3 +195,5 @@ for _ in range(5): os.waitpid(child(lambda: use(0.06)), 0)"""
     assert result.cpu_ns is not None and result.cpu_ns >= 300 * MS - 2 * TICK_NS
     (bias,) = (source.bias for source in result.sources if source.figure == "processes")
     assert bias == "lower bound: perf events stopped in a part of the tree"
+    waited = prock.run(python(source), check=True, accounting="perf")
+    assert waited.accounting == "waited" and "at most" not in waited.sources[0].bias  # nothing bounds what it lacks
