@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prock.engine.linux.procfs import TICK_NS
-
 
 class StolenTime:
     """The part of CPU time that the host of a virtual machine took, since this was created.
@@ -18,6 +16,8 @@ class StolenTime:
     def read(self) -> tuple[float, int | None]:
         """Of the time in which a CPU had work, the part in which the host ran something else, 0 to 1; and what one tree
         can have lost, all that was stolen from the machine, in nanoseconds. None: unknown."""
+        from prock.engine.linux.procfs import TICK_NS
+
         before, now = self._before, self._read()
         if before is None or now is None:
             return 0.0, None

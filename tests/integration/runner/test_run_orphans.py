@@ -90,8 +90,9 @@ orphan(daemon)
     in_child(check)
 
 
-def ends_its_orphan(**options: Any) -> bool:
-    result = prock.run(python(ORPHAN), stdout=-1, reap_orphans=True, kill_tree=True, kill_after=0, **options)
+def ends_its_orphan(*, after_s: float = 0, **options: Any) -> bool:
+    program = python(f"time.sleep({after_s})\n{ORPHAN}")
+    result = prock.run(program, stdout=-1, reap_orphans=True, kill_tree=True, kill_after=0, **options)
     orphan = int(result.stdout)
     if until(lambda: has_ended(orphan) or any(f" {orphan} (" in sentence for sentence in result.missing)):
         assert result.survivors == ()
@@ -137,7 +138,8 @@ def test_the_orphan_of_the_command_is_ended_by_pid_1(how: dict[str, Any]) -> Non
 
 @needs_root
 def test_to_pid_1_adoption_is_no_evidence() -> None:
-    assert not as_pid_1(lambda: ends_its_orphan(accounting="waited", interval=60))
+    """The orphan is made halfway between the samples at 1.3 and 2.5 s: one that saw its parent would be evidence."""
+    assert not as_pid_1(lambda: ends_its_orphan(after_s=1.7, accounting="waited", interval=60))
 
 
 def as_pid_1(function: Callable[[], Any]) -> Any:
