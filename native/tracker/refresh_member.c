@@ -45,7 +45,8 @@ static bool is_stale(const struct prock_tracker *tracker, size_t index, uint64_t
         return true;
     if (own_ns == read->own_ns)
         return false;
-    return row->flags & PROCK_PARENT || pids_allocated_since(tracker, read) || tracker->now_ns - read->at_ns > STALE_NS;
+    return row->flags & (PROCK_PARENT | PROCK_ROOT) || pids_allocated_since(tracker, read) ||
+           tracker->now_ns - read->at_ns > STALE_NS;
 }
 
 /* The pid was reused between two passes, or since the process was listed or adopted. */

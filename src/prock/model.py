@@ -611,7 +611,7 @@ class TreeTotals(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether all members have ended."""
+        """Whether all members have ended, reaped or not: then it has no members, also if zombies are left."""
         return self.process_count == 0
 
     @property

@@ -273,7 +273,7 @@ class RunSession:
             sample = self.forest.sample(due_ns=self.plan.due_ns)[self.sampled_pid]
             self.stats.take(sample)
             took_ns = sample.cost_ns
-            if self.waiter is None and not self.root_ended and not self._attached_root_lives(self.forest):
+            if self.waiter is None and not self.root_ended and not self.forest.tree(self.pid).root_lives:
                 self.root_ended = True
                 self.ended_ns = now_ns
         self.plan.advance(took_ns)
@@ -282,16 +282,6 @@ class RunSession:
         if not self.root_ended:
             return self.pid
         return next((row.pid for row in self.rows() if row.is_alive), None)
-
-    def _attached_root_lives(self, forest: Forest) -> bool:
-        """A zombie has ended, however late its parent reaps it."""
-        if not forest.tree(self.pid).root_lives:
-            return False
-        try:
-            info = self.engine.info(self.pid)
-        except ProckError:
-            return True
-        return info is not None and info.is_alive
 
     def _open_forest(self, root_pid: int) -> None:
         from prock.sampling.forest import Forest

@@ -93,6 +93,15 @@ class CpuLedger:
         return self._of_pid.get(pid)
 
     @property
+    def zombie_count(self) -> int:
+        """How many members were zombies at the last update."""
+        return len(self._zombies)
+
+    def is_zombie(self, identity: Identity) -> bool:
+        """Whether that member was a zombie at the last update."""
+        return identity in self._zombies
+
+    @property
     def total_ns(self) -> int:
         """CPU time that the tree has used since the first update. Lower bound; never falls."""
         return self.ended_ns + self.unseen_ns + self._living_ns - self._living_base_ns

@@ -50,8 +50,8 @@ class Forest:
 
     `sample` returns a `TreeSample` for each root. Trees do not overlap: `add` raises `ValueError` for a root that is a
     member of another tree; an inner tree that was added before the outer one stays separate. A tree without living
-    members stays until `remove`, or until its root's pid is reused and added again. Threads may share a forest; a
-    forked child cannot use it.
+    members, which zombies are not, stays until `remove`, or until its root's pid is reused and added again. Threads may
+    share a forest; a forked child cannot use it.
 
     - `roots`: pids of the roots, None for the calling process; default: none, see `add`. One baseline serves all of
       them; a root below another one is a tree of its own.

@@ -31,9 +31,10 @@ class TreeSample(TreeTotals):
 
     @property
     def root(self) -> MemberSample | None:
-        """The root process; None once it has ended. Its descendants remain the tree."""
+        """The root process; None once it has ended, reaped or not. Its descendants remain the tree."""
         first = next(iter(self.members), None)
-        return first if first is not None and first.identity == self.__dict__["_root"] else None
+        is_root = first is not None and first.identity == self.__dict__["_root"]
+        return first if first is not None and is_root and first.is_alive else None
 
     @property
     def totals(self) -> TreeTotals:

@@ -57,7 +57,7 @@ class TreeSampler:
 
     @property
     def root_lives(self) -> bool:
-        """Whether the root had not ended yet in the last sample."""
+        """Whether the root had not ended yet in the last sample. A zombie has, however late its parent reaps it."""
         return self._tree.root_lives
 
     def __enter__(self) -> TreeSampler:

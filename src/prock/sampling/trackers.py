@@ -101,7 +101,7 @@ class _Tracker:
 
     def _has_ended(self, identity: Identity) -> bool:
         info = self._engine.info(identity[0])
-        return info is None or info.identity != identity
+        return info is None or info.identity != identity or not info.is_alive
 
     def _sample_tree(self, root_pid: int | None) -> tuple[TreeTotals, TreeTotals] | None:
         """The tree's baseline and totals now, the same object the first time; None if the root has ended."""
@@ -119,6 +119,9 @@ class _Tracker:
         except NoSuchProcess:
             return None
         now = sampler.sample().totals
+        if not sampler.root_lives:
+            sampler.close()
+            return None
         self._trees[pid] = sampler, now
         return now, now
 

@@ -46,6 +46,7 @@ class TreeState:
         self.began_ns = self.taken_ns = 0
         self.slept_ns: int | None = None
         self.root_lives = True
+        """False for a zombie too, however late its parent reaps it."""
         self.sums: TreeSums = NO_SUMS
         self.ended: list[MemberEnd] = []
         """Members that ended since the sample before."""
@@ -54,6 +55,8 @@ class TreeState:
         self._readings: list[tuple[int, int]] = []
         """When recent readings of `cpu_ns` began, and what they were."""
         self._io_was_read = False
+        self._zombies_counted = 0
+        """Zombies that the latest sample counted as ended."""
         self._ended_in_baseline: list[MemberEnd] = []
         self._perf_base_ns = 0
         self._perf_due_ns = 0
@@ -115,8 +118,13 @@ class TreeState:
         late_ns: int,
         skipped: int,
     ) -> TreeSample:
-        """The sample for the state that `advance` left."""
-        sums = self.sums
+        """The sample for the state that `advance` left.
+
+        In a tree that is over, zombies that no process has reaped yet are no members any more.
+        """
+        is_over = len(self.ledger) == self.ledger.zombie_count
+        zombies, zombies_before = self.ledger.zombie_count if is_over else 0, self._zombies_counted
+        sums = NO_SUMS._replace(appeared=self.sums.appeared, vanished=self.sums.vanished) if is_over else self.sums
         numbers: dict[str, Any] = {metric.name: sum_ for metric, sum_ in zip(NUMBERS, sums.numbers, strict=True)}
         interval_ns = max(0, taken_ns - self.taken_ns)
         pss = {} if self.pss is None else self.pss.bytes_of
@@ -139,7 +147,7 @@ class TreeState:
             pss_age_ns=None if self.pss is None else self.pss.oldest_ns(taken_ns),
             disk_io=self.disk_io,
             appeared=sums.appeared,
-            ended=len(self.ended),
+            ended=len(self.ended) + zombies - zombies_before,
             vanished=sums.vanished,
             denied=sums.denied,
             cost_ns=cost_ns,
@@ -150,7 +158,11 @@ class TreeState:
         )
         unseen = [(pid, ns) for (pid, _), ns in self.ledger.lately_unseen]
         number = self.number
-        sample.__dict__.update(_root=self.root, _make_members=lambda: snapshot.rows(number, interval_ns, unseen, pss))
+        sample.__dict__.update(
+            _root=self.root,
+            _make_members=lambda: () if is_over else snapshot.rows(number, interval_ns, unseen, pss),
+        )
+        self._zombies_counted = zombies
         self.taken_ns, self.slept_ns = taken_ns, slept_ns
         return sample
 
@@ -171,7 +183,7 @@ class TreeState:
             parents = [(one.info, one.disk_io) for one in changed if one.disk_io is not None and one.is_parent]
             last = {end.identity: end.disk_io for end in ended if end.disk_io is not None}
             self.io.advance(parents, last, self.ledger.inherited, sums.leaf_io)
-        if any(end.identity == self.root for end in ended):
+        if any(end.identity == self.root for end in ended) or self.ledger.is_zombie(self.root):
             self.root_lives = False
         self._note_sessions(changed)
         if self.pss is not None:

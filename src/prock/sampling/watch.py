@@ -33,7 +33,8 @@ def watch(
     """Yield a `TreeSample` of a process tree every `interval` seconds, until the tree has ended.
 
     The first sample comes one interval after the call, which takes the baseline. The last sample of a tree that has
-    ended has `TreeTotals.is_over`. A deadline that has passed is skipped and counted in `TreeTotals.skipped`.
+    ended, reaped by its parent or not, has `TreeTotals.is_over`. A deadline that has passed is skipped and counted in
+    `TreeTotals.skipped`.
 
     - `root`: pid of the root; default: the calling process.
     - `interval`: seconds between samples; default: 1.

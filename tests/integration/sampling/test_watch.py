@@ -67,6 +67,69 @@ def test_the_last_sample_of_a_tree_that_ends(puppet: Program) -> None:
     assert samples[-1].root is None and samples[-1].cpu_ns >= samples[-2].cpu_ns and samples[-1].ended == 1
 
 
+def test_a_root_that_is_not_reaped(puppet: Program) -> None:
+    """A zombie has ended, however late its parent reaps it: its last CPU time counts, and reaping it adds nothing."""
+    (pid,) = puppet.does("one = child(lambda: (gate(), burn(0.05))); say(one)")
+    clock = Sleeper()
+    with prock.TreeSampler(pid, accounting="ledger", clock=clock) as sampler:
+        assert sampler.sample().root is not None and sampler.root_lives
+        watching = prock.watch(pid, accounting="ledger", clock=clock, sleep=clock.sleep)
+        assert not next(watching).is_over
+        puppet.does("open_gate(); has_ended(one)")
+        (last,) = watching
+        after = sampler.sample()
+        for sample in (last, after):
+            assert sample.is_over and sample.members == () and sample.root is None and sample.ended == 1
+            assert (sample.process_count, sample.thread_count, sample.rss_bytes) == (0, 0, 0)
+            assert sample.cpu_ns >= 40 * MS
+        assert not sampler.root_lives
+        puppet.does("os.wait()")
+        reaped = sampler.sample()
+        assert reaped.is_over and (reaped.ended, reaped.cpu_ns) == (0, after.cpu_ns)
+
+
+def test_a_root_that_is_not_reaped_while_others_go_on(puppet: Program) -> None:
+    """The tree is over when they have ended; the zombie is a member until then."""
+    root, other = puppet.does("libc.prctl(36, 1)\nroot = child(lambda: (tells(child()), gate())); say(root, told()[0])")
+    with prock.TreeSampler(root, accounting="ledger") as sampler:
+        assert set(members(sampler.sample())) == {root, other} and sampler.root_lives
+        puppet.does("open_gate(); has_ended(root)")
+        sample = sampler.sample()
+        assert sample.root is None and not sampler.root_lives and not sample.is_over
+        assert set(members(sample)) == {root, other} and sample.ended == 0
+        puppet.does(f"os.kill({other}, 9); os.waitpid({other}, 0)")
+        sample = sampler.sample()
+        assert sample.is_over and sample.ended == 2 and sample.members == ()
+
+
+def test_a_root_whose_main_thread_has_ended_goes_on(puppet: Program) -> None:
+    (pid,) = puppet.does("""
+def lead():
+    threading.Thread(target=lambda: (gate(), os._exit(0))).start()
+    libc.syscall(60, 0)  # exit of this thread alone, on x86-64
+one = child(lead)
+while open(f'/proc/{one}/stat').read().rsplit(')')[1].split()[0] != 'Z': pass
+say(one)""")
+    clock = Sleeper()
+    samples = []
+    for sample in prock.watch(pid, clock=clock, sleep=clock.sleep):
+        samples.append(sample)
+        if len(samples) == 3:
+            assert sample.root is not None and sample.root.state == "Z"
+            puppet.does("open_gate(); has_ended(one)")
+    assert [sample.is_over for sample in samples] == [False, False, False, True]
+
+
+def test_trackers_of_a_root_that_is_not_reaped(puppet: Program) -> None:
+    (pid,) = puppet.does("one = child(gate); say(one)")
+    trackers = prock.DeltaTracker(), prock.CumulativeTracker()
+    assert all(tracker.get_tree_cpu_percent(pid) is not None for tracker in trackers)
+    puppet.does("open_gate(); has_ended(one)")
+    assert trackers[0].get_tree_cpu_percent(pid) is None and trackers[0].prune_dead() == 0
+    assert trackers[1].prune_dead() == 1 and trackers[1].get_tree_cpu_percent(pid) is None
+    assert prock.DeltaTracker().get_tree_cpu_percent(pid) is None
+
+
 def test_what_is_wrong_is_said_by_the_call(dead_pid: int) -> None:
     before = open_descriptors()
     for interval in (0, -1, math.nan, math.inf, 1e7):

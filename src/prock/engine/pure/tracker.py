@@ -289,6 +289,7 @@ class PureMemberTracker:
             return False
         return (
             member.has_children
+            or member.is_root
             or self._pids_were_allocated(member.stat_read)
             or self._now_ns - member.stat_read.at_ns > STALE_NS
         )
