@@ -81,6 +81,20 @@ def test_what_is_no_command_is_a_usage_error(arguments: list[str]) -> None:
     assert is_one_line(done.stderr, "prock: ")
 
 
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("rnu", "did you mean run? (see prock --help)"),
+        ("stats", "did you mean stat? (see prock --help)"),
+        ("env", "to measure it, use prock run env"),
+        ("nonsense", f"use one of {', '.join(COMMANDS)}"),
+    ],
+)
+def test_an_unknown_command_gets_the_nearest(word: str, advice: str) -> None:
+    done = prock(word)
+    assert (done.returncode, done.stderr) == (2, f"prock: unknown command '{word}': {advice}\n")
+
+
 @pytest.mark.parametrize("text", NOT_PIDS)
 def test_garbage_is_no_pid(text: str) -> None:
     with pytest.raises(Failure, match=r"^invalid PID ") as caught:

@@ -281,7 +281,7 @@ def test_a_closed_output_is_said_before_the_command_runs() -> None:
 @pytest.mark.parametrize(("code", "seen"), [(0, 125), (3, 3)])
 @pytest.mark.parametrize("option", ["--json", "-o"])
 def test_a_full_disk_is_said_and_counts_where_the_command_succeeded(option: str, code: int, seen: int) -> None:
-    done = prock("run", "-f", "x", option, NO_ROOM, "sh", "-c", f"exit {code}")
+    done = prock("run", "-f", "%x", option, NO_ROOM, "sh", "-c", f"exit {code}")
     assert done.returncode == seen
     assert f"prock run: cannot write {NO_ROOM}: No space left on device\n" in done.stderr
 

@@ -11,7 +11,7 @@ from support.command_line import TIMEOUT_S, prock
 from support.made_up_runs import MS, S, result
 from support.run_engines import on_both
 
-from prock.report.gnu_time import GNU, check, ending, fill
+from prock.report.gnu_time import FORMS, GNU, ending, fill, template_of
 
 pytestmark = on_both
 
@@ -71,9 +71,10 @@ def test_labels_have_names_of_their_own() -> None:
 
 
 def test_a_name_that_no_figure_has_is_refused_before_the_run() -> None:
-    check("%e %{cpu} %{peak_rss_bytes} %%{nothing}")
+    for template in ("%e %{cpu} %{peak_rss_bytes} %%{nothing}", "\\t"):
+        assert template_of(template) == template
     with pytest.raises(ValueError, match="'cpus'"):
-        check("%e %{cpus}")
+        template_of("%e %{cpus}")
     done = prock("run", "-f", "%{cpus}", "true")
     assert (done.returncode, done.stderr[:46]) == (2, "prock run: unknown figure 'cpus': use a key of")
 
@@ -81,7 +82,7 @@ def test_a_name_that_no_figure_has_is_refused_before_the_run() -> None:
 @needs_gnu_time
 @pytest.mark.parametrize(
     "template",
-    ["%x|%C|%Z|%k%D%K%W%X%p%r%s%t", r"a\tb\\c\qd", "%%|%a|%j", "%I|%O|%F", "", "one\ntwo"],
+    ["%x|%C|%Z|%k%D%K%W%X%p%r%s%t", r"a\tb\\c\qd", "%%|%a|%j", "%I|%O|%F", "one\n%x"],
 )
 @pytest.mark.parametrize("words", [["true"], ["sh", "-c", "exit 3", "a", "b  c"]])
 def test_it_is_what_gnu_time_prints(template: str, words: list[str]) -> None:
@@ -90,6 +91,32 @@ def test_it_is_what_gnu_time_prints(template: str, words: list[str]) -> None:
     )
     ours = prock("run", "-f", template, *words)
     assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
+
+
+@pytest.mark.parametrize("text", ["", "json", "GNU", "cpu"])
+def test_an_unknown_form_is_refused_before_the_run(text: str, tmp_path: Path) -> None:
+    done = prock("run", "-f", text, "touch", tmp_path / "ran")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"prock run: unknown format {text!r}: use gnu, posix, or a template with % or \\\n",
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+@needs_gnu_time
+@pytest.mark.parametrize("words", [["true"], ["sh", "-c", "exit 3"]])
+def test_the_gnu_form_has_the_lines_of_gnu_time(words: list[str]) -> None:
+    theirs = subprocess.run(
+        [str(GNU_TIME), "-v", *words], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    ours = prock("run", "-f", "gnu", *words)
+    assert ours.returncode == theirs.returncode
+    assert [line.rsplit(": ", 1)[0] for line in ours.stderr.splitlines()] == [
+        line.rsplit(": ", 1)[0] for line in theirs.stderr.splitlines()
+    ]
+    same = ("Command being timed", "Page size", "Exit status", "Swaps", "Signals delivered")
+    for line in theirs.stderr.splitlines():
+        assert not line.strip().startswith(same) or line in ours.stderr.splitlines()
 
 
 @needs_gnu_time
@@ -105,6 +132,7 @@ def test_a_signal_is_said_as_gnu_time_says_it() -> None:
 def test_portable_format() -> None:
     done = prock("run", "-p", "true")
     assert [line.split()[0] for line in done.stderr.splitlines()] == ["real", "user", "sys"]
+    assert fill(FORMS["posix"], result()) == "real 12.41\nuser 18.90\nsys 2.47"
 
 
 def test_a_file_for_it_that_is_added_to(tmp_path: Path) -> None:

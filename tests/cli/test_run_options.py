@@ -67,7 +67,7 @@ def given_words(*arguments: str) -> tuple[dict[str, Any], list[str]]:
         ("-q ls -v", {"quiet": True}, ["ls", "-v"]),
         ("-- -q", {}, ["-q"]),
         ("-q -- --json", {"quiet": True}, ["--json"]),
-        ("-vvq ls", {"verbose": 2, "quiet": True}, ["ls"]),
+        ("-vvr5 ls", {"verbose": 2, "repeat": 5}, ["ls"]),
         ("-r5 ls", {"repeat": 5}, ["ls"]),
         ("-vr 5 ls", {"verbose": 1, "repeat": 5}, ["ls"]),
         ("--json - ls", {"json": "-"}, ["ls"]),
@@ -154,3 +154,38 @@ def test_a_value_that_is_too_large_is_refused_with_the_limit() -> None:
     ):
         with pytest.raises(Failure, match=limit):
             convert(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "pair"),
+    [
+        (["-q", "-o", "x"], "-q and -o"),
+        (["-qf", "%x"], "-q and -f"),
+        (["-qp"], "-q and -p"),
+        (["-p", "-f", "gnu"], "-f and -p"),
+        (["-qv"], "-q and -v"),
+        (["-vf", "gnu"], "-f and -v"),
+        (["-pv"], "-p and -v"),
+    ],
+)
+def test_options_of_which_one_would_be_ignored_are_refused(options: list[str], pair: str) -> None:
+    with pytest.raises(Failure, match=f"^{pair} contradict each other: leave one out") as caught:
+        parse([*options, "ls"], RUN, **HELP)
+    assert caught.value.exit_code == 2
+    with pytest.raises(Failure, match=f"^{pair} contradict"):
+        parse([*options, "1"], ATTACH, **HELP)
+
+
+def test_rows_for_a_document_do_not_contradict_a_quiet_report() -> None:
+    assert given_words("-qv", "--json", "x", "ls")[0] == {"quiet": True, "verbose": 1, "json": "x"}
+
+
+def test_appending_needs_a_file() -> None:
+    with pytest.raises(Failure, match=r"^-a needs a file to append to: add -o FILE"):
+        parse(["-a", "ls"], RUN, **HELP)
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0", "0s", "0ms"])
+def test_a_timeout_of_nothing_is_refused(zero: str) -> None:
+    with pytest.raises(Failure, match=rf"^invalid timeout '{zero}': use more than 0$"):
+        parse(["-t", zero, "ls"], RUN, **HELP)

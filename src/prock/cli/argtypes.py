@@ -40,6 +40,14 @@ def duration_argument(text: str) -> float:
     return seconds
 
 
+def timeout_argument(text: str) -> float:
+    """Seconds, more than 0."""
+    seconds = duration_argument(text)
+    if not seconds:
+        raise Failure(f"invalid timeout {text!r}: use more than 0", 2)
+    return seconds
+
+
 def interval_argument(text: str) -> float:
     """Seconds, more than 0."""
     seconds = duration_argument(text)

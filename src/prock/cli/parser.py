@@ -75,10 +75,22 @@ def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]
         output.write([f"prock {__version__}"])
         return 0
     if chosen.command is not None:
-        raise output.Failure(f"unknown command {chosen.command!r}: use one of {', '.join(commands)}", 2)
+        raise output.Failure(f"unknown command {chosen.command!r}: {_suggestion(chosen.command, commands)}", 2)
     parser.parse_args(arguments)  # raises for an unknown option
     output.write_error(parser.format_help())  # on standard error: a script expects output on the other
     return 2
+
+
+def _suggestion(name: str, commands: Mapping[str, str]) -> str:
+    import difflib
+    import shutil
+
+    near = difflib.get_close_matches(name, commands, n=1)
+    if near:
+        return f"did you mean {near[0]}? (see prock --help)"
+    if shutil.which(name):
+        return f"to measure it, use prock run {escape(name)}"
+    return f"use one of {', '.join(commands)}"
 
 
 def add_pid(parser: argparse.ArgumentParser, *, of: str) -> None:

@@ -14,7 +14,38 @@ if TYPE_CHECKING:
     from prock.results import RunFigures
 
 UNKNOWN = "?"
-POSIX = "real %e\nuser %U\nsys %S"
+FORMS = {
+    "posix": "real %e\nuser %U\nsys %S",
+    "gnu": "\n".join(
+        f"\t{label}: {field}"
+        for label, field in (
+            ("Command being timed", '"%C"'),
+            ("User time (seconds)", "%U"),
+            ("System time (seconds)", "%S"),
+            ("Percent of CPU this job got", "%P"),
+            ("Elapsed (wall clock) time (h:mm:ss or m:ss)", "%E"),
+            ("Average shared text size (kbytes)", "%X"),
+            ("Average unshared data size (kbytes)", "%D"),
+            ("Average stack size (kbytes)", "%p"),
+            ("Average total size (kbytes)", "%K"),
+            ("Maximum resident set size (kbytes)", "%M"),
+            ("Average resident set size (kbytes)", "%t"),
+            ("Major (requiring I/O) page faults", "%F"),
+            ("Minor (reclaiming a frame) page faults", "%R"),
+            ("Voluntary context switches", "%w"),
+            ("Involuntary context switches", "%c"),
+            ("Swaps", "%W"),
+            ("File system inputs", "%I"),
+            ("File system outputs", "%O"),
+            ("Socket messages sent", "%s"),
+            ("Socket messages received", "%r"),
+            ("Signals delivered", "%k"),
+            ("Page size (bytes)", "%Z"),
+            ("Exit status", "%x"),
+        )
+    ),
+}
+"""Templates with a name: that of POSIX, and the block of ``time -v``, which many scripts parse."""
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
 _NEVER_COUNTED = "DKWXkprst"
 """Linux does not count these; as GNU time, prock prints 0."""
@@ -85,8 +116,20 @@ OURS: dict[str, Callable[[RunFigures], str]] = {
 """Short names of common figures; the other names are the keys of the JSON document."""
 
 
-def check(template: str) -> None:
-    """Raise `ValueError` for an unknown name, so that it is reported before the command runs."""
+def template_of(text: str) -> str:
+    """The template that the value of ``--format`` stands for.
+
+    Raises `ValueError` for an unknown form or figure, so that it is reported before the command runs.
+    """
+    if "%" not in text and "\\" not in text:
+        if text not in FORMS:
+            raise ValueError(f"unknown format {text!r}: use gnu, posix, or a template with % or \\")
+        return FORMS[text]
+    _check(text)
+    return text
+
+
+def _check(template: str) -> None:
     from prock.results import RunFigures
 
     known = {*OURS, *RunFigures._fields, "cpu_percent", "exit_code", "signal"} - {"stdout", "stderr"}

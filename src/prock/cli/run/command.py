@@ -54,10 +54,11 @@ DURATION is in seconds, or with units: 500ms, 90s, 10m (minutes), 1h30m. SIZE is
 
 On macOS, Windows and BSD some sources are missing: see prock doctor.
 
---format: %e elapsed, %U user, %S system seconds; %P CPU; %M largest process in
-  KiB; %x exit code; %C command; %F %R major, minor faults; %I %O blocks of 512
-  read, written; %c %w involuntary, voluntary switches; %E h:m:s; %Z page size;
-  %D %K %W %X %k %p %r %s %t print 0, as in GNU time; %% \\n \\t \\\\. ? means unknown.
+--format gnu, --format posix, or a template: %e elapsed, %U user, %S system
+  seconds; %P CPU; %M largest process in KiB; %x exit code; %C command; %F %R
+  major, minor faults; %I %O blocks of 512 read, written; %c %w involuntary,
+  voluntary switches; %E h:m:s; %Z page size; %D %K %W %X %k %p %r %s %t print
+  0, as in GNU time; %% \\n \\t \\\\. ? means unknown.
   %{cpu} %{user} %{system} %{wall} seconds, %{cores}, %{peak}, %{processes}, and
   any key of the JSON document: %{peak_rss_bytes}, %{disk_io.read_bytes}.
 
@@ -105,7 +106,7 @@ def main(words: Sequence[str], summary: str) -> int:
 
 def _open_writer(settings: Settings) -> ReportWriter | None:
     """Fails before the command runs if writing cannot work; None if the report goes to standard error."""
-    if settings.json is None and settings.output is None and settings.format is None:
+    if settings.json is settings.output is settings.format is None:
         return None
     from prock.cli.run.writer import ReportWriter
 

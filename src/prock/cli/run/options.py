@@ -56,9 +56,9 @@ REPORT: Group = (
         "-f",
         "--format",
         metavar="FORMAT",
-        help="report in a format of your own: fields of GNU time and %%{NAME}; see below",
+        help="report as gnu (GNU time -v), posix, or a template: fields of GNU time and %%{NAME}; see below",
     ),
-    Option("-p", "--portability", action="store_true", help="report in the format of POSIX: real, user, sys"),
+    Option("-p", "--portability", action="store_true", help="as -f posix: real, user, sys"),
     Option(
         "--label",
         kind="label",
@@ -97,7 +97,7 @@ ENDING: Group = (
     Option(
         "-t",
         "--timeout",
-        kind="duration",
+        kind="timeout",
         metavar="DURATION",
         help="end the whole tree after this time: SIGTERM, later SIGKILL",
     ),
@@ -169,12 +169,30 @@ def parse(
     """The options, and the words that follow them. Raises `Failure`, and `SystemExit` after ``--help``."""
     rest = iter(words)
     try:
-        return read(rest, groups)
+        settings, others = read(rest, groups)
+        for first, second in contradictions(settings):
+            raise Failure(f"{first} and {second} contradict each other: leave one out (see prock {name} --help)", 2)
+        if settings.append and settings.output is None:
+            raise Failure(f"-a needs a file to append to: add -o FILE (see prock {name} --help)", 2)
+        return settings, others
     except NotPlain:
         understood = words[: len(words) - len(list(rest))]
     # The remaining words belong to the command: argparse must not interpret them.
     build_parser(groups, name=name, usage=usage, summary=summary, epilog=epilog).parse_args(understood)
     raise Failure(f"ambiguous value: write one that begins with - or = as --OPTION=VALUE (see prock {name} --help)", 2)
+
+
+def contradictions(settings: Settings) -> list[tuple[str, str]]:
+    """Pairs of given options of which one would be ignored."""
+    given = {
+        "-q": settings.quiet,
+        "-o": settings.output is not None,
+        "-f": settings.format is not None,
+        "-p": settings.portability,
+        "-v": settings.verbose > 0 and settings.json is None,
+    }
+    pairs = ("-q -o", "-q -f", "-q -p", "-f -p", "-q -v", "-f -v", "-p -v")
+    return [(first, second) for first, second in map(str.split, pairs) if given[first] and given[second]]
 
 
 def read(rest: Iterator[str], groups: Mapping[str, Group]) -> tuple[Settings, list[str]]:

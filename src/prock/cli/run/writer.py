@@ -23,11 +23,12 @@ class ReportWriter:
         self._settings = settings
         self._title = title
         self._name = name
-        if settings.format is not None:
-            from prock.report.gnu_time import check
+        self._template: str | None = None
+        if settings.portability or settings.format is not None:
+            from prock.report.gnu_time import template_of
 
             try:
-                check(settings.format)
+                self._template = template_of(settings.format or ("posix" if settings.portability else ""))
             except ValueError as error:
                 raise output.Failure(str(error), 2) from None
         for option, path in (("--output", settings.output), ("--json", settings.json)):
@@ -66,14 +67,13 @@ class ReportWriter:
 
     def _text(self, results: Sequence[RunResult], wanted: int) -> str:
         settings = self._settings
-        if settings.portability or settings.format is not None:
+        if self._template is not None:
             from prock.report import gnu_time
 
-            template = gnu_time.POSIX if settings.format is None else settings.format
             lines: list[str] = []
             for result in results:
                 lines += filter(None, [gnu_time.ending(result)])
-                lines.append(gnu_time.fill(template, result))
+                lines.append(gnu_time.fill(self._template, result))
             return "".join(f"{line}\n" for line in lines)
         from prock.report.layout import Style
 
