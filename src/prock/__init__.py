@@ -49,10 +49,13 @@ if TYPE_CHECKING:
     )
     from prock.results import (
         CommandUsage as CommandUsage,
+        LargeProcess as LargeProcess,
+        LimitExceeded as LimitExceeded,
         ProcessUsage as ProcessUsage,
         Source as Source,
         Survivor as Survivor,
     )
+    from prock.runner.limits import Limits as Limits
     from prock.runner.popen import (
         Popen as Popen,
         arun as arun,
@@ -102,7 +105,8 @@ else:
             "get_memory get_memory_virtual get_ppid get_process_comm get_process_environ get_process_path "
             "get_start_time get_tty list_all_pids snapshot_process"
         ),
-        "results": "CommandUsage ProcessUsage Source Survivor",
+        "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor",
+        "runner.limits": "Limits",
         "runner.popen": "Popen arun run",
         "runner.result": "RunResult",
         "sampling.forest": "Forest",

@@ -70,6 +70,42 @@ class Survivor(NamedTuple):
     rss_bytes: int | None
 
 
+class LargeProcess(NamedTuple):
+    """A process of a tree that exceeded a limit.
+
+    - `rss_bytes`: Resident set size, shared pages included; None where access is denied.
+    - `cpu_ns`: Own CPU time.
+    """
+
+    pid: int
+    comm: str
+    rss_bytes: int | None
+    cpu_ns: int
+
+
+class LimitExceeded(NamedTuple):
+    """Which limit ended a tree, and the tree at that moment.
+
+    - `limit`: ``memory``, ``processes`` or ``cpu``.
+    - `limit_value`: The limit, in bytes, nanoseconds or number of processes.
+    - `value`: What the tree had then, in bytes, nanoseconds or number of processes.
+    - `wall_ns`: Time from the start of the run.
+    - `memory_bytes`: Memory of the tree, shared pages counted once; None where unknown.
+    - `process_count`: Number of processes.
+    - `cpu_ns`: CPU time of the tree so far; None where unknown.
+    - `largest`: The largest processes by memory, for ``cpu`` by CPU time; at most five.
+    """
+
+    limit: str
+    limit_value: int
+    value: int
+    wall_ns: int
+    memory_bytes: int | None
+    process_count: int
+    cpu_ns: int | None
+    largest: tuple[LargeProcess, ...]
+
+
 class RunFigures(NamedTuple):
     """What a command and its whole process tree used.
 
@@ -113,6 +149,7 @@ class RunFigures(NamedTuple):
     - `cost_ns`: CPU time of the calling process for the measurement; of the command ``prock``: all of its CPU time.
     - `sources`: Source and bias of each known figure: see `source`.
     - `missing`: What the figures may lack, and why, in sentences.
+    - `limit_exceeded`: The limit of `prock.Limits` for which the tree was ended; None without one.
     - `stdout`: Captured output, as by `subprocess.run`.
     - `stderr`: Captured error output, as by `subprocess.run`.
     """
@@ -152,6 +189,7 @@ class RunFigures(NamedTuple):
     cost_ns: int
     sources: tuple[Source, ...]
     missing: tuple[str, ...]
+    limit_exceeded: LimitExceeded | None = None
     stdout: Any = None
     stderr: Any = None
 

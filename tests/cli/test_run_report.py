@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from support.made_up_runs import MIB, MS, S, result, survivors
 
-from prock.cli.run import budget, repeat
-from prock.cli.run.options import RUN, Settings
+from prock.cli.run import repeat
 from prock.report.layout import Style
 from prock.report.text import accuracy, ending, headline, quote, run_report
 from prock.results import ProcessUsage, Source
+from prock.runner.limits import exceeded_budgets
 from prock.runner.result import RunResult
 
 PLAIN = Style()
@@ -206,24 +206,23 @@ def test_runs_of_which_some_know_more() -> None:
     assert repeat.summarise([result()])["cpu_ns"].stdev is None
 
 
-def _budget(**limits: Any) -> list[str]:
-    settings = Settings(RUN)
-    vars(settings).update(limits)
-    return budget.exceeded([result(), result(peak_footprint_bytes=900 * MIB)], settings)
+def _budgets(cpu: int | None = None, memory: int | None = None, wall: int | None = None) -> tuple[str, ...]:
+    return exceeded_budgets([result(), result(peak_footprint_bytes=900 * MIB)], cpu, memory, wall)
 
 
 def test_budgets() -> None:
-    assert _budget() == []
-    assert _budget(max_cpu=22.0, max_memory=900 * MIB, max_wall=12.413) == []
-    assert _budget(max_cpu=21.0, max_memory=850 * MIB, max_wall=12.4) == [
+    assert _budgets() == ()
+    assert _budgets(cpu=22 * S, memory=900 * MIB, wall=12_413 * MS) == ()
+    assert _budgets(cpu=21 * S, memory=850 * MIB, wall=12_400 * MS) == (
         "CPU time 21.370s, the limit is 21.000s",
         "peak memory 900M, the limit is 850M",
         "elapsed time 12.413s, the limit is 12.400s",
-    ]
+    )
+    made = RunResult(*result(peak_footprint_bytes=900 * MIB))
+    assert made.exceeded(max_memory_bytes=850 * MIB) == ("peak memory 900M, the limit is 850M",)
+    assert made.exceeded(max_memory_bytes=900 * MIB, max_cpu_ns=22 * S, max_wall_ns=13 * S) == ()
 
 
 def test_what_is_unknown_is_above_its_budget() -> None:
-    settings = Settings(RUN)
-    settings.max_memory = 2**40
-    said = budget.exceeded([result(peak_footprint_bytes=None)], settings)
-    assert said == ["peak memory is unknown, the limit is 1.0T"]
+    said = exceeded_budgets([result(peak_footprint_bytes=None)], None, 2**40, None)
+    assert said == ("peak memory is unknown, the limit is 1.0T",)

@@ -7,13 +7,23 @@ terminal.
 from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
-from prock.report.layout import Style, count, cut, escape, format_bytes, format_percent, format_span, harmless
+from prock.report.layout import (
+    Style,
+    count,
+    cut,
+    escape,
+    format_bytes,
+    format_number,
+    format_percent,
+    format_span,
+    harmless,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from prock.results import MonitorFigures, RunFigures, Source, Survivor
+    from prock.results import LimitExceeded, MonitorFigures, RunFigures, Source, Survivor
 
 COMMAND_WIDTH = 120
 SURVIVORS = 5
@@ -27,6 +37,7 @@ def run_report(result: RunFigures, style: Style | None = None, title: str | None
     style = style or Style()
     lines = [
         headline(result, style, title),
+        *_limit(result, style),
         style.line("time", _time(result)),
         style.line("memory", _memory(result)),
         style.line("disk", _disk(result)),
@@ -78,7 +89,28 @@ def ending(result: RunFigures) -> str:
     else:
         root_runs = any(survivor.pid == result.pid for survivor in result.survivors)
         how = "still running" if root_runs else "exit code unknown" if result.args else "ended"
+    if result.limit_exceeded is not None:
+        return f"{result.limit_exceeded.limit} limit exceeded, {how}"
     return f"timed out, {how}" if result.timed_out else how
+
+
+def limit_line(exceeded: LimitExceeded) -> str:
+    """Which limit, and the tree when it was exceeded."""
+    write = {"memory": format_bytes, "cpu": format_span}.get(exceeded.limit, format_number)
+    value = f"{exceeded.limit} {write(exceeded.value)} of at most {write(exceeded.limit_value)}"
+    return f"{value} after {format_span(exceeded.wall_ns)}, {count(exceeded.process_count, 'process', 'processes')}"
+
+
+def _limit(result: RunFigures, style: Style) -> list[str]:
+    """Which limit ended the tree, and its largest processes then."""
+    exceeded = result.limit_exceeded
+    if exceeded is None:
+        return []
+    lines = [limit_line(exceeded)]
+    for process in exceeded.largest:
+        rss = "memory unknown" if process.rss_bytes is None else format_bytes(process.rss_bytes)
+        lines.append(f"{process.pid} {escape(process.comm)}: {rss}, {format_span(process.cpu_ns)} CPU")
+    return style.lines("limit", lines)
 
 
 def quote(args: Iterable[str]) -> str:

@@ -123,6 +123,7 @@ class ResultBuilder:
             cost_ns=session.cost_ns,
             sources=tuple(self._sources),
             missing=tuple(self._missing),
+            limit_exceeded=session.limit_exceeded,
             **memory._asdict(),
             **faults._asdict(),
         )

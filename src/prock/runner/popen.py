@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from prock.runner.limits import Limits
     from prock.runner.result import RunResult
     from prock.runner.spawn_linux import SpawnOptions
 
@@ -42,6 +43,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     - `pss`: read proportional set sizes also where they cannot change the peak. Default: False.
     - `processes`: keep a row for every process. Default: False.
     - `labels`: strings that are copied into the result.
+    - `limits`: `Limits` of the whole tree: SIGKILL ends a tree that exceeds one, without warning.
     - `whole_tree`: measure until the whole tree has ended, not until the command has. Default: False.
     - `reap_orphans`: be the subreaper of the command's orphans and reap every child of this process that ends. Only for
       programs that start no other children meanwhile, as they could not wait for them. Default: False; `run` does it
@@ -69,11 +71,13 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         pss: bool = False,
         processes: bool = False,
         labels: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
         whole_tree: bool = False,
         reap_orphans: bool = False,
         **options: Any,
     ) -> None:
-        self._options = Options(accounting, interval, pss, processes, tuple((labels or {}).items()), reap_orphans)
+        labels_ = tuple((labels or {}).items())
+        self._options = Options(accounting, interval, pss, processes, labels_, reap_orphans, limits)
         self._whole_tree = whole_tree
         self._thread: SessionThread | None = None
         super().__init__(args, *positional, **options)
@@ -225,7 +229,7 @@ def run(
     - `kill_tree`: when the command has ended, end what it left running. Default: False.
     - `kill_after`: seconds from SIGTERM to SIGKILL. Default: 2.
     - `options`: as of `prock.Popen`: those of `subprocess.Popen`, and `accounting`, `interval`, `pss`, `processes`,
-      `labels` and `reap_orphans`.
+      `labels`, `limits` and `reap_orphans`.
 
     After `timeout` seconds, and where waiting is interrupted, the whole tree is ended, orphans included.
     `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.

@@ -19,6 +19,24 @@ class RunResult(RunFigures):
 
         return run_report(self)
 
+    def exceeded(
+        self,
+        *,
+        max_cpu_ns: int | None = None,
+        max_memory_bytes: int | None = None,
+        max_wall_ns: int | None = None,
+    ) -> tuple[str, ...]:
+        """Which of these budgets the run exceeded, a sentence for each. An unknown figure exceeds its budget.
+
+        The memory is `peak_footprint_bytes`. Limits that hold while the tree runs: `Limits`.
+
+        >>> prock.run(["true"]).exceeded(max_wall_ns=60 * 10**9)
+        ()
+        """
+        from prock.runner.limits import exceeded_budgets
+
+        return exceeded_budgets([self], max_cpu_ns, max_memory_bytes, max_wall_ns)
+
     def check_returncode(self) -> None:
         """Raise `subprocess.CalledProcessError` where the command failed, with this as its ``result``."""
         if self.returncode:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from prock.accounting.wait_linux import LinuxWaiter
     from prock.engine.protocol import Engine
     from prock.model import Identity, ProcessInfo
+    from prock.results import LimitExceeded
+    from prock.runner.limits import Limits, LimitWatch
     from prock.runner.sample_stats import SampleStats
     from prock.runner.spawn_linux import LauncherReport, SpawnOptions
     from prock.sampling.forest import Forest
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 FIRST_SAMPLE_NS = 10_000_000
 """After the start; then after twice that, and so on up to the interval, so that short commands have peaks as well."""
+FIRST_LIMITED_SAMPLE_NS = 2_000_000
+"""With limits, which a command may exceed early."""
 INTERVAL_NS = 100_000_000
 SAMPLING_SHARE = 400
 """Without `Options.interval`, samples take at most one 400th of the time, and PSS readings as much again."""
@@ -53,6 +57,8 @@ class Options(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     adopt: bool = True
     """Be the subreaper of the command's orphans. For programs that have no other children."""
+    limits: Limits | None = None
+    """The caller of `RunSession.step` ends the tree when `RunSession.limit_exceeded` is set."""
 
 
 class Status(NamedTuple):
@@ -71,7 +77,7 @@ class SamplePlan:
         if interval is not None:
             check_interval(interval)
         self._interval_ns = None if interval is None else max(1, round(interval * 1e9))
-        self._wait_ns = FIRST_SAMPLE_NS
+        self._wait_ns = self.first_ns = FIRST_SAMPLE_NS
         self.due_ns = 0
 
     def advance(self, took_ns: int) -> None:
@@ -83,6 +89,10 @@ class SamplePlan:
         self.due_ns += self._wait_ns
         if not was_due or self.due_ns <= now_ns:
             self.due_ns = now_ns + self._wait_ns
+
+    def hasten(self, wait_ns: int) -> None:
+        """The next sample is due after this time at the latest."""
+        self.due_ns = min(self.due_ns, time.monotonic_ns() + wait_ns)
 
 
 class RunSession:
@@ -103,6 +113,13 @@ class RunSession:
         self.sampled_pid = 0
         """Root of the tree in `forest`: the command, or one of its descendants if it ended before the first sample."""
         self.stats: SampleStats | None = None
+        self._watch: LimitWatch | None = None
+        self.limit_exceeded: LimitExceeded | None = None
+        if options.limits is not None:
+            from prock.runner.limits import LimitWatch
+
+            self._watch = LimitWatch(options.limits, engine)
+            self.plan.first_ns = FIRST_LIMITED_SAMPLE_NS
         self.root_ended = False
         self.start_time = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
@@ -197,7 +214,7 @@ class RunSession:
         """The command runs since then, by the wall clock and the monotonic clock."""
         self.pid = pid
         self.start_time, self.began_ns = start_time, began_ns
-        self.plan.due_ns = self.due_ns = began_ns + FIRST_SAMPLE_NS
+        self.plan.due_ns = self.due_ns = began_ns + self.plan.first_ns
         self.members = Members(self.engine, pid, self.waiter, self.sources)
         if self.waiter is not None:
             self.waiter.is_member = lambda row: self.members.is_evident(row, self._sampled)
@@ -260,6 +277,7 @@ class RunSession:
         """Take a sample now, whether or not it is due."""
         now_ns = time.monotonic_ns()
         took_ns = 0
+        sample = None
         root_pid = self._root_to_sample() if self.forest is None else None
         if root_pid is not None:
             try:
@@ -277,6 +295,14 @@ class RunSession:
                 self.root_ended = True
                 self.ended_ns = now_ns
         self.plan.advance(took_ns)
+        if self._watch is not None and sample is not None and self.limit_exceeded is None:
+            status = self.status()
+            self.limit_exceeded = self._watch.check(
+                sample, wall_ns=status.wall_ns, cpu_ns=status.cpu_ns, footprint_bytes=status.footprint_bytes
+            )
+            if self.limit_exceeded is not None and self.sources.cgroup is not None:
+                self.sources.cgroup.kill()  # at once; the caller of `step` ends the rest
+            self.plan.hasten(self._watch.wait_ns(sample, status.cpu_ns))
 
     def _root_to_sample(self) -> int | None:
         if not self.root_ended:

@@ -1,10 +1,14 @@
-"""`Termination`: end a tree by SIGTERM, after a grace period by SIGKILL, repeated until no process is left."""
+"""`Termination`: end a tree by SIGTERM, after a grace period by SIGKILL, repeated until no process is left.
+
+Each killed process lets a tree that forks as fast as it can fork once more. So what survives one SIGKILL is stopped
+first: stopped processes do not fork, and use up the limit of processes.
+"""
 
 from __future__ import annotations
 
 import time
 
-from prock._compat.signals import CONT, KILL, TERM
+from prock._compat.signals import CONT, KILL, TERM, numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
 KILL_AGAIN_NS = 50_000_000
 """A process that forks during signalling leaves an unsignalled child, so signal again."""
 GIVE_UP_NS = 5_000_000_000
-"""After the first SIGKILL. A process that is left then is blocked in the kernel, and dies when that call returns."""
+"""While each SIGKILL reaches as many processes as before: they are blocked in the kernel."""
+STOP = numbers("SIGSTOP")
 LONGEST_SLEEP_NS = 10_000_000
 
 
@@ -35,8 +40,10 @@ class Termination:
     def __init__(self, session: Terminable, grace_s: float, *, now_ns: int | None = None) -> None:
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
         self._session = session
-        self._kill_ns: int | None = None
-        """When the first SIGKILL was sent."""
+        self._left: int | None = None
+        """To how many processes the latest SIGKILL was sent."""
+        self._changed_ns = now_ns
+        """When that number changed."""
         self._gave_up = False
         self.due_ns = now_ns + round(grace_s * 1e9)
         if grace_s > 0:
@@ -56,11 +63,20 @@ class Termination:
 
     def kill(self, now_ns: int) -> None:
         """Without further grace."""
-        if self._kill_ns is None:
-            self._kill_ns = now_ns
-        self._session.signal_tree(KILL)
+        if self._left is not None:
+            self._stop_all()
+        left, before = self._session.signal_tree(KILL), self._left
+        if left != before:
+            self._left, self._changed_ns = left, now_ns
         self.due_ns = now_ns + KILL_AGAIN_NS
-        self._gave_up = now_ns - self._kill_ns > GIVE_UP_NS
+        self._gave_up = now_ns - self._changed_ns > GIVE_UP_NS
+
+    def _stop_all(self) -> None:
+        """Until a pass finds no further process: a stopped one that is missing has ended meanwhile."""
+        stopped = -1
+        for number in STOP:
+            while (found := self._session.signal_tree(number)) > stopped:
+                stopped = found
 
 
 def end_tree(session: Terminable, grace_s: float) -> bool:

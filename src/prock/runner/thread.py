@@ -83,6 +83,8 @@ class SessionThread:
     def _is_done(self) -> bool:
         with self._lock:
             self._session.step()
+            if self._session.limit_exceeded is not None:
+                end_tree(self._session, 0)
             if not self._session.root_ended:
                 return False
             self._note_root()

@@ -15,7 +15,7 @@ import time
 from prock._compat.signals import IGNORED_BY_PYTHON
 from prock.cli.output import Failure
 from prock.cli.run import options
-from prock.cli.run.options import PROCK_FAILED, RUN, Settings
+from prock.cli.run.options import EXCEEDED, PROCK_FAILED, RUN, Settings
 from prock.cli.run.supervisor import Plan, Supervisor, open_signals
 from prock.errors import NotSupported, ProckError
 from prock.report.layout import escape
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prock.cli.run.status_line import StatusLine
     from prock.cli.run.supervisor import SignalSource
     from prock.cli.run.writer import ReportWriter
+    from prock.runner.limits import Limits
     from prock.runner.result import RunResult
     from prock.runner.session import Options, RunSession
 
@@ -39,7 +40,7 @@ those that no parent waited for; the report states how accurate each figure is.
 
 exit code: the command's own; 128 + n if signal n ended it; 126 if it cannot be
   executed; 127 if it was not found; 124 after a timeout; 123 if it succeeded
-  but exceeded its budget; 125 if it succeeded but the report was not written
+  but exceeded its budget, or was ended for a limit; 125 if it succeeded but the report was not written
   (a closed standard error counts as -q).
 
 signals: SIGTERM, SIGINT, SIGHUP and SIGQUIT sent to prock are sent to the whole
@@ -132,7 +133,7 @@ def _run_all(
         supervisor = _follow(session, settings, signals)
         from prock.runner.build_result import finish
 
-        whole_tree = settings.wait_all or supervisor.timed_out
+        whole_tree = settings.wait_all or supervisor.timed_out or session.limit_exceeded is not None
         result = finish(session, timed_out=supervisor.timed_out, whole_tree=whole_tree)
         spent_ns, before_ns = time.process_time_ns(), spent_ns  # includes the start of the interpreter
         results.append(result._replace(cost_ns=spent_ns - before_ns))
@@ -194,7 +195,24 @@ def session_options(settings: Settings) -> Options:
         pss=settings.pss,
         processes=settings.verbose > 0,
         labels=tuple(settings.labels or ()),
+        limits=_limits(settings),
     )
+
+
+def _limits(settings: Settings) -> Limits | None:
+    if settings.limit_cpu is settings.limit_memory is settings.limit_processes is None:
+        return None
+    from prock.runner import send_signal, terminate  # noqa: F401  # now: the imports take time in which a tree grows
+    from prock.runner.limits import Limits
+
+    for name, value in (("memory", settings.limit_memory), ("processes", settings.limit_processes)):
+        if value == 0:
+            raise Failure(f"invalid --limit-{name} 0: use more than 0", 2)
+    return Limits(settings.limit_memory, settings.limit_processes, _nanoseconds(settings.limit_cpu))
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else max(1, round(seconds * 1e9))
 
 
 def _not_found(word: str, error: OSError) -> str:
@@ -248,15 +266,23 @@ def _exit_code(results: Sequence[RunResult], settings: Settings) -> int:
     for result in results:
         if result.timed_out:
             return 124
+        if result.limit_exceeded is not None:
+            if settings.quiet or settings.output is not None or settings.format is not None:
+                from prock.cli.output import write_error
+                from prock.report.text import limit_line
+
+                write_error(f"prock run: limit exceeded: {limit_line(result.limit_exceeded)}\n")
+            return EXCEEDED
         if result.exit_code != 0:
             return result.exit_code if result.exit_code is not None else PROCK_FAILED
     if settings.max_cpu is settings.max_memory is settings.max_wall is None:
         return 0
-    from prock.cli.run import budget
+    from prock.runner.limits import exceeded_budgets
 
-    exceeded = budget.exceeded(results, settings)
+    cpu_ns, wall_ns = _nanoseconds(settings.max_cpu), _nanoseconds(settings.max_wall)
+    exceeded = exceeded_budgets(results, cpu_ns, settings.max_memory, wall_ns)
     if exceeded:
         from prock.cli.output import write_error
 
         write_error(f"prock run: budget exceeded: {'; '.join(exceeded)}\n")
-    return budget.EXCEEDED if exceeded else 0
+    return EXCEEDED if exceeded else 0

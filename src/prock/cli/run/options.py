@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PROCK_FAILED = 125
 """Exit code if prock itself fails: as of timeout(1), env(1) and GNU time."""
+EXCEEDED = 123
+"""Exit code of a command that exceeded a limit, or succeeded but exceeded its budget."""
 
 
 class Option:
@@ -119,10 +121,16 @@ BUDGET: Group = (
     Option("--max-memory", kind="size", metavar="SIZE", help="peak memory of the whole tree"),
     Option("--max-wall", kind="duration", metavar="DURATION", help="elapsed time"),
 )
+LIMITS: Group = (
+    Option("--limit-cpu", kind="timeout", metavar="DURATION", help="CPU time of the whole tree"),
+    Option("--limit-memory", kind="size", metavar="SIZE", help="memory of the whole tree"),
+    Option("--limit-processes", kind="count", metavar="N", help="processes at once, threads not counted"),
+)
 RUN: Mapping[str, Group] = {
     "measuring": MEASURING,
     "report": REPORT,
     "ending": ENDING,
+    "limits (a tree that exceeds one is ended at once; exit code 123)": LIMITS,
     "budget (exit code 123 if the command succeeds but exceeds it)": BUDGET,
 }
 ATTACH: Mapping[str, Group] = {"measuring": MEASURING, "report": REPORT}
@@ -149,6 +157,9 @@ class Settings:
     kill_tree: bool = False
     kill_after: float = 2.0
     repeat: int | None = None
+    limit_cpu: float | None = None
+    limit_memory: int | None = None
+    limit_processes: int | None = None
     max_cpu: float | None = None
     max_memory: int | None = None
     max_wall: float | None = None

@@ -103,6 +103,8 @@ class Supervisor:
         self._stopped_with_command = False
         self._timeout_ns = None if plan.timeout is None else time.monotonic_ns() + round(plan.timeout * 1e9)
         self.timed_out = False
+        self._is_limited = False
+        """Whether the tree was killed as it exceeded a limit."""
         self.interrupted = False
         """Whether Ctrl-C was pressed."""
         self.detached = False
@@ -139,6 +141,9 @@ class Supervisor:
         session, plan = self._session, self._plan
         if self.detached:
             return True
+        if session.limit_exceeded is not None and not self._is_limited:
+            self._is_limited = True
+            self._kill(time.monotonic_ns())
         if self._termination is not None:
             return self._termination.is_over()
         if not session.root_ended:
@@ -249,7 +254,7 @@ class Supervisor:
     def _follow_stop(self) -> None:
         """Stop when the command has stopped, once for each stop: the shell waits for the whole job to stop."""
         stopped_by = self._session.stopped_by
-        if stopped_by is None or self._plan.detach:
+        if stopped_by is None or self._plan.detach or self._termination is not None:
             self._stopped_with_command = False
         elif stopped_by in STOPS and not self._stopped_with_command:
             from prock.cli.run.job_control import is_foreground_job
