@@ -4,7 +4,7 @@
 #include "tracker_snapshot.h"
 
 struct sums {
-    uint64_t members, threads, own_ns, rss_bytes, vsize_bytes, denied, appeared, vanished;
+    uint64_t members, threads, own_ns, rss_bytes, vsize_bytes, denied, appeared, vanished, sharing;
     struct prock_io leaves;
     struct prock_numbers numbers;
 };
@@ -18,6 +18,18 @@ static PyObject *tuple_of_numbers(const struct prock_numbers *numbers)
     return prock_py_tuple_of(PROCK_NUMBER_COUNT, items);
 }
 
+/* Pids of the members whose address space counts with another member. */
+static PyObject *sharing_of(const TrackerSnapshot *self, size_t tree, uint64_t count)
+{
+    PyObject *pids = PyList_New(0);
+    for (size_t i = 0; pids && count && i < self->table.n; i++) {
+        const struct prock_member *row = &self->table.rows[i];
+        if (row->tree == tree && row->flags & PROCK_SHARES_SPACE && !(row->flags & (PROCK_GONE | PROCK_UNREAD)))
+            prock_py_list_append(&pids, PyLong_FromLong(row->pid));
+    }
+    return pids;
+}
+
 #define TREE_SUMS(F)                                                                                                   \
     F(process_count, prock_py_u64(sum->members))                                                                       \
     F(thread_count, prock_py_u64(sum->threads))                                                                        \
@@ -28,6 +40,7 @@ static PyObject *tuple_of_numbers(const struct prock_numbers *numbers)
     F(denied, prock_py_u64(sum->denied))                                                                               \
     F(appeared, prock_py_u64(sum->appeared))                                                                           \
     F(vanished, prock_py_u64(sum->vanished))                                                                           \
+    F(sharing, sharing_of(self, tree, sum->sharing))                                                                   \
     F(numbers, tuple_of_numbers(&sum->numbers))
 
 const char *const prock_py_tree_sums_fields[] = PROCK_FIELD_NAMES(TREE_SUMS);
@@ -48,8 +61,12 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
         sum->members++;
         sum->threads += (uint64_t)row->stat.thread_count;
         sum->own_ns += row->own_ns;
-        sum->rss_bytes += row->rss_bytes;
-        sum->vsize_bytes += row->vsize_bytes;
+        if (row->flags & PROCK_SHARES_SPACE) {
+            sum->sharing++;
+        } else {
+            sum->rss_bytes += row->rss_bytes;
+            sum->vsize_bytes += row->vsize_bytes;
+        }
         sum->denied += row->unreadable != 0;
         sum->appeared += (row->flags & PROCK_NEW) != 0;
         if (!(row->flags & PROCK_PARENT) && row->flags & PROCK_HAS_IO)

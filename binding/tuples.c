@@ -228,12 +228,19 @@ PyObject *prock_py_scan_result(Proc *self, uint64_t taken_ns, const struct prock
 
 PyObject *prock_py_tree_result(Proc *self, uint64_t taken_ns, const struct prock_tree_walk *walk)
 {
-    PyObject *taken = prock_py_u64(taken_ns), *members = PyList_New(0);
-    for (size_t i = 0; taken && members && i < walk->n; i++)
+    PyObject *taken = prock_py_u64(taken_ns), *members = PyList_New(0), *sharing = PyList_New(0);
+    for (size_t i = 0; taken && members && i < walk->n; i++) {
         if (!walk->members[i].gone)
             prock_py_list_append(&members, stats_row(self, taken, &walk->members[i]));
-    if (!taken)
-        Py_CLEAR(members);
+        if (!walk->members[i].gone && walk->members[i].shares_space && sharing)
+            prock_py_list_append(&sharing, PyLong_FromLong(walk->members[i].pid));
+    }
+    if (taken && members && sharing) {
+        Py_DECREF(taken);
+        return Py_BuildValue("(NnN)", members, (Py_ssize_t)walk->vanished, sharing);
+    }
     Py_XDECREF(taken);
-    return members ? Py_BuildValue("(Nn)", members, (Py_ssize_t)walk->vanished) : NULL;
+    Py_XDECREF(members);
+    Py_XDECREF(sharing);
+    return NULL;
 }

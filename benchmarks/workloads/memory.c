@@ -4,6 +4,10 @@
  *   shared    PROCESSES, all with the same MIB (MAP_SHARED)
  *   cow       a parent with MIB, and PROCESSES children that read them
  *   cowbreak  as cow, but each child writes to a quarter of them
+ *   vm        a parent with MIB, and PROCESSES children in the same address space (CLONE_VM);
+ *             one that gets SIGUSR1 executes sleep(1)
+ *   vmsibling a child with MIB, and PROCESSES - 1 siblings in its address space (CLONE_VM, CLONE_PARENT)
+ *   vfork     a parent with MIB, which waits for a child that vfork(2) started, and that for another, PROCESSES in all
  *   grow      PROCESSES, each with MIB in ten steps, within half of HOLD_MS; for the other half that is held, then half
  *             of it freed
  *
@@ -11,6 +15,7 @@
  * runs meanwhile, and none outlives the root. */
 
 #define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LONGEST_S = 120, STEPS = 10, WRITTEN_SHARE = 4, PAGE = 4096 };
+enum { LONGEST_S = 120, STEPS = 10, WRITTEN_SHARE = 4, PAGE = 4096, STACK = 65536 };
 
 static int ready[2], hold[2]; /* pipes: a byte of each that has its memory; closed by the root when all may end */
 
@@ -105,9 +110,74 @@ static void start_member(const char *kind, char *block, size_t bytes, long ms)
     be_member(kind, block, bytes, ms);
 }
 
+static void be_ready_and_wait(void)
+{
+    char byte;
+    if (write(ready[1], "x", 1) != 1)
+        die("write");
+    (void)!read(hold[0], &byte, 1);
+    _exit(0);
+}
+
+static void execute(int unused)
+{
+    (void)unused;
+    execlp("sleep", "sleep", "120", (char *)NULL);
+    _exit(1);
+}
+
+static int be_sharer(void *unused)
+{
+    (void)unused;
+    if (signal(SIGUSR1, execute) == SIG_ERR)
+        die("signal");
+    close(ready[0]);
+    close(hold[1]);
+    be_ready_and_wait();
+    return 0;
+}
+
+static void start_sharers(long count, int flags)
+{
+    for (long i = 0; i < count; i++) {
+        char *stack = malloc(STACK);
+        if (!stack || clone(be_sharer, stack + STACK, CLONE_VM | SIGCHLD | flags, NULL) < 0)
+            die("clone");
+    }
+}
+
+static void start_siblings(long count, size_t bytes)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        die("fork");
+    if (pid != 0)
+        return;
+    touch(map(bytes, MAP_PRIVATE), bytes);
+    start_sharers(count - 1, CLONE_PARENT);
+    be_sharer(NULL);
+}
+
+/* All but the last wait until their child has ended. */
+static int start_chain(long count, long ms)
+{
+    volatile long left = count;
+    while (left-- > 0) {
+        pid_t pid = vfork();
+        if (pid < 0)
+            die("vfork");
+        if (pid != 0)
+            _exit(0);
+    }
+    if (write(1, "held\n", 5) != 5)
+        die("write");
+    pause_for(ms);
+    _exit(0);
+}
+
 static bool is_kind(const char *name)
 {
-    static const char *const kinds[] = {"private", "shared", "cow", "cowbreak", "grow"};
+    static const char *const kinds[] = {"private", "shared", "cow", "cowbreak", "vm", "vmsibling", "vfork", "grow"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(name, kinds[i]) == 0)
             return true;
@@ -117,7 +187,7 @@ static bool is_kind(const char *name)
 int main(int argc, char **argv)
 {
     if (argc != 5 || !is_kind(argv[1])) {
-        fputs("usage: memory private|shared|cow|cowbreak|grow PROCESSES MIB HOLD_MS\n", stderr);
+        fputs("usage: memory private|shared|cow|cowbreak|vm|vmsibling|vfork|grow PROCESSES MIB HOLD_MS\n", stderr);
         return 2;
     }
     long count = atol(argv[2]), ms = atol(argv[4]);
@@ -130,8 +200,17 @@ int main(int argc, char **argv)
         block = map(bytes, MAP_SHARED);
     if (strncmp(argv[1], "cow", 3) == 0)
         touch(block = map(bytes, MAP_PRIVATE), bytes);
-    for (long i = 0; i < count; i++)
-        start_member(argv[1], block, bytes, ms);
+    if (strcmp(argv[1], "vm") == 0 || strcmp(argv[1], "vfork") == 0)
+        touch(map(bytes, MAP_PRIVATE), bytes);
+    if (strcmp(argv[1], "vfork") == 0)
+        return start_chain(count, ms);
+    if (strcmp(argv[1], "vm") == 0)
+        start_sharers(count, 0);
+    else if (strcmp(argv[1], "vmsibling") == 0)
+        start_siblings(count, bytes);
+    else
+        for (long i = 0; i < count; i++)
+            start_member(argv[1], block, bytes, ms);
     close(ready[1]);
     close(hold[0]);
     while (count > 0 && read(ready[0], &byte, 1) == 1)

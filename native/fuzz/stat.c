@@ -6,7 +6,7 @@ static bool naive(struct text text, struct prock_stat *out)
 {
     int32_t ignored;
     uint64_t none, *const counters[] = {
-                       &none,       &none,       &out->minflt,    &out->cminflt, &out->majflt, &out->cmajflt,
+                       &none,       &out->flags, &out->minflt,    &out->cminflt, &out->majflt, &out->cmajflt,
                        &out->utime, &out->stime, &out->cutime,    &out->cstime,  &none,        &none,
                        NULL,        &none,       &out->starttime, &out->vsize,   &out->rss,
                    };
@@ -61,6 +61,7 @@ FUZZ(stat)
     ASSERT(stat.session == other.session && stat.tty_nr == other.tty_nr && stat.thread_count == other.thread_count);
     ASSERT(stat.state == other.state && stat.comm_len == other.comm_len);
     ASSERT(memcmp(stat.comm, other.comm, stat.comm_len) == 0);
+    ASSERT(stat.flags == other.flags);
     ASSERT(stat.minflt == other.minflt && stat.cminflt == other.cminflt);
     ASSERT(stat.majflt == other.majflt && stat.cmajflt == other.cmajflt);
     ASSERT(stat.utime == other.utime && stat.stime == other.stime);

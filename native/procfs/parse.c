@@ -92,9 +92,12 @@ static int parse_fields(struct cursor *c, struct prock_stat *out)
         if (!take(c, ' ') || !read_i32(c, ids[i]))
             return -EBADMSG;
     uint64_t *const counters[] = {
-        &ignored,     /* tpgid */ &ignored, /* flags */
-        &out->minflt, &out->cminflt,        &out->majflt, &out->cmajflt, &out->utime,
-        &out->stime,  &out->cutime,         &out->cstime, &ignored,      /* priority */ &ignored, /* nice */
+        &ignored,     /* tpgid */ &out->flags,
+        &out->minflt, &out->cminflt,
+        &out->majflt, &out->cmajflt,
+        &out->utime,  &out->stime,
+        &out->cutime, &out->cstime,
+        &ignored,     /* priority */ &ignored, /* nice */
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         if (!take(c, ' ') || !read_counter(c, counters[i]))

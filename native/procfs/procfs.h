@@ -34,6 +34,7 @@ struct prock_stat {
     char state;
     char comm[PROCK_COMM_MAX];
     size_t comm_len;
+    uint64_t flags; /* PF_ constants of the kernel */
     uint64_t minflt, cminflt, majflt, cmajflt;
     uint64_t utime, stime, cutime, cstime; /* ticks */
     uint64_t starttime;                    /* ticks since boot */
@@ -147,6 +148,14 @@ int prock_read_children_list(int fd, struct prock_pids *append_to);
 /* Appends for each thread: its tid, the number of its children, and those. */
 int prock_read_children_by_thread(const struct prock_root *root, int32_t pid, struct prock_pids *append_to);
 
+/* address_space.c */
+/* Whether a process with this stat can share its address space with the process that started it. */
+bool prock_may_share_space(const struct prock_stat *stat);
+/* 1 if both share one address space, 0 if not, or an error: access denied by a sandbox, no kcmp(2). */
+int prock_shares_space(const struct prock_root *root, int32_t pid, int32_t other);
+/* Without kcmp: whether the parent of a process of the same size waits until that executes a program. */
+bool prock_waits_for_vfork(const struct prock_root *root, int32_t parent);
+
 /* prctl.c: *was: the calling process is a child subreaper (inherits its descendants' orphans). wanted: 1, 0, or -1 to
  * leave it unchanged. -ENOTSUP before Linux 3.4. */
 int prock_subreaper(int wanted, bool *was);
@@ -206,6 +215,7 @@ struct prock_tree_member {
     int32_t pid, parent; /* parent 0: this is the root */
     bool gone;           /* exited after it was listed and before it was read: not a member */
     bool has_cpu, has_stat, has_io;
+    bool shares_space; /* its address space counts with another member */
     unsigned unreadable;
     struct prock_cpu cpu;
     struct prock_stat stat;

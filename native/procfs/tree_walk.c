@@ -40,7 +40,7 @@ static int append(struct prock_tree_walk *walk, int32_t pid, int32_t parent)
     struct prock_tree_member *member = &walk->members[walk->n++];
     member->pid = pid;
     member->parent = parent;
-    member->gone = member->has_cpu = member->has_stat = member->has_io = false;
+    member->gone = member->shares_space = member->has_cpu = member->has_stat = member->has_io = false;
     member->unreadable = member->numbers.known = 0;
     return 0;
 }
@@ -292,6 +292,47 @@ static int assemble(struct prock_tree_walk *walk)
     return error;
 }
 
+/* Their sizes were read one after the other. */
+static bool is_similar(const struct prock_tree_member *member, const struct prock_tree_member *other)
+{
+    uint64_t rss = member->stat.rss, other_rss = other->stat.rss,
+             difference = rss > other_rss ? rss - other_rss : other_rss - rss;
+    return other->has_stat && !other->gone && member->stat.vsize == other->stat.vsize && difference <= rss / 16;
+}
+
+/* A forked child maps fewer pages than its parent, so most are not compared. */
+static bool shares(
+    const struct prock_tree_walk *walk, struct prock_tree_member *member, const struct prock_tree_member *other)
+{
+    struct prock_statm now;
+    if (!is_similar(member, other))
+        return false;
+    int same = prock_shares_space(walk->root, member->pid, other->pid);
+    if (same == 0 && other->pid == member->stat.ppid && prock_read_statm(walk->root, member->pid, &now) == 0 &&
+        now.size) {
+        /* It may have executed a program since its memory was read. */
+        member->stat.rss = now.resident;
+        member->stat.vsize = prock_multiply(now.size, walk->root->page_bytes);
+    }
+    return same < 0 ? other->pid == member->stat.ppid && prock_waits_for_vfork(walk->root, other->pid) : same;
+}
+
+static void find_shared(struct prock_tree_walk *walk)
+{
+    const struct prock_tree_member *latest = NULL;
+    for (size_t i = 1; i < walk->n; i++) {
+        struct prock_tree_member *member = &walk->members[i];
+        uint32_t parent;
+        if (!member->has_stat || member->gone || !prock_may_share_space(&member->stat))
+            continue;
+        if (prock_pidmap_get(&walk->known, member->stat.ppid, &parent))
+            member->shares_space = shares(walk, member, &walk->members[parent]);
+        if (!member->shares_space && latest)
+            member->shares_space = shares(walk, member, latest);
+        latest = member;
+    }
+}
+
 int prock_tree_walk_run(struct prock_tree_walk *walk, uint64_t deadline_ns)
 {
     int status = 0;
@@ -305,6 +346,8 @@ int prock_tree_walk_run(struct prock_tree_walk *walk, uint64_t deadline_ns)
     }
     if (status == 0 && walk->members[0].gone)
         return -ESRCH;
+    if (status == 0)
+        find_shared(walk);
     return status;
 }
 

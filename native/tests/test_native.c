@@ -38,7 +38,7 @@ static void test_stat(void)
     CHECK(parse_stat(STAT, sizeof STAT - 1, &stat) == 0);
     CHECK(stat.pid == 7 && stat.ppid == 1 && stat.pgrp == 2 && stat.session == 3 && stat.tty_nr == 4);
     CHECK(stat.state == 'S' && stat.comm_len == 7 && memcmp(stat.comm, "a) b (c", 7) == 0);
-    CHECK(stat.minflt == 5 && stat.majflt == 6 && stat.utime == 7 && stat.stime == 8);
+    CHECK(stat.flags == 0 && stat.minflt == 5 && stat.majflt == 6 && stat.utime == 7 && stat.stime == 8);
     CHECK(stat.cutime == 9 && stat.cstime == 0 && stat.thread_count == 11);
     CHECK(stat.starttime == 12 && stat.vsize == 13 && stat.rss == 14);
     const size_t up_to_rss = sizeof STAT - 1 - strlen(" 18446744073709551615\n");

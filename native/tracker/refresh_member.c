@@ -173,6 +173,14 @@ static int read_memory(struct prock_tracker *tracker, size_t index)
     return 0;
 }
 
+int prock_reread_memory(struct prock_tracker *tracker, size_t index)
+{
+    struct prock_member *row = prock_member_at(tracker, index);
+    row->rss_bytes = row->vsize_bytes = 0; /* stays so if it has ended */
+    tracker->files[index].stamps[PROCK_FILE_STATM].own_ns = UINT64_MAX;
+    return read_memory(tracker, index);
+}
+
 static int read_io(struct prock_tracker *tracker, size_t index)
 {
     struct prock_member *row = prock_member_at(tracker, index);

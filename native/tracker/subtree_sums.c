@@ -59,8 +59,9 @@ static void add(
         up->threads += sum->threads;
         up->cpu_ns += sum->cpu_ns;
         up->used_ns += sum->used_ns;
-        up->rss_bytes += sum->rss_bytes;
-        up->vsize_bytes += sum->vsize_bytes;
+        bool shares = row->flags & PROCK_SHARES_SPACE; /* counted with the member that it shares with */
+        up->rss_bytes += sum->rss_bytes - (shares ? row->rss_bytes : 0);
+        up->vsize_bytes += sum->vsize_bytes - (shares ? row->vsize_bytes : 0);
         prock_add_io(&up->io, &sum->io);
         up->has_io = up->has_io || sum->has_io;
         prock_add_numbers(&up->numbers, &sum->numbers);

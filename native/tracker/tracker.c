@@ -161,6 +161,13 @@ int prock_tracker_run(struct prock_tracker *tracker, uint64_t deadline_ns)
                 return 1;
         }
     } while (needs_verification(tracker));
+    for (size_t i = 0; i < tracker->table->n; i++) {
+        int error = is_in_pass(tracker, prock_member_at(tracker, i)) ? prock_tracker_find_shared(tracker, i) : 0;
+        if (error) {
+            prock_tracker_mark_pending(tracker);
+            return error;
+        }
+    }
     finish(tracker);
     return 0;
 }

@@ -18,13 +18,16 @@ enum {
     PROCK_CHANGED = 64, /* in a way that the ledgers need */
     PROCK_REREAD = 128, /* read stat in the next pass even if the process has not run */
     PROCK_HAS_IO = 256,
-    PROCK_PENDING = 512, /* the latest pass failed: the next one reports its findings */
+    PROCK_SHARES_SPACE = 1024, /* its address space counts with another member, shares_with */
+    PROCK_OWN_SPACE = 2048,    /* and shares none any more */
+    PROCK_PENDING = 512,       /* the latest pass failed: the next one reports its findings */
 };
 
 struct prock_member {
     int32_t pid;
     uint32_t tree;
-    uint32_t parent; /* index + 1, or 0 */
+    uint32_t parent;     /* index + 1, or 0 */
+    int32_t shares_with; /* pid; 0 if it never shared its address space */
     unsigned flags, unreadable;
     uint64_t own_ns, previous_own_ns; /* CPU time now and at the previous pass */
     uint64_t rss_bytes, vsize_bytes;
@@ -127,6 +130,11 @@ void prock_close_if_unchanged(int fd, uint64_t file_id);
 int prock_refresh_member(struct prock_tracker *tracker, size_t index);
 /* Marks the member as gone if it ran since its stat was read, and its pid was reused. */
 int prock_verify_member(struct prock_tracker *tracker, size_t index);
+
+int prock_reread_memory(struct prock_tracker *tracker, size_t index);
+
+/* shared_spaces.c: sets whether the member shares its address space. After all members of a pass were read. */
+int prock_tracker_find_shared(struct prock_tracker *tracker, size_t index);
 
 static inline struct prock_member *prock_member_at(const struct prock_tracker *tracker, size_t index)
 {

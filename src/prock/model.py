@@ -438,7 +438,8 @@ class TreeStats(NamedTuple):
     - `cpu_time_with_children`: CPU time of members and of the children that they waited for. Nothing counts twice, as
       parents are read before their children. Lower bound: by less than 20 ms a member, and by children that no process
       waited for.
-    - `rss_bytes`: Sum of the resident set sizes. Upper bound: pages that members share count in each.
+    - `rss_bytes`: Sum of the resident set sizes. Upper bound: pages that members share count in each. An address space
+      that several processes share until they execute a program (vfork, posix_spawn, CLONE_VM) counts once.
     - `disk_io`: I/O of members and of the children that they waited for. Lower bound where access to a member is
       denied.
     - `members`: The members, root first, then breadth first.
@@ -567,7 +568,8 @@ class TreeTotals(NamedTuple):
     - `ended_cpu_ns`: The part of `cpu_ns` used by members that have ended, as last read.
     - `unseen_cpu_ns`: The part of `cpu_ns` that no sample saw in a process: children that lived between two samples,
       and the last moments of members. With perf it falls when a later reading attributes it to a member.
-    - `rss_bytes`: Sum of the resident sets. Upper bound: shared pages count once in each process.
+    - `rss_bytes`: Sum of the resident sets. Upper bound: shared pages count once in each process. An address space
+      that several processes share until they execute a program (vfork, posix_spawn, CLONE_VM) counts once.
     - `pss_bytes`: Sum of the proportional set sizes as last read. Lower bound until each member was read once.
     - `pss_age_ns`: Age of the oldest reading in `pss_bytes`.
     - `disk_io`: I/O of the tree, ended members included. Never falls. Lower bound.

@@ -99,9 +99,9 @@ def snapshot_tree(
     found = engine.active.tree(root_pid, want)
     if found is None:
         return None
-    members, vanished = found
+    members, vanished, sharing = found
     denied = sum(1 for member in members if member.refused)
-    return tree.total(members, vanished=vanished, denied=denied)
+    return tree.total(members, vanished=vanished, denied=denied, sharing=sharing)
 
 
 def snapshot_tree_from_scan(root_pid: int | None = None, scan: Iterable[ProcessInfo] | None = None) -> TreeStats | None:

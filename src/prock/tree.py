@@ -78,8 +78,11 @@ def members_from_scan(root_pid: int, rows: Iterable[ProcessInfo], taken_ns: int)
     return [ProcessStats(taken_ns, row.pid, row.ppid, row.cpu_time, row, None, ()) for row in found]
 
 
-def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> TreeStats:
-    """The totals of at least one member. A total is None if it is unknown of every member."""
+def total(members: Sequence[ProcessStats], *, vanished: int, denied: int, sharing: Sequence[int] = ()) -> TreeStats:
+    """The totals of at least one member. A total is None if it is unknown of every member.
+
+    `sharing`: pids of members whose memory counts with another member, as both share one address space.
+    """
     user = system = waited_user = waited_system = with_waited = 0
     disk_io: DiskIo | None = None
     for member in members:
@@ -93,8 +96,10 @@ def total(members: Sequence[ProcessStats], *, vanished: int, denied: int) -> Tre
             waited_system += info.children_system_ns
         if member.disk_io is not None:
             disk_io = member.disk_io if disk_io is None else disk_io + member.disk_io
-    names = ("rss_bytes", "vsize_bytes", "thread_count", *(metric.name for metric in NUMBERS))
+    names = ("thread_count", *(metric.name for metric in NUMBERS))
     numbers: dict[str, Any] = {name: _sum_of(name, members) for name in names}
+    with_memory = [member for member in members if member.pid not in sharing] if sharing else members
+    numbers |= {name: _sum_of(name, with_memory) for name in ("rss_bytes", "vsize_bytes")}
     return TreeStats(
         taken_ns=members[0].taken_ns,
         cpu_time=CpuTime(user, system),

@@ -46,6 +46,9 @@ class SimulatedEngine:
     def begin(self) -> None:
         pass
 
+    def shares_space(self, pid: int, parent: int, /) -> bool:
+        return False
+
     def now_ticks(self) -> int:
         return self.kernel.now + 1  # whoever is forked next starts at that instant
 

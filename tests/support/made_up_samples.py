@@ -54,7 +54,7 @@ def sample(*members: MemberSample, **changed: Any) -> TreeSample:
     }
     made = TreeSample(**(values | changed))
     root = next((row.identity for row in members if row.pid == made.root_pid), None)
-    made.__dict__.update(_root=root, members=members)
+    made.__dict__.update(_root=root, _sharing=(), members=members)
     return made
 
 

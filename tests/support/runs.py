@@ -205,6 +205,7 @@ SYSCALLS = {
     "pidfd_open": {"x86_64": 434, "aarch64": 434},
     "pidfd_send_signal": {"x86_64": 424, "aarch64": 424},
     "close_range": {"x86_64": 436, "aarch64": 436},
+    "kcmp": {"x86_64": 312, "aarch64": 272},
 }
 OLDEST_OF_5_1 = 424
 """Linux 5.1 gave its new system calls one number on all machines; each later one has a larger."""

@@ -130,7 +130,7 @@ class CpuSources:
             return
         try:
             self.cgroup.add(pid)
-            for row in (self._engine.tree(pid, 0) or ([], 0))[0][1:]:  # later children are born in the group
+            for row in (self._engine.tree(pid, 0) or ([], 0, []))[0][1:]:  # later children are born in the group
                 self.cgroup.add(row.pid)
         except ProckError:
             pass

@@ -79,8 +79,9 @@ if TYPE_CHECKING:
 
         def scan(self) -> Scan: ...
 
-        def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
-            """The members (root first, breadth first, parents read before their children) and how many vanished.
+        def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int, list[int]] | None:
+            """The members (root first, breadth first, parents read before their children), how many vanished, and the
+            pids of those whose address space is also another member's.
 
             `want` is a sum of the ``WANT_`` constants below. Members' files that are refused are named in their row.
             """

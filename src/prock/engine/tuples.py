@@ -23,7 +23,8 @@ class TreeSums(NamedTuple):
     """Sums over the members of one tree in one pass of a `MemberTracker`. 0 where the tracker does not read it.
 
     `cpu_ns`: own CPU time of the members. `leaf_io`: I/O of the members without children. `denied`, `appeared`:
-    members of which something was refused, and that are new. `vanished`: processes found and gone when read.
+    members of which something was refused, and that are new. `vanished`: processes found and gone when read. `sharing`:
+    pids of members whose address space is also another member's, with which their memory counts.
     `numbers`: in the order of `prock.model.NUMBERS`; None where no member's is known.
     """
 
@@ -36,6 +37,7 @@ class TreeSums(NamedTuple):
     denied: int
     appeared: int
     vanished: int
+    sharing: list[int]
     numbers: tuple[int | None, ...]
 
 

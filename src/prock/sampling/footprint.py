@@ -231,7 +231,9 @@ class Footprint:
         """Determine the footprint now. Returns whether that was possible."""
         may_read = self._may_read(sample, rss, cost_ns)
         if may_read or sample.process_count <= MANY_MEMBERS:
-            rows = sorted(((row.rss_bytes or 0, row.pid) for row in sample.members), reverse=True)
+            rows = sorted(
+                ((row.rss_bytes or 0, row.pid) for row in sample.members if row.pid not in sample.sharing), reverse=True
+            )
             largest = rows[0][0] if rows else 0
             if largest >= LARGE_BYTES and rss - largest <= UNREAD_SHARE * rss:
                 self._set(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)

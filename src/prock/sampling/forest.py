@@ -280,7 +280,9 @@ class Forest:
                     reading_ns,
                 )
                 if tree.pss is not None:
-                    tree.pss.read(self._engine, self._tracker.pids(number), taken_ns, taken_ns - tree.taken_ns)
+                    tree.pss.forget(tree.sums.sharing)
+                    alone = [pid for pid in self._tracker.pids(number) if pid not in tree.sums.sharing]
+                    tree.pss.read(self._engine, alone, taken_ns, taken_ns - tree.taken_ns)
             slept_ns = _slept_ns()
             cost_ns = time.thread_time_ns() - began_ns
             late_ns = 0 if due_ns is None else max(0, taken_ns - due_ns)

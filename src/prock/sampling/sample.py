@@ -37,21 +37,29 @@ class TreeSample(TreeTotals):
         return first if first is not None and is_root and first.is_alive else None
 
     @property
+    def sharing(self) -> tuple[int, ...]:
+        """Pids of members whose address space is also another member's: their memory is not in the totals again."""
+        sharing: tuple[int, ...] = self.__dict__["_sharing"]
+        return sharing
+
+    @property
     def totals(self) -> TreeTotals:
         """The sample without its members: smaller, for storing many samples."""
         return TreeTotals(*self)
 
     def _replace(self, **changes: Any) -> TreeSample:
-        return _sample_of(super()._replace(**changes), self.__dict__["_root"], self.members)
+        return _sample_of(super()._replace(**changes), self.__dict__["_root"], self.members, self.sharing)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"cannot set {name}: a TreeSample is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _sample_of, (tuple(self), self.__dict__["_root"], self.members)
+        return _sample_of, (tuple(self), self.__dict__["_root"], self.members, self.sharing)
 
 
-def _sample_of(totals: Iterable[Any], root: Identity, members: tuple[MemberSample, ...]) -> TreeSample:
+def _sample_of(
+    totals: Iterable[Any], root: Identity, members: tuple[MemberSample, ...], sharing: tuple[int, ...]
+) -> TreeSample:
     sample = TreeSample(*totals)
-    sample.__dict__.update(_root=root, members=members)
+    sample.__dict__.update(_root=root, _sharing=sharing, members=members)
     return sample

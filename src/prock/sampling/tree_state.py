@@ -25,7 +25,7 @@ LEDGER_RATE_NS = 900_000_000
 """CPU percent by the ledger is over at least this time: each parent's waited time comes in ticks of 10 ms, two of which
 that arrive at once would be 40 % of a core in 50 ms."""
 PERF_RATE_NS = 90_000_000
-NO_SUMS = TreeSums(0, 0, 0, 0, 0, NO_IO, 0, 0, 0, (None,) * len(NUMBERS))
+NO_SUMS = TreeSums(0, 0, 0, 0, 0, NO_IO, 0, 0, 0, [], (None,) * len(NUMBERS))
 
 
 class TreeState:
@@ -160,6 +160,7 @@ class TreeState:
         number = self.number
         sample.__dict__.update(
             _root=self.root,
+            _sharing=tuple(sums.sharing),
             _make_members=lambda: () if is_over else snapshot.rows(number, interval_ns, unseen, pss),
         )
         self._zombies_counted = zombies

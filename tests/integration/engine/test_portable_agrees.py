@@ -56,7 +56,7 @@ def agree(mine: ProcessInfo, theirs: ProcessInfo) -> None:
 def test_rows(still: Program, portable: PortableEngine) -> None:
     pids = prock.collect_tree_pids(still.pid)
     assert pids is not None and len(pids) == 44 and best.tree(still.pid, 0) is not None
-    assert pids == [member.pid for member in (best.tree(still.pid, 0) or ([], 0))[0]]
+    assert pids == [member.pid for member in (best.tree(still.pid, 0) or ([], 0, []))[0]]
     for pid in pids:
         mine, theirs = portable.info(pid), best.info(pid)
         assert mine is not None and theirs is not None

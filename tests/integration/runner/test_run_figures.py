@@ -128,6 +128,17 @@ def test_a_root_that_ends_at_once() -> None:
     assert result.root_cpu_ns is not None and result.cpu_ns is not None and result.root_cpu_ns < result.cpu_ns
 
 
+def test_children_that_share_memory_until_they_execute() -> None:
+    """subprocess starts them by vfork(2)."""
+    program = (
+        "import subprocess, time\nblock = bytearray(60 << 20)\nend = time.monotonic() + 1\n"
+        "while time.monotonic() < end: subprocess.run(['true'], close_fds=False)"
+    )
+    result = prock.run([*PYTHON, program], interval=0.001)
+    assert result.samples >= 100 and result.peak_rss_bytes is not None and result.peak_footprint_bytes is not None
+    assert 60 * MIB < result.peak_rss_bytes < 110 * MIB and 60 * MIB < result.peak_footprint_bytes < 90 * MIB
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
 @pytest.mark.parametrize(("kind", "expected_mib"), [("private", 90), ("shared", 30), ("cow", 30)])
 def test_the_footprint(tmp_path: Path, kind: str, expected_mib: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,13 @@ import pytest
 from support.elsewhere import become_nobody, in_child, needs_root
 from support.engines import on_linux_engines
 from support.processes import Program, descendants, fake_process
+from support.runs import needs_filters, refuse
 from support.sampling import Time
 
 import prock
+from prock import tree
 from prock.engine import open_engine
+from prock.engine.protocol import WANT_CPU, WANT_STAT
 from prock.sampling.footprint import Footprint
 
 if TYPE_CHECKING:
@@ -114,6 +119,92 @@ def test_the_ways_to_hold_memory(
     assert footprint.source == ("rss" if count == 1 else "pss")
     assert footprint.peak_rss_bytes > (count - 0.1) * mib * MIB
     assert footprint.readings <= 2 * (count + 1)
+
+
+@pytest.mark.parametrize("kind", ["vm", "vmsibling", "vfork"])
+def test_one_address_space_counts_once(program: Path, engine: Engine, knows: Knows, kind: str) -> None:
+    """Pages of processes that share all of them, as between vfork(2) or clone(2) and exec, in every sum."""
+    mib, count = 40, 3
+    if not knows.threads or (kind == "vmsibling" and engine.core is None):
+        pytest.skip("this engine cannot compare address spaces")
+    command: list[str | Path] = [program, kind, str(count), str(mib), "60000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as root:
+        assert root.stdout is not None
+        try:
+            assert root.stdout.readline() == b"held\n"
+            watch = Watch(root.pid, engine)
+            footprint = watch.take(5)
+            sample = watch.sampler.sample()
+            members, sharing = sample.members, sample.sharing
+            watch.sampler.close()
+            found = engine.tree(root.pid, WANT_CPU | WANT_STAT)
+        finally:
+            os.killpg(root.pid, signal.SIGKILL)
+    assert found is not None and sample.rss_bytes is not None
+    assert len(members) == len(found[0]) == count + 1
+    assert sorted(sharing) == sorted(found[2]) and len(sharing) == count - (kind == "vmsibling")
+    assert mib * MIB < sample.rss_bytes < (mib + 5) * MIB
+    assert members[0].subtree_rss_bytes == sample.rss_bytes
+    assert members[0].subtree_vsize_bytes == sample.vsize_bytes
+    total = tree.total(found[0], vanished=0, denied=0, sharing=found[2])
+    assert total.rss_bytes is not None and mib * MIB < total.rss_bytes < (mib + 5) * MIB
+    assert footprint.peak_bytes == pytest.approx(mib * MIB, rel=0.05)
+    assert footprint.peak_rss_bytes == sample.rss_bytes
+
+
+@needs_filters
+@on_linux_engines
+def test_one_address_space_without_kcmp(program: Path, engine: Engine) -> None:
+    """As in containers: then only the state of a parent in vfork(2) shows it."""
+
+    def check(root: int, sharing: int) -> None:
+        refuse("kcmp", errno.EPERM)
+        with prock.TreeSampler(root, accounting="ledger", engine=engine) as sampler:
+            assert len(sampler.sample().sharing) == sharing
+        found = engine.tree(root, WANT_CPU | WANT_STAT)
+        assert found is not None and len(found[2]) == sharing
+
+    for kind, sharing in (("vfork", 3), ("vm", 0), ("cow", 0)):
+        command: list[str | Path] = [program, kind, "3", "10", "60000"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as root:
+            assert root.stdout is not None
+            assert root.stdout.readline() == b"held\n"
+            try:
+                in_child(partial(check, root.pid, sharing))
+            finally:
+                os.killpg(root.pid, signal.SIGKILL)
+
+
+@on_linux_engines
+@pytest.mark.parametrize("kind", ["vm", "vmsibling"])
+def test_address_spaces_that_part(program: Path, engine: Engine, kind: str) -> None:
+    """A member that executes a program counts from then on; the others share on when the first of them has ended."""
+    if kind == "vmsibling" and engine.core is None:
+        pytest.skip("this engine cannot compare address spaces")
+    with subprocess.Popen([program, kind, "4", "40", "60000"], stdout=subprocess.PIPE, start_new_session=True) as root:
+        assert root.stdout is not None
+        try:
+            assert root.stdout.readline() == b"held\n"
+            with prock.TreeSampler(root.pid, accounting="ledger", engine=engine) as sampler:
+                before = sampler.sample()
+                first, *others = [row.pid for row in before.members if kind == "vm" or row.pid != root.pid]
+                os.kill(others[1], signal.SIGUSR1)
+                while not Path(f"/proc/{others[1]}/stat").read_text().startswith(f"{others[1]} (sleep) S"):
+                    pass
+                parted = sampler.sample()
+                if kind == "vmsibling":
+                    os.kill(first, signal.SIGKILL)
+                    while Path(f"/proc/{first}/stat").read_text().split(") ")[1][0] != "Z":
+                        pass
+                after = sampler.sample()
+        finally:
+            os.killpg(root.pid, signal.SIGKILL)
+    assert before.sharing == tuple(others)
+    assert parted.sharing == tuple(pid for pid in others if pid != others[1])
+    sizes = {row.pid: row.rss_bytes or 0 for row in parted.members}
+    assert 0 < sizes[others[1]] < 10 * MIB
+    assert parted.rss_bytes == sum(size for pid, size in sizes.items() if pid not in parted.sharing)
+    assert after.sharing == (parted.sharing if kind == "vm" else parted.sharing[1:])
 
 
 def test_memory_that_comes_to_be_shared_and_copied(puppet: Program, watch: Watch) -> None:

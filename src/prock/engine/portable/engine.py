@@ -240,7 +240,7 @@ class PortableEngine:
         rows, vanished, denied = read_rows(by_psutil.all_pids(), lambda pid: self.row(pid, generations.parent(pid)))
         return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
 
-    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
+    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int, list[int]] | None:
         root = self._process(pid)
         if root is None:
             return None
@@ -262,7 +262,7 @@ class PortableEngine:
                 if child not in known:
                     known.add(child)
                     queue.append(child)
-        return (members, vanished) if members else None
+        return (members, vanished, []) if members else None
 
     def _member(self, pid: int, ppid: int, want: int, taken_ns: int, *, is_root: bool) -> ProcessStats | None:
         row: ProcessInfo | None = None
@@ -423,6 +423,9 @@ class Pass:
 
     def last_pid(self) -> int:
         return self._engine.last_pid()
+
+    def shares_space(self, pid: int, parent: int, /) -> bool:
+        return False
 
     def own_ns(self, pid: int, /) -> int | None:
         times = self._engine.cpu_time(pid)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Parsed = TypeVar("Parsed")
 
 
+PF_FORKNOEXEC = 0x40
+
+
 class PureEngine(ProcFiles):
     name = "pure"
     core = None
@@ -120,7 +123,7 @@ class PureEngine(ProcFiles):
         rows, vanished, denied = read_rows(self.pids(), self.info)
         return Scan(rows, taken_ns=taken_ns, vanished=vanished, denied=denied)
 
-    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int] | None:
+    def tree(self, pid: int | None, want: int, /) -> tuple[list[ProcessStats], int, list[int]] | None:
         root = check_pid(pid) or self._own_pid()
         if not self._is_process(root):
             return None
@@ -130,6 +133,26 @@ class PureEngine(ProcFiles):
 
     def track(self, want: int, descriptors: int, /) -> PureMemberTracker:
         return PureMemberTracker(self, want)
+
+    def shares_space(self, pid: int, parent: int, /) -> bool:
+        """Whether a child has its parent's address space, as after vfork(2), posix_spawn(3) or clone(2) with CLONE_VM
+        until it executes a program.
+
+        Where kcmp(2) is refused: whether its parent of the same size waits for that, as after vfork.
+        """
+        from prock.engine.pure import libc
+
+        if not self._state_and_flags(pid)[1] & PF_FORKNOEXEC:
+            return False
+        same = libc.shares_space(pid, parent) if self.clocks_usable else None
+        return self._state_and_flags(parent)[0] == b"D" if same is None else same
+
+    def _state_and_flags(self, pid: int) -> tuple[bytes, int]:
+        try:
+            stat = self._parsed(pid, "stat", parse.stat)
+        except REFUSALS:
+            stat = None
+        return (b"", 0) if stat is None else (stat[2], stat[3][parse.FLAGS])
 
     def begin(self) -> None:
         """A sample needs nothing beforehand here."""
@@ -181,9 +204,9 @@ class PureEngine(ProcFiles):
         return found
 
     def subreaper(self, wanted: bool | None, /) -> bool:
-        from prock.engine.pure import subreaper  # here, as ctypes costs 4 ms to import
+        from prock.engine.pure import libc  # here, as ctypes costs 4 ms to import
 
-        return subreaper.subreaper(wanted)
+        return libc.subreaper(wanted)
 
     def last_pid(self) -> int:
         # The first needs CONFIG_CHECKPOINT_RESTORE; the second may be a made-up one that lxcfs mounted over it.
@@ -302,7 +325,7 @@ class TreePass:
         self._members: list[ProcessStats] = []
         self._vanished = 0
 
-    def run(self) -> tuple[list[ProcessStats], int] | None:
+    def run(self) -> tuple[list[ProcessStats], int, list[int]] | None:
         try:
             unread = self._walk()
         except NotSupported:  # the kernel was built without CONFIG_PROC_CHILDREN
@@ -310,7 +333,18 @@ class TreePass:
         else:
             if unread is not None:
                 self._scan(unread)
-        return (self._members, self._vanished) if self._members else None
+        return (self._members, self._vanished, self._sharing()) if self._members else None
+
+    def _sharing(self) -> list[int]:
+        rows = {member.pid: member.info for member in self._members if member.info is not None}
+        return [
+            pid
+            for pid, row in rows.items()
+            if (parent := rows.get(row.ppid)) is not None
+            and (row.vsize_bytes, row.rss_bytes) == (parent.vsize_bytes, parent.rss_bytes) != (0, 0)
+            and pid != self._root
+            and self._engine.shares_space(pid, row.ppid)
+        ]
 
     def _walk(self) -> list[int] | None:
         """Breadth first; where it gave up because a scan is cheaper, the pids that are not read yet."""

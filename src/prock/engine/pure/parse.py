@@ -50,12 +50,12 @@ def stat(data: bytes) -> tuple[int, bytes, bytes, list[int]]:
 
 
 # Positions in the numbers of `stat`: proc(5)'s field number less 4.
-PPID, PGRP, SESSION, TTY_NR = 0, 1, 2, 3
+PPID, PGRP, SESSION, TTY_NR, FLAGS = 0, 1, 2, 3, 5
 MINFLT, CMINFLT, MAJFLT, CMAJFLT = 6, 7, 8, 9
 UTIME, STIME, CUTIME, CSTIME = 10, 11, 12, 13
 NUM_THREADS, STARTTIME, VSIZE, RSS = 16, 18, 19, 20
 _INT32_FIELDS = (PPID, PGRP, SESSION, TTY_NR, NUM_THREADS)
-_COUNTER_FIELDS = (MINFLT, CMINFLT, MAJFLT, CMAJFLT, UTIME, STIME, CUTIME, CSTIME, STARTTIME, VSIZE, RSS)
+_COUNTER_FIELDS = (FLAGS, MINFLT, CMINFLT, MAJFLT, CMAJFLT, UTIME, STIME, CUTIME, CSTIME, STARTTIME, VSIZE, RSS)
 
 
 def statm(data: bytes) -> tuple[int, int]:

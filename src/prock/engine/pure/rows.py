@@ -26,6 +26,8 @@ class SnapshotRow(NamedTuple):
     before_ns: int | None
     """Own time at the sample before; None where it was not seen then, though it existed."""
     memory: tuple[int, int]
+    shares: bool
+    """Its address space is also another member's, with which its memory counts."""
     io: DiskIo | None
     numbers: tuple[int | None, ...]
     refused: frozenset[str]
@@ -62,12 +64,13 @@ def _sum_of(rows: list[SnapshotRow], vanished: int) -> TreeSums:
         process_count=len(rows),
         thread_count=sum(row.info.thread_count for row in rows),
         cpu_ns=sum(row.own_ns for row in rows),
-        rss_bytes=sum(row.memory[0] for row in rows),
-        vsize_bytes=sum(row.memory[1] for row in rows),
+        rss_bytes=sum(row.memory[0] for row in rows if not row.shares),
+        vsize_bytes=sum(row.memory[1] for row in rows if not row.shares),
         leaf_io=sum((row.io for row in rows if row.is_leaf and row.io is not None), NO_IO),
         denied=sum(1 for row in rows if row.refused),
         appeared=sum(row.is_new for row in rows),
         vanished=vanished,
+        sharing=[row.info.pid for row in rows if row.shares],
         numbers=add_numbers(row.numbers for row in rows),
     )
 
@@ -108,6 +111,9 @@ class PureSnapshot:
                 number_sums[row.parent] = add_numbers((number_sums.get(row.parent, NO_NUMBERS), subtree_numbers))
                 above = sums.setdefault(row.parent, [0] * 6)
                 above[:] = map(int.__add__, above, mine)
+                if row.shares:
+                    above[4] -= row.memory[0]
+                    above[5] -= row.memory[1]
                 if info.pid in ios:
                     ios[row.parent] = ios.get(row.parent, NO_IO) + ios[info.pid]
         return [

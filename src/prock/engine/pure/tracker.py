@@ -33,6 +33,9 @@ if TYPE_CHECKING:
         def last_pid(self) -> int:
             """The pid that was allocated last. `NotSupported` where it is unknown. Only called if `clocks_usable`."""
 
+        def shares_space(self, pid: int, parent: int, /) -> bool:
+            """Whether it has the address space of a process that has the same size."""
+
         def own_ns(self, pid: int, /) -> int | None:
             """By the CPU clock; only called if `clocks_usable`."""
 
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 STALE_NS = 1_000_000_000
 """The row of a process that has run, and all memory, is reread after this time at the latest."""
 FIRST_NUMBER = 8
+RSS_NOISE_BYTES = 512 << 10
+"""The kernel adds up its per-CPU counters for ``statm`` but not for ``stat``."""
 
 
 class Stamp:
@@ -70,6 +75,7 @@ class Member:
         "expected_ticks",
         "gone",
         "has_children",
+        "has_own_space",
         "info",
         "io",
         "io_before",
@@ -86,6 +92,7 @@ class Member:
         "refused",
         "report",
         "reread",
+        "shares_with",
         "stat_read",
         "tree",
         "unreported",
@@ -98,6 +105,9 @@ class Member:
         self.is_root = False
         self.is_new = self.report = True
         self.gone = self.reread = self.has_children = self.born_since = False
+        self.has_own_space = False
+        """It shares its address space with no other member, and will not."""
+        self.shares_with: Member | None = None
         self.unreported = False
         """The latest pass failed: the next one reports what it found."""
         self.expected_ticks: int | None = None
@@ -200,6 +210,8 @@ class PureMemberTracker:
         for member in looked_at:
             if member.gone and member.is_new:
                 vanished[member.tree] = vanished.get(member.tree, 0) + 1
+        for member in looked_at:
+            self._find_shared(member)
         rows = [self._row(member) for member in looked_at if not member.gone]
         changed = [
             MemberChange(member.tree, member.info, member.io, member.has_children)
@@ -449,6 +461,24 @@ class PureMemberTracker:
                 self._append(pid, member.tree, member)
         self._stamp(stamp, member)
 
+    def _find_shared(self, member: Member) -> None:
+        """As ``native/tracker/shared_spaces.c``, but compares with the parent alone."""
+        if member.has_own_space or member.gone or "stat" in member.refused or member.memory == (0, 0):
+            return
+        known, member.shares_with = member.shares_with, None
+        for other in (known, member.parent):
+            if (
+                other is not None
+                and not other.gone
+                and other.tree == member.tree
+                and other.memory[1] == member.memory[1]
+                and abs(other.memory[0] - member.memory[0]) <= RSS_NOISE_BYTES
+                and self._reader.shares_space(member.pid, other.pid)
+            ):
+                member.shares_with = other.shares_with or other
+                return
+        member.has_own_space = True
+
     def _row(self, member: Member) -> SnapshotRow:
         parent = member.parent
         return SnapshotRow(
@@ -457,6 +487,7 @@ class PureMemberTracker:
             own_ns=member.own_ns,
             before_ns=None if member.is_new and not member.born_since else member.before_ns,
             memory=member.memory,
+            shares=member.shares_with is not None,
             io=member.io,
             numbers=member.numbers,
             refused=member.refused,
