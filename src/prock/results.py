@@ -125,10 +125,10 @@ class RunFigures(NamedTuple):
     - `root_cpu_ns`: CPU time of the root process alone.
     - `accounting`: Source of `cpu_ns`: ``cgroup``, ``perf``, ``waited`` or ``ledger``.
     - `cpu_by_source`: `cpu_ns` by every source that was available, as pairs of name and nanoseconds.
-    - `peak_footprint_bytes`: Largest memory of the tree in a sample, shared pages counted once; that of the largest
-      process where samples missed it: `sources` names which.
+    - `peak_footprint_bytes`: Largest memory of the tree in a sample, shared pages counted once; at least that of the
+      largest process: `sources` names which.
     - `peak_rss_bytes`: Largest sum of resident set sizes in a sample. Shared pages count in each process.
-    - `peak_pss_bytes`: Largest sum of proportional set sizes that was read; None where none was.
+    - `peak_pss_bytes`: Largest sum of proportional set sizes, where it was read at the peak; otherwise None.
     - `largest_process_bytes`: Largest resident set size that a single process ever had; ``ru_maxrss``.
     - `cgroup_peak_bytes`: ``memory.peak`` of the cgroup of the command, page cache included; None without a
       cgroup or its memory controller.

@@ -37,6 +37,21 @@ def test_it_reports_and_lets_go_when_told_to(number: signal.Signals, spawn: proc
     os.kill(child, 0)
 
 
+def test_the_peak_of_a_tree_is_not_below_its_largest_process(spawn: processes.Spawn) -> None:
+    """Half of a small process are libraries that it shares with others."""
+    program = spawn("say(1); wait()")
+    words = command("attach", "--interval", "0.01", "--json", "-", program.pid)
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as attached:
+        is_followed_by(attached.pid)
+        attached.send_signal(signal.SIGINT)
+        out, _ = attached.communicate(timeout=TIMEOUT_S)
+    document = json.loads(out)
+    assert document["peak_rss_bytes"] >= document["peak_footprint_bytes"] >= document["largest_process_bytes"] > 0
+    assert document["peak_pss_bytes"] in (None, document["peak_footprint_bytes"])
+
+
 def test_it_ends_with_the_process(spawn: processes.Spawn) -> None:
     program = spawn("say(1); wait()")
     words = command("attach", "--interval", "0.01", program.pid)

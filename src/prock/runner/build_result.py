@@ -169,7 +169,6 @@ class ResultBuilder:
 
     def _memory(self) -> PeakMemory:
         session, stats, waiter = self._session, self._session.stats, self._waiter
-        largest = waiter.largest_bytes if waiter is not None and waiter.root is not None else 0
         footprint = rss = pss = None
         source = None
         if stats is not None and stats.samples:
@@ -177,22 +176,23 @@ class ResultBuilder:
             footprint, rss, pss = peak.peak_bytes, peak.peak_rss_bytes, peak.peak_pss_bytes
             if footprint is not None:
                 source = Source("memory", f"samples, {peak.source}", peak.bias)
-        if self._engine.launcher is not None and largest > (footprint or 0):  # a tree is not below its largest process
-            footprint = largest
+        sampled = 0 if stats is None else stats.largest_bytes
+        reaped = waiter.largest_bytes if waiter is not None and waiter.root is not None else 0
+        # Without the launcher, ru_maxrss includes the process that started the command.
+        part = max(sampled, reaped if self._engine.launcher is not None else 0)
+        if part > (footprint or 0):
+            footprint, pss = part, None
             bias = "lower bound: the largest process alone; samples missed the peak"
-            if largest <= (rss or 0):
+            if part <= (rss or 0):
                 bias = "estimate: the largest process alone, with pages that other programs share"
-            source = Source("memory", "ru_maxrss", bias)
+            source = Source("memory", "samples, rss" if part == sampled else "ru_maxrss", bias)
         if source is not None:
             self._sources.append(source)
-        sampled = 0 if stats is None else stats.largest_bytes
-        if largest:
+        largest = max(reaped, sampled)
+        if reaped:
             self._sources.append(self._source_of_largest())
         elif sampled:
-            largest = sampled
             self._sources.append(Source("largest_process", "samples", "lower bound: as sampled"))
-        if waiter is not None and not waiter.includes_children:
-            largest = max(largest, sampled)
         cgroup = session.sources.cgroup
         group_peak = None if cgroup is None else cgroup.peak_memory()
         if cgroup is not None and group_peak is not None:

@@ -113,8 +113,8 @@ class Footprint:
         """Of the latest sample. Estimate from the change of RSS where PSS was not read."""
         self.peak_rss_bytes: int | None = None
         """The largest sum of RSS. Upper bound of `peak_bytes`, apart from the lag of RSS."""
-        self.peak_pss_bytes: int | None = None
-        """The largest sum of PSS of all members that matter; None if there was none."""
+        self._peak_pss: int | None = None
+        """The largest sum of PSS of all members that matter."""
         self.cost_ns = 0
         """CPU time of the calling thread for all this."""
         self.passes = 0
@@ -150,6 +150,11 @@ class Footprint:
         if self._peak is None:
             return self.peak_rss_bytes
         return self._peak if self._guess is None else max(self._peak, self._guess[0])
+
+    @property
+    def peak_pss_bytes(self) -> int | None:
+        """`peak_bytes` as the largest sum of PSS of all members that matter; None where it was not read at the peak."""
+        return self._peak_pss if self.source == "pss" else None
 
     @property
     def source(self) -> str:
@@ -295,7 +300,7 @@ class Footprint:
             return False
         self._set_from_pss(sample, rss, found, denied, ended, left)
         if not settled:
-            self._is_provisional, self.peak_pss_bytes = True, None
+            self._is_provisional, self._peak_pss = True, None
         return True
 
     def _rss_now(self, pid: int, known: int) -> int:
@@ -341,7 +346,7 @@ class Footprint:
             source, bias = "mixed", BIAS_OF_ENDED
         else:
             source, bias = "pss", BIAS_OF_PSS
-            self.peak_pss_bytes = max(footprint, self.peak_pss_bytes or 0)
+            self._peak_pss = max(footprint, self._peak_pss or 0)
         if footprint > NEW_PEAK_FACTOR * (self._peak or 0):
             self._fruitless = self._backoff_until_ns = 0
         self._set(sample, rss, footprint, source, bias)
