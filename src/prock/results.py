@@ -143,6 +143,8 @@ class RunFigures(NamedTuple):
     - `peak_thread_count`: Largest number of threads at once, the first of each process included.
     - `commands`: Usage by command name, most CPU first.
     - `processes`: Usage by process, in the order of start; empty unless ``processes=True``.
+    - `slowest`: The processes with the most CPU time, at most three; empty for a single process.
+    - `largest`: The processes with the largest resident sets in a sample, at most three; empty for a single process.
     - `survivors`: Processes of the tree that were still running at the end.
     - `samples`: Number of samples taken.
     - `sampling_interval_ns`: Longest time between two samples.
@@ -183,6 +185,8 @@ class RunFigures(NamedTuple):
     peak_thread_count: int | None
     commands: tuple[CommandUsage, ...]
     processes: tuple[ProcessUsage, ...]
+    slowest: tuple[ProcessUsage, ...]
+    largest: tuple[ProcessUsage, ...]
     survivors: tuple[Survivor, ...]
     samples: int
     sampling_interval_ns: int

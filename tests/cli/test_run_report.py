@@ -28,14 +28,24 @@ def test_a_report() -> None:
         text(result())
         == """\
 prock: make -j2: exit code 0
-  time      12.413s elapsed, 21.370s CPU (user 18.900s, system 2.470s), 1.72 cores busy
+  time      12.413s elapsed, 21.370s CPU (user 18.900s, system 2.470s), 1.72
+            cores busy
   memory    812M peak of the whole tree, 340M largest process
   disk      17.0M read, 256M written, 3 major faults
   tree      412 processes, at most 9 at once, with 12 threads
-  accuracy  CPU: exact (cgroup)
-            memory: lower bound: looked at least every 0.1s (samples)
-            prock itself used 93.0ms CPU"""
+  accuracy  memory: lower bound: looked at least every 0.1s (samples)"""
     )
+
+
+def test_the_slowest_and_the_largest_processes() -> None:
+    make, cc1 = result().processes
+    lines = text(result(slowest=(cc1, make._replace(comm="c" * 90)), largest=(make,))).split("\n")
+    assert lines[6:9] == [
+        "  slowest    2.000s CPU  cc1",
+        "              812ms CPU in 12.400s  " + "c" * 41 + "...",
+        "  largest     30.0M  make",
+    ]
+    assert "  largest     30.0M  make" in text(result(largest=(make,)), Style(width=40)).split("\n")
 
 
 def test_a_report_of_what_is_not_known() -> None:
@@ -52,14 +62,13 @@ prock: make -j2: exit code unknown
   memory    peak unknown
   disk      unknown
   tree      number of processes unknown
-  accuracy  No sample was taken.
-            prock itself used 93.0ms CPU"""
+  accuracy  No sample was taken."""
     )
 
 
 def test_survivors_are_named_but_not_all() -> None:
     lines = text(result(survivors=survivors(7))).split("\n")
-    assert lines[5:12] == [
+    assert lines[6:13] == [
         "  still running: 7 processes, 21.0ms CPU so far",
         "            106 daemon6: 6.00ms, 6.0M",
         "            105 daemon5: 5.00ms, 5.0M",
@@ -74,7 +83,7 @@ def test_survivors_are_named_but_not_all() -> None:
 def test_the_long_form() -> None:
     lines = text(result(), Style(verbose=1)).split("\n")
     assert (
-        "\n".join(lines[8:])
+        "\n".join(lines[9:])
         == """\
   by command
         CPU  PROCESSES  PEAK RSS  COMMAND
@@ -117,7 +126,7 @@ def test_rows_are_limited_unless_everything_is_asked_for() -> None:
 
 def test_verify_compares_the_sources_alone() -> None:
     lines = text(result(), Style(verify=True)).split("\n")
-    assert lines[8:] == [
+    assert lines[9:] == [
         "  CPU by source",
         "        CPU  RATIO  BY",
         "    21.370s  1.000  cgroup (taken)",
@@ -142,12 +151,25 @@ def test_how_it_ended(changed: dict[str, Any], words: str) -> None:
 
 def test_labels_are_in_the_headline() -> None:
     made = result(labels=(("branch", "main"), ("job", "7")))
-    assert headline(made, PLAIN) == "prock: make -j2: exit code 0 [branch=main] [job=7]"
+    assert headline(made, PLAIN) == ["prock: make -j2: exit code 0 [branch=main] [job=7]"]
+    made = result(labels=(("branch", "b" * 60),))
+    assert headline(made, PLAIN) == ["prock: make -j2: exit code 0", f"  [branch={'b' * 60}]"]
 
 
 def test_long_commands_are_cut() -> None:
-    first = headline(result(args=("echo", "x" * 500)), PLAIN)
-    assert first.endswith("...: exit code 0") and len(first) < 150
+    (first,) = headline(result(args=("echo", "x" * 500)), PLAIN)
+    assert first.endswith("x...: exit code 0") and len(first) == 80
+    (first,) = headline(result(args=("echo", "x" * 500)), Style(width=50))
+    assert first.endswith("x...: exit code 0") and len(first) == 50
+    assert "x" * 110 in "".join(line.strip() for line in headline(result(args=("x" * 500,)), Style(verbose=1)))
+
+
+def test_a_report_is_as_wide_as_it_may_be() -> None:
+    made = result(missing=("word " * 40 + "x" * 200,), survivors=survivors(7))
+    for columns in (40, 80, 120):
+        lines = text(made, Style(width=columns)).split("\n")
+        assert max(map(len, lines)) == columns
+        assert "".join(lines).replace(" ", "").count("word") == 40
 
 
 def test_only_colours_differ_on_a_terminal() -> None:
@@ -180,12 +202,22 @@ def test_arguments_are_quoted_as_one_would_type_them() -> None:
     assert quote(["sh", "-c", "it's 1 < 2", "", "a=b"]) == "sh -c 'it'\\''s 1 < 2' '' a=b"
 
 
-def test_sources_share_a_line_if_they_fit() -> None:
-    cpu = Source("cpu", "cgroup", "exact")
-    lines = accuracy(result(sources=(cpu, Source("memory", "samples", "estimate: " + "of some length " * 8))))
-    assert len(lines) == 3 and lines[0] == "CPU: exact (cgroup)"
-    lines = accuracy(result(sources=(cpu, Source("memory", "samples, pss", "estimate"))))
-    assert lines[0] == "CPU: exact (cgroup); memory: estimate (samples, pss)"
+def test_accuracy_is_reported_where_it_matters() -> None:
+    exact = Source("cpu", "cgroup", "exact")
+    sampled = Source("memory", "samples, pss", "estimate: as sampled; without what is swapped out")
+    assert accuracy(result(sources=(exact, sampled)), PLAIN) == []
+    bound = Source("memory", "ru_maxrss", "lower bound: the largest process alone")
+    assert accuracy(result(sources=(exact, bound), processes_started=1), PLAIN) == []
+    perf = exact._replace(source="perf", bias="lower bound: at most 1 % less")
+    assert accuracy(result(sources=(perf, bound)), PLAIN) == [
+        "CPU: lower bound: at most 1 % less (perf)",
+        "memory: lower bound: the largest process alone (ru_maxrss)",
+    ]
+    assert accuracy(result(sources=(exact, sampled)), Style(verbose=1)) == [
+        "CPU: exact (cgroup)",
+        "memory: estimate: as sampled; without what is swapped out (samples, pss)",
+        "prock itself used 93.0ms CPU",
+    ]
 
 
 def test_several_runs() -> None:

@@ -11,6 +11,7 @@ from support.made_up_runs import MS, S, Script, Tree
 
 from prock.cli.run import supervisor as supervise
 from prock.cli.run.supervisor import Plan, Supervisor
+from prock.results import LimitExceeded
 
 INT, TERM, HUP, KILL, CONT, TSTP = (
     int(getattr(signal, f"SIG{name}")) for name in "INT TERM HUP KILL CONT TSTP".split()
@@ -72,6 +73,25 @@ def test_kill_tree_ends_what_is_left(stage: Stage, tree: Tree) -> None:
 def test_a_timeout_ends_everything(stage: Stage, tree: Tree) -> None:
     supervisor = stage.play(timeout=7)
     assert (tree.sent, tree.now_ns, supervisor.timed_out) == ([TERM, CONT], 7 * S, True)
+
+
+@pytest.mark.parametrize("plan", [{}, {"timeout": 1, "kill_after": 60}])
+def test_a_limit_kills_at_once_also_within_the_grace_of_a_timeout(stage: Stage, tree: Tree, plan: Any) -> None:
+    tree.stubborn = True
+    exceeded = LimitExceeded("cpu", 1, 2, 3, None, 1, 2, ())
+
+    def exceed() -> None:
+        tree.limit_exceeded = exceeded
+
+    stage.play((5 * S, exceed), **plan)
+    assert tree.sent == ([TERM, CONT] if plan else []) + [KILL] and tree.now_ns == 5 * S
+
+
+def test_a_limit_that_is_noticed_at_the_end_of_the_root_kills_the_rest(stage: Stage, tree: Tree) -> None:
+    tree.limit_exceeded = LimitExceeded("memory", 1, 2, 3, 2, 1, 2, ())
+    tree.end(left=2)
+    stage.play()
+    assert tree.sent == [KILL]
 
 
 def test_a_timeout_of_the_stubborn(stage: Stage, tree: Tree) -> None:

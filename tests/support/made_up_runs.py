@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from prock.model import DiskIo
-from prock.results import CommandUsage, ProcessUsage, Source, Survivor
+from prock.results import CommandUsage, LimitExceeded, ProcessUsage, Source, Survivor
 from prock.runner.result import RunResult
 
 MIB = 2**20
@@ -49,6 +49,8 @@ def result(**changed: Any) -> RunResult:
             ProcessUsage(4711, 4000, "make", 812 * MS, 30 * MIB, 0, 12_400 * MS),
             ProcessUsage(4712, None, "cc1", 2 * S, None, 100 * MS, None),
         ),
+        slowest=(),
+        largest=(),
         survivors=(),
         samples=124,
         sampling_interval_ns=103 * MS,
@@ -77,6 +79,7 @@ class Tree:
         """Whether only SIGKILL ends it."""
         self.root_ended = False
         self.stopped_by: int | None = None
+        self.limit_exceeded: LimitExceeded | None = None
         self.sent: list[int] = []
 
     def is_over(self) -> bool:

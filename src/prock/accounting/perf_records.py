@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 SIZES = (128 << 10, 32 << 10, 4 << 10)
 """Bytes of a ring buffer; the first one that the kernel grants. An ordinary user has 516 KiB per CPU for all running
 prock (kernel.perf_event_mlock_kb); the largest holds 1300 processes without an exec, or 5000 context switches."""
+HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
+"""Ended processes that are kept at least: those with the most CPU time."""
 MOST_SWITCHES_PER_S = 10_000
 """With more, on all CPUs together, switch records are stopped: they cost the tree too much."""
 
@@ -97,7 +99,8 @@ class TaskRecords:
         self._living: dict[int, _Process] = {}
         self._threads = 0
         self._commands: dict[str, _Used] = {}
-        self._ended: list[Ended] | None = [] if keep_processes else None
+        self._ended: list[Ended] = []
+        self._most = MOST_ENDED if keep_processes else HEAVIEST_ENDED
         self._starts: dict[int, int] | None = None
         """Pids of ended processes, and when they started; None: not kept."""
         self._records = _map(engine, descriptors, switches or [])
@@ -164,9 +167,9 @@ class TaskRecords:
         return {comm: (used.processes, used.cpu_ns if used.is_known else None) for comm, used in self._commands.items()}
 
     def ended(self) -> list[Ended]:
-        """Processes in the order of their end, with their last name and all of their CPU time. Only with
-        `keep_processes`, which takes 300 bytes each."""
-        return list(self._ended or ())
+        """Processes that have ended, with their last name and all of their CPU time: those with the most, and with
+        `keep_processes` up to `MOST_ENDED`, of 300 bytes each."""
+        return list(self._ended)
 
     def living(self) -> list[int]:
         """Pids of the processes that have not ended, by the records."""
@@ -231,10 +234,12 @@ class TaskRecords:
                 used = self._commands.setdefault(comm, _Used())
                 used.cpu_ns += cpu_ns
                 used.is_known = used.is_known and self.has_switches
-        if self._ended is not None:
-            before_ns = sum(cpu_ns for _, cpu_ns in process.before or ())
-            cpu = process.cpu_ns + before_ns if self.has_switches else None
-            self._ended.append((process.pid, process.ppid, process.comm, cpu, process.start_ns, end_ns))
+        before_ns = sum(cpu_ns for _, cpu_ns in process.before or ())
+        cpu = process.cpu_ns + before_ns if self.has_switches else None
+        self._ended.append((process.pid, process.ppid, process.comm, cpu, process.start_ns, end_ns))
+        if len(self._ended) > 2 * self._most:
+            self._ended.sort(key=lambda ended: -(ended[3] or 0))
+            del self._ended[self._most :]
 
     def _fork(self, event: TaskEvent) -> None:
         _, time_ns, pid, tid, ppid, ptid, _, _ = event

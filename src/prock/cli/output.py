@@ -50,13 +50,18 @@ class Screen:
         return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if self.colour else text
 
 
-def terminal_width() -> int | None:
-    if not is_terminal(sys.stdout):
+def columns_of(stream: TextIO | None) -> int | None:
+    """Of the terminal that the stream is; None if it is none, or its size is unknown."""
+    if stream is None or not is_terminal(stream):
         return None
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
         return None
+
+
+def terminal_width() -> int | None:
+    return columns_of(sys.stdout)
 
 
 def write(lines: Iterable[str]) -> None:

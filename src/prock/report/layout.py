@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 COLOURS = {"end": "0", "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 """ECMA-48 codes by name; prock writes no other escape sequence."""
 LABEL_WIDTH = 10
+DEFAULT_WIDTH = 80
+"""Columns where there is no terminal."""
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 MOST_MARKS = 4
 """Combining marks on one letter: more than any language needs, few enough to stay near the line."""
@@ -73,7 +75,11 @@ def format_span(nanoseconds: int | None) -> str:
 class Style:
     """Colours and length of a report."""
 
-    def __init__(self, *, colour: bool = False, verbose: int = 0, verify: bool = False) -> None:
+    def __init__(
+        self, *, colour: bool = False, verbose: int = 0, verify: bool = False, width: int = DEFAULT_WIDTH
+    ) -> None:
+        self.width = width
+        """Columns of a line. Tables may be wider."""
         self.colour = colour
         self.verbose = verbose
         self.verify = verify
@@ -81,12 +87,36 @@ class Style:
     def paint(self, text: str, style: str) -> str:
         return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if self.colour else text
 
-    def line(self, label: str, text: str) -> str:
-        return f"  {self.paint(label.ljust(LABEL_WIDTH), 'dim')}{text}"
-
     def lines(self, label: str, texts: Sequence[str]) -> list[str]:
-        """The label stands before the first line."""
-        return [self.line("" if number else label, text) for number, text in enumerate(texts)]
+        """Texts, wrapped; the label stands before the first line."""
+        lines = [line for text in texts for line in wrap(text, self.width - 2 - LABEL_WIDTH)]
+        return [
+            f"  {self.paint(('' if number else label).ljust(LABEL_WIDTH), 'dim')}{line}"
+            for number, line in enumerate(lines)
+        ]
+
+
+def wrap(text: str, columns: int, indent: str = "") -> list[str]:
+    """Lines of at most that many columns, broken at spaces, or where a word is longer. `indent`: of all but the first.
+
+    >>> wrap("user 1.0s, system 2.0s", 12), wrap("abcdef", 4, " ")
+    (['user 1.0s,', 'system 2.0s'], ['abcd', ' ef'])
+    """
+    start = text[: len(text) - len(text.lstrip(" "))]
+    lines, is_new = [start], True
+    for word in text[len(start) :].split(" "):
+        longer = f"{lines[-1]}{'' if is_new else ' '}{word}"
+        if width(longer) <= columns:
+            lines[-1] = longer
+        else:
+            if not is_new:
+                lines.append(indent)
+            for letter in word:
+                if width(lines[-1] + letter) > columns:
+                    lines.append(indent)
+                lines[-1] += letter
+        is_new = False
+    return lines
 
 
 def decode_bytes(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prock.report.layout import count, escape, format_bytes, format_number, format_span, table
+from prock.report.layout import count, escape, format_bytes, format_number, format_span, table, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,10 +87,13 @@ def _sources(result: RunFigures, style: Style) -> list[str]:
     if not rows:
         return []
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return [
-        "  source and bias of each figure",
-        *(f"    {figure:{widths[0]}}  {source:{widths[1]}}  {bias}" for figure, source, bias in rows),
-    ]
+    start = " " * (sum(widths) + 8)
+    lines = ["  source and bias of each figure"]
+    for figure, source, bias in rows:
+        lines += wrap(
+            f"    {figure:{widths[0]}}  {source:{widths[1]}}  {bias}", max(style.width, len(start) + 30), start
+        )
+    return lines
 
 
 def _block(title: str, rows: Sequence[Sequence[str]], left_out: int = 0) -> list[str]:

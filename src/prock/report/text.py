@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
 from prock.report.layout import (
+    LABEL_WIDTH,
     Style,
     count,
     cut,
@@ -17,18 +18,19 @@ from prock.report.layout import (
     format_percent,
     format_span,
     harmless,
+    wrap,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from prock.results import LimitExceeded, MonitorFigures, RunFigures, Source, Survivor
+    from prock.results import LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Survivor
 
 COMMAND_WIDTH = 120
+SHORTEST_COMMAND = 20
 SURVIVORS = 5
-ONE_LINE = 66
-"""Characters of two sources that fit in one line of 80 columns."""
+STILL_RUNNING = "still running:"
 _PLAIN = "@%+=:,./-_"
 
 
@@ -36,14 +38,15 @@ def run_report(result: RunFigures, style: Style | None = None, title: str | None
     """All lines. `title` stands in the place of the command, for a tree that prock did not start."""
     style = style or Style()
     lines = [
-        headline(result, style, title),
+        *headline(result, style, title),
         *_limit(result, style),
-        style.line("time", _time(result)),
-        style.line("memory", _memory(result)),
-        style.line("disk", _disk(result)),
-        style.line("tree", _tree(result)),
+        *style.lines("time", [_time(result)]),
+        *style.lines("memory", [_memory(result)]),
+        *style.lines("disk", [_disk(result)]),
+        *style.lines("tree", [_tree(result)]),
+        *_heaviest(result, style),
         *_survivors(result.survivors, style),
-        *style.lines("accuracy", accuracy(result)),
+        *style.lines("accuracy", accuracy(result, style)),
     ]
     if style.verbose or style.verify:
         from prock.report.tables import comparison, tables
@@ -60,24 +63,30 @@ def monitor_report(result: MonitorFigures) -> str:
     if result.peak_pss_bytes is not None:
         memory = f"{format_bytes(result.peak_pss_bytes)} peak, shared pages counted once"
     processes = count(result.peak_process_count, "process", "processes")
-    lines = [
-        style.line("time", f"wall {format_span(result.wall_ns)}, {cpu}"),
-        style.line("memory", memory),
-        style.line("tree", f"at most {processes}, {count(result.peak_thread_count, 'thread')}"),
-        style.line("prock", f"{count(result.samples, 'sample')}, {format_span(result.cost_ns)} CPU"),
+    parts = [
+        ("time", f"wall {format_span(result.wall_ns)}, {cpu}"),
+        ("memory", memory),
+        ("tree", f"at most {processes}, {count(result.peak_thread_count, 'thread')}"),
+        ("prock", f"{count(result.samples, 'sample')}, {format_span(result.cost_ns)} CPU"),
     ]
     if result.disk_io is not None:
         io = result.disk_io
         disk = f"read {format_bytes(io.read_bytes)}, written {format_bytes(io.write_bytes)}"
-        lines.insert(2, style.line("disk", disk))
-    return "\n".join(lines)
+        parts.insert(2, ("disk", disk))
+    return "\n".join(line for label, text in parts for line in style.lines(label, [text]))
 
 
-def headline(result: RunFigures, style: Style, title: str | None = None) -> str:
+def headline(result: RunFigures, style: Style, title: str | None = None) -> list[str]:
+    """Command, end and labels. The command is cut so that it ends in the first line, unless `Style.verbose`."""
+    how = ending(result)
     labels = "".join(f" [{escape(key)}={escape(value)}]" for key, value in result.labels)
-    subject = cut(quote(result.args), COMMAND_WIDTH, "...") if title is None else title
-    how = style.paint(ending(result), "red") if result.returncode else ending(result)
-    return f"{style.paint(f'prock: {subject}', 'bold')}: {how}{labels}"
+    columns = COMMAND_WIDTH if style.verbose else max(SHORTEST_COMMAND, style.width - len(f"prock: : {how}"))
+    subject = cut(quote(result.args), columns, "...") if title is None else title
+    first, *others = wrap(f"prock: {subject}: {how}{labels}", style.width, "  ")
+    if first.startswith(start := f"prock: {subject}: {how}"):
+        painted = style.paint(how, "red") if result.returncode else how
+        first = f"{style.paint(f'prock: {subject}', 'bold')}: {painted}{first.removeprefix(start)}"
+    return [first, *others]
 
 
 def ending(result: RunFigures) -> str:
@@ -191,20 +200,47 @@ def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
     shown = sorted(survivors, key=lambda survivor: (-survivor.cpu_ns, survivor.pid))
     for survivor in shown if style.verbose > 1 else shown[:SURVIVORS]:
         rss = "" if survivor.rss_bytes is None else f", {format_bytes(survivor.rss_bytes)}"
-        lines.append(style.line("", f"{survivor.pid} {escape(survivor.comm)}: {format_span(survivor.cpu_ns)}{rss}"))
+        lines.append(f"{survivor.pid} {escape(survivor.comm)}: {format_span(survivor.cpu_ns)}{rss}")
     if style.verbose < 2 and len(survivors) > SURVIVORS:
-        lines.append(style.line("", f"and {len(survivors) - SURVIVORS:,} more"))
-    return [f"  {style.paint('still running:', 'dim')} {number}, {format_span(used)} CPU so far", *lines]
+        lines.append(f"and {len(survivors) - SURVIVORS:,} more")
+    first, *others = wrap(f"  {STILL_RUNNING} {number}, {format_span(used)} CPU so far", style.width, "    ")
+    return [first.replace(STILL_RUNNING, style.paint(STILL_RUNNING, "dim")), *others, *style.lines("", lines)]
 
 
-def accuracy(result: RunFigures) -> list[str]:
-    """Source and bias of the two main figures, what may be missing, and the CPU time that prock used."""
+def _heaviest(result: RunFigures, style: Style) -> list[str]:
+    """The processes with the most CPU time, and the largest ones."""
+    columns = style.width - 2 - LABEL_WIDTH
+    slowest = [f"{format_span(usage.cpu_ns):>7} CPU{_life(usage)}  {escape(usage.comm)}" for usage in result.slowest]
+    largest = [f"{format_bytes(usage.peak_rss_bytes):>7}  {escape(usage.comm)}" for usage in result.largest]
+    return [
+        line
+        for label, texts in (("slowest", slowest), ("largest", largest))
+        for line in style.lines(label, [cut(text, columns, "...") for text in texts])
+    ]
+
+
+def _life(usage: ProcessUsage) -> str:
+    if usage.started_ns is None or usage.ended_ns is None:
+        return ""
+    return f" in {format_span(usage.ended_ns - usage.started_ns)}"
+
+
+def accuracy(result: RunFigures, style: Style) -> list[str]:
+    """Source and bias of the two main figures where they are bounds, and what may be missing; else only in the long
+    form, which has the CPU time of prock as well."""
     chosen = [(what, result.source(figure)) for what, figure in (("CPU", "cpu"), ("memory", "memory"))]
-    known = [_source(what, source) for what, source in chosen if source is not None]
-    if sum(map(len, known)) <= ONE_LINE:
-        known = ["; ".join(known)] if known else []
-    return [*known, *map(escape, result.missing), f"prock itself used {format_span(result.cost_ns)} CPU"]
+    is_long = bool(style.verbose or style.verify)
+    known = [
+        f"{what}: {escape(source.bias)} ({escape(source.source)})"
+        for what, source in chosen
+        if source is not None and (is_long or _matters(what, source.bias, result))
+    ]
+    own = [f"prock itself used {format_span(result.cost_ns)} CPU"] if is_long else []
+    return [*known, *map(escape, result.missing), *own]
 
 
-def _source(what: str, source: Source) -> str:
-    return f"{what}: {escape(source.bias)} ({escape(source.source)})"
+def _matters(what: str, bias: str, result: RunFigures) -> bool:
+    """CPU time that is not exact; a peak that is a bound, except that of the only process."""
+    if what == "CPU":
+        return not bias.startswith("exact")
+    return not bias.startswith(("exact", "estimate: as sampled")) and result.processes_started != 1

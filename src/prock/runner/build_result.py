@@ -14,6 +14,8 @@ from prock.runner.result import RunResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prock.accounting.estimate_cpu import CpuEstimate
     from prock.accounting.perf_records import Ended, TaskRecords
     from prock.model import DiskIo, ProcessInfo
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
+HEAVIEST = 3
+"""Rows of its `slowest` and `largest` at most."""
 LOST_ROOT = (
     "The exit code and the usage of the command are unknown: SIGCHLD is ignored in this process, or other code in it "
     "waits for all children."
@@ -94,6 +98,7 @@ class ResultBuilder:
         io = self._io()
         faults = self._faults()
         counts = self._records or stats
+        rows = self._rows()
         stopped = self._events_stopped(cpu)
         self._count_source(stopped=stopped)
         return RunResult(
@@ -116,7 +121,9 @@ class ResultBuilder:
             threads_started=None if self._records is None else self._records.threads_started,
             peak_thread_count=None if counts is None else counts.peak_thread_count,
             commands=usage_by_command({} if stopped else self._counted(), {} if stats is None else stats.commands()),
-            processes=self._processes(),
+            processes=tuple(rows[:MOST_ROWS]) if session.options.processes else (),
+            slowest=_heaviest(rows, [row.cpu_ns for row in rows]),
+            largest=_heaviest(rows, [row.peak_rss_bytes for row in rows]),
             survivors=self._survivors(),
             samples=0 if stats is None else stats.samples,
             sampling_interval_ns=0 if stats is None else stats.longest_ns,
@@ -302,12 +309,10 @@ class ResultBuilder:
             counted[row.comm] = processes + 1, None if cpu_ns is None else cpu_ns + own_ns
         return counted
 
-    def _processes(self) -> tuple[ProcessUsage, ...]:
-        session = self._session
-        rows = session.stats.processes() if session.stats is not None and session.options.processes else []
-        if self._records is not None:
-            rows = with_records(rows, self._records.ended(), session.began_ns)
-        return tuple(rows[:MOST_ROWS])
+    def _rows(self) -> list[ProcessUsage]:
+        stats = self._session.stats
+        rows = [] if stats is None else stats.processes()
+        return rows if self._records is None else with_records(rows, self._records.ended(), self._session.began_ns)
 
     def _survivors(self) -> tuple[Survivor, ...]:
         survivors = []
@@ -323,6 +328,14 @@ class ResultBuilder:
         except (ProckError, OSError):
             return None
         return None if memory is None else memory[0]
+
+
+def _heaviest(rows: list[ProcessUsage], sizes: Sequence[int | None]) -> tuple[ProcessUsage, ...]:
+    """The rows with the largest sizes, the largest first; none of a single process."""
+    if len(rows) < 2:
+        return ()
+    known = [(size, place) for place, size in enumerate(sizes) if size]
+    return tuple(rows[place] for _, place in sorted(known, key=lambda one: (-one[0], one[1]))[:HEAVIEST])
 
 
 def usage_by_command(

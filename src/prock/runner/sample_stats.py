@@ -20,6 +20,10 @@ ROWS_EARLY_NS = 300_000_000
 """Rows of every sample until then, so that short commands have some as well."""
 
 
+HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
+"""Ended processes whose rows are kept at least."""
+
+
 class _Seen:
     """One process."""
 
@@ -37,7 +41,8 @@ class _Seen:
 
 
 class SampleStats:
-    """`began_ns`: zero of the times in rows. `root_pid`: of the command. `processes`: keep rows of ended processes.
+    """`began_ns`: zero of the times in rows. `root_pid`: of the command. `processes`: keep rows of up to `MOST_ENDED`
+    processes that ended, not only of the largest and busiest.
 
     `since_birth`: count all CPU time of the processes in the first sample, not only what they use from then on.
     """
@@ -52,7 +57,7 @@ class SampleStats:
         self._began_ns = began_ns
         self._last_ns = began_ns
         self._rows_ns = 0
-        self._keeps_processes = processes
+        self._most = MOST_ENDED if processes else HEAVIEST_ENDED
         self._since_birth = since_birth
         self._root_pid = root_pid
         self._root_seen: _Seen | None = None
@@ -88,9 +93,12 @@ class SampleStats:
             if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: the process was starting or exiting
                 seen.peak_rss = rss
         for seen in before.values():
-            if self._keeps_processes:
-                self._ended.append(seen)
+            self._ended.append(seen)
             self._count(self._commands, seen)
+        if len(self._ended) > 4 * self._most:
+            largest = sorted(self._ended, key=lambda seen: -(seen.peak_rss or 0))[: self._most]
+            busiest = sorted(self._ended, key=lambda seen: -seen.cpu_ns)[: self._most]
+            self._ended = list({id(seen): seen for seen in (*largest, *busiest)}.values())
 
     @staticmethod
     def _count(commands: dict[str, tuple[int, int, int | None]], seen: _Seen) -> None:

@@ -92,7 +92,7 @@ def repeat_report(results: Sequence[RunResult], planned: int, style: Style) -> s
         mean, stdev, low, high = ("-" if number is None else write(round(number)) for number in numbers)
         rows.append((mean, stdev, part, low, high, what))
     lines = [f"{subject}: {how}", *(f"  {line}" for line in table(rows))]
-    return "\n".join(map(harmless, [*lines, *style.lines("accuracy", accuracy(results[-1]))]))
+    return "\n".join(map(harmless, [*lines, *style.lines("accuracy", accuracy(results[-1], style))]))
 
 
 def as_document(results: Sequence[RunResult]) -> dict[str, object]:

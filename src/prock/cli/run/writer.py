@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from prock.runner.result import RunResult
 
 
+NARROWEST = 40
+"""Columns; a narrower terminal wraps the lines."""
+
+
 class ReportWriter:
     """Construct it before the command runs: raises `Failure` for a bad template or path."""
 
@@ -75,10 +79,16 @@ class ReportWriter:
                 lines += filter(None, [gnu_time.ending(result)])
                 lines.append(gnu_time.fill(self._template, result))
             return "".join(f"{line}\n" for line in lines)
-        from prock.report.layout import Style
+        from prock.report.layout import DEFAULT_WIDTH, Style
 
         colour = self._report is None and output.has_colours(sys.stderr)
-        style = Style(colour=colour, verbose=settings.verbose, verify=settings.verify)
+        width = output.columns_of(sys.stderr) if self._report is None else None
+        style = Style(
+            colour=colour,
+            verbose=settings.verbose,
+            verify=settings.verify,
+            width=max(NARROWEST, width or DEFAULT_WIDTH),
+        )
         if wanted == 1:
             from prock.report.text import run_report
 
