@@ -36,6 +36,8 @@ def show(sentence: str, *command: str) -> None:
 
 
 def main() -> None:
+    for name in "MAKEFLAGS", "MFLAGS", "MAKELEVEL":  # of a make that runs this: each would make the build here warn
+        os.environ.pop(name, None)
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
     with tempfile.TemporaryDirectory(prefix="prock-demo-") as folder:
         os.chdir(folder)
