@@ -14,7 +14,7 @@ class Source(NamedTuple):
     """Source and bias of a figure of a `prock.RunResult`.
 
     - `figure`: Name of the figure: ``cpu``, ``user_system``, ``root_cpu``, ``memory``, ``largest_process``, ``io``,
-      ``faults``, ``processes`` ...
+      ``faults``, ``processes``, ``commands`` ...
     - `source`: ``cgroup``, ``perf``, ``waited``, ``samples`` ..., or several: ``samples, pss``.
     - `bias`: ``exact``, ``lower bound: ...``, ``upper bound: ...`` or ``estimate: ...``.
     """
@@ -28,13 +28,13 @@ class CommandUsage(NamedTuple):
     """All processes of one name. A process that executed several programs counts for the last.
 
     - `process_count`: Number of processes of this name.
-    - `cpu_ns`: Own CPU time of all of them.
+    - `cpu_ns`: Own CPU time of all of them, in nanoseconds. None: unknown. The bias is that of source ``commands``.
     - `peak_rss_bytes`: Largest resident set size of one of them in a sample. Lower bound; None where no sample saw one.
     """
 
     comm: str
     process_count: int
-    cpu_ns: int
+    cpu_ns: int | None
     peak_rss_bytes: int | None
 
 
@@ -42,7 +42,7 @@ class ProcessUsage(NamedTuple):
     """One process of the tree.
 
     - `ppid`: Pid of the parent that started it, or else of its parent when it was first seen.
-    - `cpu_ns`: Own CPU time.
+    - `cpu_ns`: Own CPU time in nanoseconds. None: unknown. The bias is that of source ``commands``.
     - `peak_rss_bytes`: Largest resident set size in a sample. Lower bound; None where no sample saw it.
     - `started_ns`: Time from the start of the run to the start of the process.
     - `ended_ns`: Time from the start of the run to the end of the process. None: it was alive at the end.
@@ -51,7 +51,7 @@ class ProcessUsage(NamedTuple):
     pid: int
     ppid: int | None
     comm: str
-    cpu_ns: int
+    cpu_ns: int | None
     peak_rss_bytes: int | None
     started_ns: int | None
     ended_ns: int | None
@@ -142,6 +142,7 @@ class RunFigures(NamedTuple):
     - `threads_started`: Number of threads started beside the first of each process.
     - `peak_thread_count`: Largest number of threads at once, the first of each process included.
     - `commands`: Usage by command name, most CPU first.
+    - `unattributed_cpu_ns`: Nanoseconds of `cpu_ns` that no row of `commands` has; None where `cpu_ns` is.
     - `processes`: Usage by process, in the order of start; empty unless ``processes=True``.
     - `slowest`: The processes with the most CPU time, at most three; empty for a single process.
     - `largest`: The processes with the largest resident sets in a sample, at most three; empty for a single process.
@@ -184,6 +185,7 @@ class RunFigures(NamedTuple):
     threads_started: int | None
     peak_thread_count: int | None
     commands: tuple[CommandUsage, ...]
+    unattributed_cpu_ns: int | None
     processes: tuple[ProcessUsage, ...]
     slowest: tuple[ProcessUsage, ...]
     largest: tuple[ProcessUsage, ...]

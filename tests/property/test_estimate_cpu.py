@@ -132,8 +132,8 @@ maybe = st.none() | st.integers(0, 2**63)
         returncode=st.none() | st.integers(-64, 255),
         cpu_ns=maybe,
         wall_ns=st.integers(0, 2**63),
-        commands=st.lists(st.builds(CommandUsage, text, times, times, maybe), max_size=2).map(tuple),
-        processes=st.lists(st.builds(ProcessUsage, times, maybe, text, times, maybe, maybe, maybe), max_size=2).map(
+        commands=st.lists(st.builds(CommandUsage, text, times, maybe, maybe), max_size=2).map(tuple),
+        processes=st.lists(st.builds(ProcessUsage, times, maybe, text, maybe, maybe, maybe, maybe), max_size=2).map(
             tuple
         ),
         survivors=st.lists(st.builds(Survivor, times, text, times, maybe), max_size=2).map(tuple),

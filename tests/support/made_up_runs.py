@@ -45,6 +45,7 @@ def result(**changed: Any) -> RunResult:
         threads_started=430,
         peak_thread_count=12,
         commands=(CommandUsage("cc1", 200, 18 * S, 340 * MIB), CommandUsage("sh", 12, 3 * MS, None)),
+        unattributed_cpu_ns=0,
         processes=(
             ProcessUsage(4711, 4000, "make", 812 * MS, 30 * MIB, 0, 12_400 * MS),
             ProcessUsage(4712, None, "cc1", 2 * S, None, 100 * MS, None),

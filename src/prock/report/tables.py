@@ -43,7 +43,10 @@ def _commands(result: RunFigures, style: Style) -> list[str]:
     for usage in shown:
         rss = format_bytes(usage.peak_rss_bytes)
         rows.append((format_span(usage.cpu_ns), f"{usage.process_count:,}", rss, escape(usage.comm)))
-    return _block("by command", rows, len(result.commands) - len(shown))
+    lines = _block("by command", rows, len(result.commands) - len(shown))
+    if result.unattributed_cpu_ns:
+        lines.append(f"    {format_span(result.unattributed_cpu_ns)} CPU not attributed to a command")
+    return lines
 
 
 def _processes(result: RunFigures, style: Style) -> list[str]:
@@ -52,7 +55,7 @@ def _processes(result: RunFigures, style: Style) -> list[str]:
         return []
     shown: Sequence[ProcessUsage] = result.processes
     if style.verbose < 2:
-        kept = sorted(range(len(shown)), key=lambda place: -shown[place].cpu_ns)[:ROWS]
+        kept = sorted(range(len(shown)), key=lambda place: -(shown[place].cpu_ns or 0))[:ROWS]
         shown = [shown[place] for place in sorted(kept)]
     rows: list[tuple[str, ...]] = [("PID", "PPID", "START", "END", "CPU", "PEAK RSS", "COMMAND")]
     for usage in shown:

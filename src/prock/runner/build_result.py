@@ -9,22 +9,20 @@ from prock._compat.namedtuple import NamedTuple
 from prock.accounting.estimate_cpu import estimate_cpu, events_stopped
 from prock.accounting.protocol import CGROUP, PERF
 from prock.errors import AccessDenied, NotSupported, ProckError
-from prock.results import CommandUsage, ProcessUsage, Source, Survivor
+from prock.results import Source, Survivor
 from prock.runner.result import RunResult
+from prock.runner.usage_tables import attributed_ns, by_command, by_process, heaviest, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from prock.accounting.estimate_cpu import CpuEstimate
-    from prock.accounting.perf_records import Ended, TaskRecords
+    from prock.accounting.perf_records import TaskRecords
     from prock.model import DiskIo, ProcessInfo
+    from prock.results import CommandUsage, ProcessUsage
     from prock.runner.session import RunSession
 
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
-HEAVIEST = 3
-"""Rows of its `slowest` and `largest` at most."""
 LOST_ROOT = (
     "The exit code and the usage of the command are unknown: SIGCHLD is ignored in this process, or other code in it "
     "waits for all children."
@@ -98,9 +96,10 @@ class ResultBuilder:
         io = self._io()
         faults = self._faults()
         counts = self._records or stats
-        rows = self._rows()
         stopped = self._events_stopped(cpu)
         self._count_source(stopped=stopped)
+        commands, rows = self._usage(cpu.total_ns, stopped=stopped)
+        attributed = attributed_ns(commands)
         return RunResult(
             args=session.args,
             pid=session.pid,
@@ -120,10 +119,11 @@ class ResultBuilder:
             peak_process_count=None if counts is None else counts.peak_process_count,
             threads_started=None if self._records is None else self._records.threads_started,
             peak_thread_count=None if counts is None else counts.peak_thread_count,
-            commands=usage_by_command({} if stopped else self._counted(), {} if stats is None else stats.commands()),
+            commands=commands,
+            unattributed_cpu_ns=None if cpu.total_ns is None else max(0, cpu.total_ns - attributed),
             processes=tuple(rows[:MOST_ROWS]) if session.options.processes else (),
-            slowest=_heaviest(rows, [row.cpu_ns for row in rows]),
-            largest=_heaviest(rows, [row.peak_rss_bytes for row in rows]),
+            slowest=heaviest(rows, [row.cpu_ns for row in rows]),
+            largest=heaviest(rows, [row.peak_rss_bytes for row in rows]),
             survivors=self._survivors(),
             samples=0 if stats is None else stats.samples,
             sampling_interval_ns=0 if stats is None else stats.longest_ns,
@@ -309,10 +309,24 @@ class ResultBuilder:
             counted[row.comm] = processes + 1, None if cpu_ns is None else cpu_ns + own_ns
         return counted
 
-    def _rows(self) -> list[ProcessUsage]:
-        stats = self._session.stats
+    def _usage(self, total_ns: int | None, *, stopped: bool) -> tuple[tuple[CommandUsage, ...], list[ProcessUsage]]:
+        """Rows by command and by process, and their source."""
+        stats, records = self._session.stats, self._records
+        sampled = {} if stats is None else stats.commands()
         rows = [] if stats is None else stats.processes()
-        return rows if self._records is None else with_records(rows, self._records.ended(), self._session.began_ns)
+        if records is None or stopped:
+            if sampled:
+                self._sources.append(Source("commands", "samples", "lower bound: as sampled"))
+            commands = by_command(None, sampled, total_ns)
+        else:
+            bias = "estimate: by context switches; lacks the start and the end of each process"
+            if not records.has_switches:
+                bias = "estimate: as sampled where that has nearly all, otherwise unknown: too many context switches"
+            self._sources.append(Source("commands", "perf records", bias))
+            commands = by_command(self._counted(), sampled, total_ns)
+        if records is not None:
+            rows = by_process(rows, records.ended(), self._session.began_ns, records.living())
+        return commands, within(rows, total_ns)
 
     def _survivors(self) -> tuple[Survivor, ...]:
         survivors = []
@@ -328,53 +342,3 @@ class ResultBuilder:
         except (ProckError, OSError):
             return None
         return None if memory is None else memory[0]
-
-
-def _heaviest(rows: list[ProcessUsage], sizes: Sequence[int | None]) -> tuple[ProcessUsage, ...]:
-    """The rows with the largest sizes, the largest first; none of a single process."""
-    if len(rows) < 2:
-        return ()
-    known = [(size, place) for place, size in enumerate(sizes) if size]
-    return tuple(rows[place] for _, place in sorted(known, key=lambda one: (-one[0], one[1]))[:HEAVIEST])
-
-
-def usage_by_command(
-    counted: dict[str, tuple[int, int | None]], seen: dict[str, tuple[int, int, int | None]]
-) -> tuple[CommandUsage, ...]:
-    """By name, the most CPU first: processes and CPU as counted by records, if there are any; sizes as sampled."""
-    rows = []
-    for name in counted.keys() | seen.keys():
-        processes, cpu_ns, peak = seen.get(name, (0, 0, None))
-        if counted:
-            processes, exact_ns = counted.get(name, (0, None))
-            cpu_ns = cpu_ns if exact_ns is None else exact_ns
-        if processes or cpu_ns:
-            rows.append(CommandUsage(name, processes, cpu_ns, peak))
-    return tuple(sorted(rows, key=lambda row: (-row.cpu_ns, row.comm)))
-
-
-def with_records(rows: list[ProcessUsage], ended: list[Ended], began_ns: int) -> list[ProcessUsage]:
-    """Rows of sampled and of recorded processes: each process once, in the order of their start."""
-    seen: dict[int, list[ProcessUsage]] = {}
-    for row in rows:
-        seen.setdefault(row.pid, []).append(row)
-    merged = []
-    for pid, ppid, comm, cpu_ns, start_ns, end_ns in ended:
-        started_ns, ended_ns = max(0, start_ns - began_ns), max(0, end_ns - began_ns)
-        # Samples see a process only while it lives, which distinguishes processes with the same pid.
-        known = next((row for row in seen.get(pid, ()) if started_ns <= (row.started_ns or 0) <= ended_ns), None)
-        if known is not None:
-            seen[pid].remove(known)
-        merged.append(
-            ProcessUsage(
-                pid=pid,
-                ppid=ppid or (known.ppid if known else None),
-                comm=comm,
-                cpu_ns=cpu_ns if cpu_ns is not None else known.cpu_ns if known else 0,
-                peak_rss_bytes=known.peak_rss_bytes if known else None,
-                started_ns=started_ns,
-                ended_ns=ended_ns,
-            )
-        )
-    rest = [row for rows in seen.values() for row in rows if row.ended_ns is None]
-    return sorted(merged + rest, key=lambda row: row.started_ns or 0)
