@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         get_memory as get_memory,
         get_memory_virtual as get_memory_virtual,
         get_ppid as get_ppid,
+        get_process_cmdline as get_process_cmdline,
         get_process_comm as get_process_comm,
         get_process_environ as get_process_environ,
         get_process_path as get_process_path,
@@ -102,8 +103,8 @@ else:
         ),
         "process": (
             "get_all_stats get_children get_cpu_time get_cpu_time_with_children get_disk_io get_liveness_info "
-            "get_memory get_memory_virtual get_ppid get_process_comm get_process_environ get_process_path "
-            "get_start_time get_tty list_all_pids snapshot_process"
+            "get_memory get_memory_virtual get_ppid get_process_cmdline get_process_comm get_process_environ "
+            "get_process_path get_start_time get_tty list_all_pids snapshot_process"
         ),
         "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor",
         "runner.limits": "Limits",

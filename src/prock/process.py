@@ -17,6 +17,9 @@ from prock.engine.reads import read_numbers
 from prock.errors import AccessDenied, NotSupported
 from prock.model import AllStats, CpuTime, DiskIo, LivenessInfo, ProcessInfo, ProcessStats, wanted_numbers
 
+LONGEST_CMDLINE = 131_072
+"""Bytes: as long as the kernel lets one argument be. A process can declare all of its memory to be its arguments."""
+
 
 def get_cpu_time(pid: int | None = None) -> CpuTime | None:
     """CPU time of one process in nanoseconds, all its threads, without its children.
@@ -194,6 +197,21 @@ def get_process_path(pid: int | None = None) -> str | None:
     True
     """
     return engine.active.path(pid)
+
+
+def get_process_cmdline(pid: int | None = None) -> tuple[str, ...] | None:
+    """The arguments of a process, the name of the command first: as exec got them, or as the process has changed them.
+
+    - `pid`: default: the calling process.
+
+    Source: ``cmdline``, at most 128 KiB of it; bytes that are not UTF-8 as surrogate escapes. Empty arguments at the end
+    are left out, as a process that sets its title leaves such. None also for kernel threads and zombies, which have
+    none, and where access is denied. Cost: one read, which can wait for the memory lock of the process.
+
+    >>> len(get_process_cmdline()) >= 1
+    True
+    """
+    return engine.active.cmdline(pid, LONGEST_CMDLINE)
 
 
 def get_process_environ(pid: int | None = None) -> dict[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.model import CpuPercent, CpuTime, DiskIo, TreeTotals
+from prock.redaction import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class RunFigures(NamedTuple):
         for name, value in self._asdict().items():
             if name not in ("stdout", "stderr"):
                 document[name] = _plain(value)
-        document["args"] = [_text(argument) for argument in self.args]
+        document["args"] = [_text(argument) for argument in redact(self.args)]
         document["labels"] = {_text(name): _text(value) for name, value in self.labels}
         document["cpu_by_source"] = dict(self.cpu_by_source)
         document["cpu_percent"] = self.cpu_percent

@@ -8,8 +8,9 @@ import pytest
 from support.made_up_runs import MIB, MS, S, result, survivors
 
 from prock.cli.run import repeat
+from prock.report.command_line import quote
 from prock.report.layout import Style
-from prock.report.text import accuracy, ending, headline, quote, run_report
+from prock.report.text import accuracy, ending, headline, run_report
 from prock.results import ProcessUsage, Source
 from prock.runner.limits import exceeded_budgets
 from prock.runner.result import RunResult

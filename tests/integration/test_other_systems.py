@@ -37,8 +37,8 @@ def plain(value):
 ASKS = (
     prock.get_cpu_time, prock.get_cpu_time_with_children, prock.get_memory, prock.get_memory_virtual,
     prock.get_disk_io, prock.get_all_stats, prock.get_ppid, prock.get_start_time, prock.get_tty,
-    prock.get_process_comm, prock.get_process_path, prock.get_process_environ, prock.get_liveness_info,
-    prock.get_children, prock.collect_tree_pids, prock.snapshot_process, prock.snapshot_tree,
+    prock.get_process_comm, prock.get_process_path, prock.get_process_cmdline, prock.get_process_environ,
+    prock.get_liveness_info, prock.get_children, prock.collect_tree_pids, prock.snapshot_process, prock.snapshot_tree,
 )
 answer = {ask.__name__: plain(outcome(ask, pid)) for ask in ASKS}
 answer["gone"] = [ask.__name__ for ask in ASKS if outcome(ask, gone) is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ QUESTIONS: list[Ask] = [
     prock.get_process_comm,
     prock.get_process_path,
     prock.get_process_environ,
+    prock.get_process_cmdline,
     prock.get_liveness_info,
     prock.get_children,
     prock.collect_tree_pids,
@@ -246,6 +248,42 @@ def test_environ(spawn: Spawn) -> None:
     program.rests()
     environment = prock.get_process_environ(program.pid)
     assert environment is not None and {name: environment[name] for name in odd} == odd
+
+
+ARGUMENTS = ["sleep", "100", "", "a b", "line\nbreak", "\udcff\udcfe"]
+
+
+def test_cmdline(spawn: Spawn) -> None:
+    arguments = ["sh", "-c", "echo; read line", "sh", *ARGUMENTS]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+        assert popen.stdout is not None and popen.stdout.readline() == b"\n"
+        assert prock.get_process_cmdline(popen.pid) == tuple(arguments)
+        popen.communicate(b"\n")
+    own = prock.get_process_cmdline()
+    assert own is not None and own[0] == psutil.Process().cmdline()[0] and own == prock.get_process_cmdline(os.getpid())
+
+
+def test_the_title_that_a_process_has_set_is_its_cmdline(spawn: Spawn) -> None:
+    program = spawn("""
+with open("/proc/self/stat") as file: field = file.read().rpartition(")")[2].split()
+start, end = int(field[45]), int(field[46])  # arg_start, arg_end
+ctypes.memset(start, 0, end - start)
+ctypes.memmove(start, b"a title", 7)
+say(1); wait()""")
+    program.rests()
+    assert prock.get_process_cmdline(program.pid) == ("a title",)
+
+
+def test_zombies_and_kernel_threads_have_no_cmdline(spawn: Spawn) -> None:
+    program = spawn("""
+pid = os.fork()
+if pid == 0: os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+say(pid); wait()""")
+    (zombie,) = program.pids()
+    kernel_threads = [row.pid for row in prock.scan_all_processes() if row.ppid == 2 and not row.vsize_bytes]
+    for pid in (zombie, *kernel_threads):
+        assert prock.get_process_cmdline(pid) is None and prock.get_liveness_info(pid) is not None
 
 
 def test_tty_of_a_process_on_a_terminal() -> None:

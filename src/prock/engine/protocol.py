@@ -59,6 +59,10 @@ if TYPE_CHECKING:
         def environ(self, pid: int | None, /) -> bytes | None:
             """As the kernel keeps it: entries that end in NUL."""
 
+        def cmdline(self, pid: int | None, most_bytes: int, /) -> tuple[str, ...] | None:
+            """The arguments, from the first bytes of them; None for a zombie, a kernel thread, and where access is
+            denied. The read waits for the memory lock of the process: it has no place in a pass over many."""
+
         def ppid(self, pid: int | None, /) -> int | None: ...
 
         def liveness(self, pid: int | None, /) -> LivenessInfo | None: ...

@@ -5,6 +5,7 @@ The template is written unchanged; the values of fields, the command's arguments
 
 from __future__ import annotations
 
+from prock.redaction import redact
 from prock.report.layout import escape, format_bytes
 
 TYPE_CHECKING = False
@@ -85,7 +86,7 @@ def _page_size() -> str:
 
 
 GNU: dict[str, Callable[[RunFigures], str]] = {
-    "C": lambda result: escape(" ".join(result.args)),
+    "C": lambda result: escape(" ".join(redact(result.args))),
     "E": lambda result: _elapsed(result.wall_ns),
     "F": lambda result: _number(result.major_faults),
     "I": lambda result: _number(_blocks(result.disk_io and result.disk_io.read_bytes)),
@@ -111,7 +112,7 @@ OURS: dict[str, Callable[[RunFigures], str]] = {
         UNKNOWN if result.peak_footprint_bytes is None else format_bytes(result.peak_footprint_bytes)
     ),
     "processes": lambda result: _number(result.processes_started),
-    "command": lambda result: escape(" ".join(result.args)),
+    "command": lambda result: escape(" ".join(redact(result.args))),
 }
 """Short names of common figures; the other names are the keys of the JSON document."""
 

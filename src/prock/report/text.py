@@ -7,6 +7,8 @@ terminal.
 from __future__ import annotations
 
 from prock._compat.signals import name as signal_name
+from prock.redaction import redact
+from prock.report.command_line import quote
 from prock.report.layout import (
     LABEL_WIDTH,
     Style,
@@ -23,7 +25,7 @@ from prock.report.layout import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from prock.results import LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Survivor
 
@@ -31,7 +33,6 @@ COMMAND_WIDTH = 120
 SHORTEST_COMMAND = 20
 SURVIVORS = 5
 STILL_RUNNING = "still running:"
-_PLAIN = "@%+=:,./-_"
 
 
 def run_report(result: RunFigures, style: Style | None = None, title: str | None = None) -> str:
@@ -81,7 +82,7 @@ def headline(result: RunFigures, style: Style, title: str | None = None) -> list
     how = ending(result)
     labels = "".join(f" [{escape(key)}={escape(value)}]" for key, value in result.labels)
     columns = COMMAND_WIDTH if style.verbose else max(SHORTEST_COMMAND, style.width - len(f"prock: : {how}"))
-    subject = cut(quote(result.args), columns, "...") if title is None else title
+    subject = cut(quote(redact(result.args)), columns, "...") if title is None else title
     first, *others = wrap(f"prock: {subject}: {how}{labels}", style.width, "  ")
     if first.startswith(start := f"prock: {subject}: {how}"):
         painted = style.paint(how, "red") if result.returncode else how
@@ -120,22 +121,6 @@ def _limit(result: RunFigures, style: Style) -> list[str]:
         rss = "memory unknown" if process.rss_bytes is None else format_bytes(process.rss_bytes)
         lines.append(f"{process.pid} {escape(process.comm)}: {rss}, {format_span(process.cpu_ns)} CPU")
     return style.lines("limit", lines)
-
-
-def quote(args: Iterable[str]) -> str:
-    """The command as a shell takes it; for reading only.
-
-    >>> quote(["sh", "-c", "echo hello; exit"]), quote(["a\\n", ""])
-    ("sh -c 'echo hello; exit'", "a\\\\n ''")
-    """
-    return " ".join(map(_quote, args))
-
-
-def _quote(argument: str) -> str:
-    text = escape(argument)
-    if text != argument or (text and all(letter.isalnum() or letter in _PLAIN for letter in text)):
-        return text
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _time(result: RunFigures) -> str:

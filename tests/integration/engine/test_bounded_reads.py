@@ -12,9 +12,9 @@ from support import processes
 import prock
 from prock.cli.output import Screen
 from prock.cli.top.details import describe
-from prock.cli.top.trees import LONGEST_COMMAND_LINE, command_line
 from prock.engine.linux.mountinfo import cgroup2_home, lines, mounts
 from prock.engine.linux.procfs import LONGEST_ENVIRON
+from prock.process import LONGEST_CMDLINE
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
@@ -54,7 +54,7 @@ def test_arguments_and_environment_without_end(engine: Engine, spawn: processes.
     if engine.name != "portable":  # which asks psutil
         with pytest.raises(prock.MalformedProcFile, match=f"environ of process {pid}"):
             prock.get_process_environ(pid)
-        assert len(command_line(pid)) == LONGEST_COMMAND_LINE
+        assert prock.get_process_cmdline(pid) == ("A=" + "x" * (LONGEST_CMDLINE - 2),)
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -74,7 +74,7 @@ def test_details_of_a_process_that_pretends(spawn: processes.Spawn) -> None:
     liveness = prock.get_liveness_info(pid)
     assert liveness is not None
     first = describe(member(pid, 0, start_ticks=liveness.start_ticks), Screen())[0]
-    assert first == f"command     A={'x' * (LONGEST_COMMAND_LINE - 2)}"
+    assert first == f"command     A={'x' * (LONGEST_CMDLINE - 2)}"
 
 
 def test_the_largest_environment_that_the_kernel_takes(spawn: processes.Spawn) -> None:

@@ -285,7 +285,8 @@ ASKED = [
         for ask in (
             prock.get_cpu_time, prock.get_cpu_time_with_children, prock.get_memory, prock.get_disk_io,
             prock.get_all_stats, prock.get_ppid, prock.get_start_time, prock.get_tty, prock.get_process_comm,
-            prock.get_process_path, prock.get_process_environ, prock.get_children, prock.collect_tree_pids,
+            prock.get_process_path, prock.get_process_cmdline, prock.get_process_environ, prock.get_children,
+            prock.collect_tree_pids,
         )
     ),
     simply("get_liveness_info", prock.get_liveness_info),

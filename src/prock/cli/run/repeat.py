@@ -7,8 +7,10 @@ how many it is known), `mean`, `stdev` (of the sample; null for one run), `min` 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
+from prock.redaction import redact
+from prock.report.command_line import quote
 from prock.report.layout import count, cut, format_bytes, format_number, format_span, harmless, table
-from prock.report.text import COMMAND_WIDTH, accuracy, quote
+from prock.report.text import COMMAND_WIDTH, accuracy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def _figure(result: RunResult, name: str) -> int | None:
 
 
 def repeat_report(results: Sequence[RunResult], planned: int, style: Style) -> str:
-    subject = style.paint(f"prock: {cut(quote(results[0].args), COMMAND_WIDTH, '...')}", "bold")
+    subject = style.paint(f"prock: {cut(quote(redact(results[0].args)), COMMAND_WIDTH, '...')}", "bold")
     failed = [number for number, result in enumerate(results, 1) if result.returncode]
     how = count(len(results), "run") if len(results) == planned else f"{len(results)} of {planned} runs"
     if failed:

@@ -7,8 +7,9 @@ import sys
 
 from prock import engine
 from prock.cli import output, stat
-from prock.cli.top.trees import command_line
 from prock.errors import AccessDenied
+from prock.process import get_process_cmdline
+from prock.report.command_line import quote
 from prock.report.layout import count, format_bytes, format_cpu, format_percent
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
     """Lines of any length; `screen` must have no colours. May block if the process hangs in the kernel."""
     pid = member.pid
     facts = [
-        ("command", _text(lambda: screen.clean(command_line(pid)) or "none (kernel thread or zombie)")),
+        ("command", _command(pid, screen)),
         ("directory", _text(lambda: screen.clean(_directory(pid)))),
         ("user", _text(lambda: screen.clean(_user(pid)))),
         ("open files", _text(lambda: _open_files(pid))),
@@ -50,6 +51,11 @@ def describe(member: MemberSample, screen: output.Screen) -> list[str]:
         page = [f"{denied}; from the last sample:"]
     before, after = ([stat.labelled(*fact, screen) for fact in part] for part in (facts, of_sample))
     return [*before, *page, "", *after]
+
+
+def _command(pid: int, screen: output.Screen) -> str:
+    cmdline = get_process_cmdline(pid)
+    return "-" if cmdline is None else quote(cmdline, screen.encoding)
 
 
 def _text(read: Callable[[], str]) -> str:

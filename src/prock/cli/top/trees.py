@@ -7,7 +7,6 @@ import re
 import time
 
 import prock
-from prock import engine
 from prock.cli import output
 from prock.cli.top.model import Picture
 from prock.report.layout import escape
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from prock.model import ProcessInfo
     from prock.sampling.options import SamplingKeywords
 
-
-LONGEST_COMMAND_LINE = 131_072
-"""Bytes: as long as the kernel lets one argument be."""
 NEWCOMERS_S = 5.0
 """Time between two searches for trees by name, each a scan of the machine."""
 
@@ -123,28 +119,10 @@ def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: boo
     matching = {
         row.pid
         for row in by_pid.values()
-        if row.pid != myself and wanted.search((full and command_line(row.pid)) or row.comm)
+        if row.pid != myself
+        and wanted.search((full and " ".join(prock.get_process_cmdline(row.pid) or ())) or row.comm)
     }
     return [pid for pid in by_pid if pid in matching and not matching.intersection(_above(pid, by_pid))]
-
-
-def command_line(pid: int) -> str:
-    """The arguments, joined by spaces; empty for a kernel thread, a zombie and an ended process.
-
-    At most `LONGEST_COMMAND_LINE` bytes: a process can declare all of its memory to be its arguments.
-    """
-    if not engine.active.reads_proc:
-        import psutil
-
-        try:
-            return " ".join(psutil.Process(pid).cmdline())[:LONGEST_COMMAND_LINE]
-        except (psutil.Error, OSError):
-            return ""
-    try:
-        with open(f"{engine.active.root}/{pid}/cmdline", "rb") as file:
-            return os.fsdecode(file.read(LONGEST_COMMAND_LINE).rstrip(b"\0").replace(b"\0", b" "))
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return ""
 
 
 def _above(pid: int, by_pid: Mapping[int, ProcessInfo]) -> set[int]:

@@ -185,6 +185,19 @@ class ProcFiles:
             return path.removesuffix(" (deleted)")
         return path
 
+    def cmdline(self, pid: int | None, most_bytes: int, /) -> tuple[str, ...] | None:
+        pid = check_pid(pid)
+        if pid is not None and not self._is_process(pid):
+            return None
+        try:
+            with open(f"{self.root}/{pid or 'self'}/cmdline", "rb", buffering=0) as file:
+                block = file.read(most_bytes)  # in one read: a process may change it meanwhile
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        # A process that sets its title leaves NULs behind it.
+        arguments = block.rstrip(b"\0").split(b"\0")
+        return tuple(map(os.fsdecode, arguments)) if any(arguments) else None
+
     def environ(self, pid: int | None, /) -> bytes | None:
         pid = check_pid(pid)
         if pid is not None and not self._is_process(pid):

@@ -218,6 +218,14 @@ class PortableEngine:
             raise NotSupported("paths of executables: OpenBSD does not tell them")
         return self._ask_or(None, pid, "exe", lambda ps: ps.exe()) or None
 
+    def cmdline(self, pid: int | None, most_bytes: int, /) -> tuple[str, ...] | None:
+        try:
+            arguments = self._ask(pid, "cmdline", lambda ps: ps.cmdline())
+        except (AccessDenied, NotSupported):
+            return None
+        joined = "\0".join(arguments or ()).rstrip("\0")[:most_bytes]
+        return tuple(joined.split("\0")) if joined else None
+
     def environ(self, pid: int | None, /) -> bytes | None:
         found = self._ask_or({}, pid, "environ", lambda ps: ps.environ())
         if found is None:
