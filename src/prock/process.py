@@ -204,8 +204,8 @@ def get_process_cmdline(pid: int | None = None) -> tuple[str, ...] | None:
 
     - `pid`: default: the calling process.
 
-    Source: ``cmdline``, at most 128 KiB of it; bytes that are not UTF-8 as surrogate escapes. Empty arguments at the end
-    are left out, as a process that sets its title leaves such. None also for kernel threads and zombies, which have
+    Source: ``cmdline``, at most 128 KiB of it; bytes that are not UTF-8 as surrogate escapes. Empty arguments at the
+    end are left out, as a process that sets its title leaves such. None also for kernel threads and zombies, which have
     none, and where access is denied. Cost: one read, which can wait for the memory lock of the process.
 
     >>> len(get_process_cmdline()) >= 1

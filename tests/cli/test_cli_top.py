@@ -7,10 +7,12 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
 import termios
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from support.made_up import row
 from support.run_engines import on_both
 from support.subjects import Family
 
+import prock as package
 from prock.cli.top import trees as sources
 from prock.cli.top.trees import outermost
 from prock.model import MemberSample, TreeTotals
@@ -171,8 +174,37 @@ def test_trees_by_command_line(spawn: processes.Spawn) -> None:
     assert tree["root_pid"] == program.pid
 
 
+def test_names_that_the_kernel_has_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a script with an interpreter, and of a program, which is found in the sample after its exec."""
+    monkeypatch.setattr(sources, "SEARCH_SHARE", 0)
+    name = f"n{os.getpid()}-of-more-than-15-bytes"
+    script, program = tmp_path / f"{name}.sh", tmp_path / name
+    script.write_text("#!/bin/sh\nread line\n")
+    script.chmod(0o755)
+    shutil.copy("/bin/sleep", program)
+    late = ["sh", "-c", 'echo; read line; exec "$0" 100', str(program)]
+    with (
+        subprocess.Popen([script], stdin=subprocess.PIPE) as first,
+        subprocess.Popen(late, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as second,
+    ):
+        assert second.stdout is not None and second.stdout.readline() == b"\n"
+        while package.get_process_comm(first.pid) != name[:15]:
+            pass
+        source = sources.named("-bytes", full=False)
+        assert [sample.root_pid for sample in source.look().samples] == [first.pid]
+        assert second.stdin is not None
+        second.stdin.write(b"\n")
+        second.stdin.flush()
+        while package.get_process_comm(second.pid) != name[:15]:
+            pass
+        assert {sample.root_pid for sample in source.look().samples} == {first.pid, second.pid}
+        source.close()
+        first.kill()
+        second.kill()
+
+
 def test_newcomers_are_found_and_the_total_never_falls(spawn: processes.Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "NEWCOMERS_S", 0.0)
+    monkeypatch.setattr(sources, "SEARCH_SHARE", 0)
     name = f"new{os.getpid()}"
     busy = f"libc.prctl(15, b'{name}'); say(); sys.stdin.readline(); burn(0.2); say(); wait()"
     first = spawn(busy)

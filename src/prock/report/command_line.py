@@ -34,8 +34,8 @@ def describe(cmdline: Sequence[str] | None, comm: str, encoding: str = "utf-8") 
     """A process in a table: its command line, without the directory of its program; its name where that is not the
     program's, or no command line is known.
 
-    >>> describe(["/usr/bin/python3", "-m", "http.server"], "python3"), describe(["worker", "7"], "io"), describe(None, "sh")
-    ('python3 -m http.server', 'io: worker 7', 'sh')
+    >>> describe(["/usr/bin/python3", "-m", "http.server"], "python3"), describe(["sh", "/bin/job"], "job")
+    ('python3 -m http.server', 'job: sh /bin/job')
     """
     if not cmdline:
         return escape(comm, encoding)
@@ -51,7 +51,7 @@ def describe(cmdline: Sequence[str] | None, comm: str, encoding: str = "utf-8") 
 def shorten(text: str, columns: int, mark: str = "…") -> str:
     """The text, with the directories of paths left out if it is wider, and then cut.
 
-    >>> shorten("python3 /home/me/project/worker.py --id 3", 30), shorten("python3 /home/me/project/worker.py --id 3", 20)
+    >>> shorten("python3 /home/me/worker.py --id 3", 30), shorten("python3 /home/me/worker.py --id 3", 20)
     ('python3 …/worker.py --id 3', 'python3 …/worker.py…')
     """
     if width(text) > columns:

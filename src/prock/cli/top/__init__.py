@@ -51,7 +51,9 @@ DEFAULT_INTERVAL_S = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     command.add_pid(parser, of="root of the tree")
     parser.add_argument(
-        "--name", metavar="PATTERN", help="follow the outermost processes whose name matches a regular expression"
+        "--name",
+        metavar="PATTERN",
+        help="follow the outermost processes whose name, also where the kernel cut it, matches a regular expression",
     )
     parser.add_argument("-f", "--full", action="store_true", help="match the whole command line instead of the name")
     command.add_interval(parser, "time between two samples (default: 1)")

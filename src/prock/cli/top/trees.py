@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from prock.model import ProcessInfo
     from prock.sampling.options import SamplingKeywords
 
-NEWCOMERS_S = 5.0
-"""Time between two searches for trees by name, each a scan of the machine."""
+COMM_MAX = 15
+"""Bytes: a longer name is cut by the kernel."""
+SEARCH_SHARE = 20
+"""Searches for trees by name, each a scan of the machine, take at most one 20th of the time."""
 
 
 class Source:
@@ -52,7 +54,7 @@ class Source:
 
     def look(self, due_ns: int | None = None, skipped: int = 0) -> Picture:
         """Sample now. `due_ns` and `skipped` are for the fields `late_ns` and `skipped` of the samples."""
-        if self._newcomers and time.monotonic() - self._searched >= NEWCOMERS_S:
+        if self._newcomers and time.monotonic_ns() >= self._search_due_ns:
             self._search()
         picture = self._picture(due_ns, skipped)
         if picture.totals.is_over and self._newcomers and self._search():
@@ -75,9 +77,12 @@ class Source:
 
     def _search(self) -> bool:
         """Returns whether a new tree was found."""
-        self._searched = time.monotonic()
+        began_ns = time.monotonic_ns()
         before = len(self._roots)
-        for root in self._find():
+        found = self._find()
+        ended_ns = time.monotonic_ns()
+        self._search_due_ns = ended_ns + SEARCH_SHARE * (ended_ns - began_ns)
+        for root in found:
             if root in self._roots:
                 continue
             try:
@@ -119,10 +124,22 @@ def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: boo
     matching = {
         row.pid
         for row in by_pid.values()
-        if row.pid != myself
-        and wanted.search((full and " ".join(prock.get_process_cmdline(row.pid) or ())) or row.comm)
+        if row.pid != myself and any(map(wanted.search, [_command_line(row)] if full else _names(row)))
     }
     return [pid for pid in by_pid if pid in matching and not matching.intersection(_above(pid, by_pid))]
+
+
+def _command_line(row: ProcessInfo) -> str:
+    """The arguments, joined by spaces; the name where there are none."""
+    return " ".join(prock.get_process_cmdline(row.pid) or (row.comm,))
+
+
+def _names(row: ProcessInfo) -> list[str]:
+    """The kernel's name; where that may have been cut, also the whole name of the program or script."""
+    if len(os.fsencode(row.comm)) < COMM_MAX:
+        return [row.comm]
+    words = map(os.path.basename, (prock.get_process_cmdline(row.pid) or ())[:2])
+    return [row.comm, *(word for word in words if word.startswith(row.comm))]
 
 
 def _above(pid: int, by_pid: Mapping[int, ProcessInfo]) -> set[int]:
