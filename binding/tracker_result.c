@@ -4,7 +4,7 @@
 #include "tracker_snapshot.h"
 
 struct sums {
-    uint64_t members, threads, own_ns, rss_bytes, vsize_bytes, denied, appeared, vanished, sharing;
+    uint64_t members, threads, own_ns, rss_bytes, vsize_bytes, hugetlb_bytes, denied, appeared, vanished, sharing;
     struct prock_io leaves;
     struct prock_numbers numbers;
 };
@@ -36,6 +36,7 @@ static PyObject *sharing_of(const TrackerSnapshot *self, size_t tree, uint64_t c
     F(cpu_ns, prock_py_u64(sum->own_ns))                                                                               \
     F(rss_bytes, prock_py_u64(sum->rss_bytes))                                                                         \
     F(vsize_bytes, prock_py_u64(sum->vsize_bytes))                                                                     \
+    F(hugetlb_bytes, prock_py_u64(sum->hugetlb_bytes))                                                                 \
     F(leaf_io, prock_py_io_row(self->proc, &sum->leaves))                                                              \
     F(denied, prock_py_u64(sum->denied))                                                                               \
     F(appeared, prock_py_u64(sum->appeared))                                                                           \
@@ -66,6 +67,7 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
         } else {
             sum->rss_bytes += row->rss_bytes;
             sum->vsize_bytes += row->vsize_bytes;
+            sum->hugetlb_bytes += row->hugetlb_bytes;
         }
         sum->denied += row->unreadable != 0;
         sum->appeared += (row->flags & PROCK_NEW) != 0;
@@ -85,7 +87,8 @@ static PyObject *sums_of(TrackerSnapshot *self, size_t trees)
     F(tree, PyLong_FromUnsignedLong(row->tree))                                                                        \
     F(info, prock_py_info_row(self->proc, &row->stat))                                                                 \
     F(disk_io, prock_py_io_or_none(self->proc, row->flags &PROCK_HAS_IO, &row->io))                                    \
-    F(is_parent, PyBool_FromLong((row->flags & PROCK_PARENT) != 0))
+    F(is_parent, PyBool_FromLong((row->flags & PROCK_PARENT) != 0))                                                    \
+    F(peak_rss_bytes, prock_py_u64(row->peak_rss_bytes))
 
 const char *const prock_py_member_change_fields[] = PROCK_FIELD_NAMES(MEMBER_CHANGE);
 
@@ -98,7 +101,9 @@ static PyObject *change_of(TrackerSnapshot *self, const struct prock_member *row
     F(tree, PyLong_FromUnsignedLong(row->tree))                                                                        \
     F(identity, Py_BuildValue("(iK)", row->pid, (unsigned long long)row->stat.starttime))                              \
     F(cpu_ns, prock_py_u64(row->own_ns))                                                                               \
-    F(disk_io, prock_py_io_or_none(self->proc, row->flags &PROCK_HAS_IO, &row->io))
+    F(disk_io, prock_py_io_or_none(self->proc, row->flags &PROCK_HAS_IO, &row->io))                                    \
+    F(peak_rss_bytes, prock_py_u64(row->peak_rss_bytes))                                                               \
+    F(comm, prock_py_text(row->stat.comm, row->stat.comm_len))
 
 const char *const prock_py_member_end_fields[] = PROCK_FIELD_NAMES(MEMBER_END);
 

@@ -80,7 +80,9 @@ static PyObject *pss_of(PyObject *pss, PyObject *pid)
     F(subtree_vsize_bytes, number_or_none(memory, sum->vsize_bytes))                                                   \
     F(subtree_disk_io, prock_py_io_or_none(proc, sum->has_io, &sum->io))                                               \
     F(refused, prock_py_unreadable_names(proc, row->unreadable))                                                       \
-    PROCK_NUMBERS(SAMPLE_NUMBERS, F)
+    PROCK_NUMBERS(SAMPLE_NUMBERS, F)                                                                                   \
+    F(peak_rss_bytes, number_or_none(own_memory && !(row->flags & PROCK_SHARES_SPACE), row->peak_rss_bytes))           \
+    F(hugetlb_bytes, number_or_none(own_memory, row->hugetlb_bytes))
 
 const char *const prock_py_member_sample_fields[] = PROCK_FIELD_NAMES(MEMBER_SAMPLE);
 

@@ -188,6 +188,25 @@ int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_
     return 0;
 }
 
+static bool starts_with(const struct cursor *c, const char *end, const char *name)
+{
+    size_t len = strlen(name);
+    return (size_t)(end - c->at) >= len && memcmp(c->at, name, len) == 0;
+}
+
+/* The rest of a line after its name: blanks, a number, " kB". */
+static bool read_kilobytes(const char *at, const char *end, uint64_t *bytes)
+{
+    struct cursor c = {at, end};
+    uint64_t kilobytes;
+    while (take(&c, ' ') || take(&c, '\t'))
+        ;
+    if (!read_u64(&c, &kilobytes) || end - c.at != 3 || memcmp(c.at, " kB", 3) != 0)
+        return false;
+    *bytes = prock_multiply(kilobytes, 1024);
+    return true;
+}
+
 /* smaps_rollup: the line "Pss:  496 kB". */
 int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
 {
@@ -195,19 +214,29 @@ int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes)
         const char *end = memchr(c.at, '\n', (size_t)(c.end - c.at));
         if (!end)
             break;
-        if (end - c.at >= 4 && memcmp(c.at, "Pss:", 4) == 0) {
-            struct cursor line = {c.at + 4, end};
-            uint64_t kilobytes;
-            while (take(&line, ' '))
-                ;
-            if (!read_u64(&line, &kilobytes) || end - line.at != 3 || memcmp(line.at, " kB", 3) != 0)
-                return -EBADMSG;
-            *bytes = prock_multiply(kilobytes, 1024);
-            return 0;
-        }
+        if (starts_with(&c, end, "Pss:"))
+            return read_kilobytes(c.at + 4, end, bytes) ? 0 : -EBADMSG;
         c.at = end + 1;
     }
     return -EBADMSG;
+}
+
+/* status: a line that a zombie, a kernel thread or an older kernel lacks is 0. */
+int prock_parse_status(const char *buf, size_t len, struct prock_status *out)
+{
+    struct cursor c = {buf, buf + len};
+    *out = (struct prock_status){0};
+    while (c.at < c.end) {
+        const char *end = memchr(c.at, '\n', (size_t)(c.end - c.at));
+        if (!end)
+            return -EBADMSG;
+        if (starts_with(&c, end, "VmHWM:") && !read_kilobytes(c.at + 6, end, &out->peak_rss_bytes))
+            return -EBADMSG;
+        if (starts_with(&c, end, "HugetlbPages:"))
+            return read_kilobytes(c.at + 13, end, &out->hugetlb_bytes) ? 0 : -EBADMSG;
+        c.at = end + 1;
+    }
+    return 0;
 }
 
 /* comm: the name, which may contain newlines, and a newline. Returns the length of the name. */

@@ -59,6 +59,11 @@ struct prock_statm {
     uint64_t size, resident; /* pages */
 };
 
+struct prock_status {
+    uint64_t peak_rss_bytes; /* of this address space, so since the latest execve(2) */
+    uint64_t hugetlb_bytes;  /* in no RSS and no PSS */
+};
+
 struct prock_io {
     uint64_t read_bytes, write_bytes, cancelled_write_bytes, rchar, wchar, syscr, syscw;
 };
@@ -74,6 +79,7 @@ int prock_parse_stat(const char *buf, size_t len, struct prock_stat *out);
 int prock_parse_statm(const char *buf, size_t len, struct prock_statm *out);
 int prock_parse_io(const char *buf, size_t len, struct prock_io *out);
 int prock_parse_pss(const char *buf, size_t len, uint64_t *bytes);
+int prock_parse_status(const char *buf, size_t len, struct prock_status *out);
 int prock_parse_children(const char *buf, size_t len, struct prock_pids *append_to);
 bool prock_parse_pid(const char *digits, size_t len, int32_t *pid);
 size_t prock_parse_comm(const char *buf, size_t len, char comm[PROCK_COMM_MAX]);
@@ -118,6 +124,7 @@ int prock_read_stat(const struct prock_root *root, int32_t pid, struct prock_sta
 /* Of a process after its main thread has ended. */
 int prock_read_thread_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);
 int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes);
+int prock_read_status(const struct prock_root *root, const struct prock_stat *stat, struct prock_status *out);
 /* By CPU clocks if usable, else by ticks. */
 int prock_read_cpu(const struct prock_root *root, int32_t pid, struct prock_cpu *out);
 int prock_read_statm(const struct prock_root *root, int32_t pid, struct prock_statm *out);

@@ -239,6 +239,15 @@ int prock_read_pss(const struct prock_root *root, int32_t pid, uint64_t *bytes)
     return error ? error : prock_parse_pss(buf, len, bytes);
 }
 
+int prock_read_status(const struct prock_root *root, const struct prock_stat *stat, struct prock_status *out)
+{
+    char buf[4096];
+    size_t len;
+    int error = prock_leader_exited(stat) ? read_of_thread(root, stat->pid, "status", buf, sizeof buf, &len)
+                                          : prock_read(root, stat->pid, "status", buf, sizeof buf, &len);
+    return error ? error : prock_parse_status(buf, len, out);
+}
+
 int prock_read_io(const struct prock_root *root, int32_t pid, struct prock_io *out)
 {
     char buf[2048];

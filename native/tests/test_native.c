@@ -172,6 +172,19 @@ static void test_stat_of_a_file(void)
     CHECK(prock_stat(fd, "", &ours) == -1 && errno == EBADF && prock_file_id(fd) == 0);
 }
 
+static void test_status(void)
+{
+    static const char text[] =
+        "Name:\tVmHWM: 1 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 9 kB\nHugetlbPages:\t  2048 kB\nCpus: 3\n";
+    struct prock_status status;
+    CHECK(prock_parse_status(text, sizeof text - 1, &status) == 0);
+    CHECK(status.peak_rss_bytes == 1234 * 1024 && status.hugetlb_bytes == 2048 * 1024);
+    CHECK(prock_parse_status("Name:\ta\nState:\tZ\n", 17, &status) == 0);
+    CHECK(status.peak_rss_bytes == 0 && status.hugetlb_bytes == 0);
+    CHECK(prock_parse_status("VmHWM:\t1 MB\n", 12, &status) == -EBADMSG);
+    CHECK(prock_parse_status("VmHWM:\t1 kB", 11, &status) == -EBADMSG);
+}
+
 static void test_pss(void)
 {
     static const char text[] =
@@ -269,6 +282,7 @@ int main(void)
     test_perf();
     test_last_pid();
     test_stat_of_a_file();
+    test_status();
     test_pss();
     test_subtrees();
     test_subtrees_of_a_cycle();

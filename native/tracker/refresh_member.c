@@ -173,12 +173,40 @@ static int read_memory(struct prock_tracker *tracker, size_t index)
     return 0;
 }
 
+/* A new peak, or huge pages, cost page faults. Faults are as old as stat: a second at most while the process runs. */
+#define STATUS_EVERY_NS 10000000U /* times the number of members: 0.1 % of a core */
+static int read_status(struct prock_tracker *tracker, size_t index)
+{
+    struct prock_member *row = prock_member_at(tracker, index);
+    struct prock_member_files *files = &tracker->files[index];
+    uint64_t faults = row->stat.minflt + row->stat.majflt;
+    struct prock_status status;
+    if (row->rss_bytes > row->peak_rss_bytes)
+        row->peak_rss_bytes = row->rss_bytes;
+    if (row->rss_bytes == 0 || !(tracker->want & PROCK_WANT_STAT) || row->unreadable & PROCK_UNREADABLE_STAT ||
+        (files->faults == faults && row->hugetlb_bytes == 0) ||
+        tracker->now_ns - files->status_ns < tracker->table->n * STATUS_EVERY_NS)
+        return 0;
+    int error = prock_read_status(&tracker->root, &row->stat, &status);
+    if (error)
+        return prock_is_exhausted(error) ? error : 0;
+    files->faults = faults;
+    files->status_ns = tracker->now_ns;
+    row->hugetlb_bytes = status.hugetlb_bytes;
+    if (status.peak_rss_bytes > row->peak_rss_bytes)
+        row->peak_rss_bytes = status.peak_rss_bytes;
+    return 0;
+}
+
 int prock_reread_memory(struct prock_tracker *tracker, size_t index)
 {
     struct prock_member *row = prock_member_at(tracker, index);
     row->rss_bytes = row->vsize_bytes = 0; /* stays so if it has ended */
+    row->hugetlb_bytes = row->peak_rss_bytes = 0;
+    tracker->files[index].faults = tracker->files[index].status_ns = 0;
     tracker->files[index].stamps[PROCK_FILE_STATM].own_ns = UINT64_MAX;
-    return read_memory(tracker, index);
+    int error = read_memory(tracker, index);
+    return error ? error : read_status(tracker, index);
 }
 
 static int read_io(struct prock_tracker *tracker, size_t index)
@@ -309,8 +337,9 @@ int prock_refresh_member(struct prock_tracker *tracker, size_t index)
     } else {
         row->own_ns = own_ns;
     }
-    if ((error = read_memory(tracker, index)) || (error = read_io(tracker, index)) ||
-        (error = read_numbers(tracker, index)) || (error = read_children(tracker, index)))
+    if ((error = read_memory(tracker, index)) || (error = read_status(tracker, index)) ||
+        (error = read_io(tracker, index)) || (error = read_numbers(tracker, index)) ||
+        (error = read_children(tracker, index)))
         return error;
     row = prock_member_at(tracker, index); /* append may have moved the table */
     if (row->flags & PROCK_UNREAD)
@@ -335,6 +364,7 @@ int prock_verify_member(struct prock_tracker *tracker, size_t index)
     if (prock_parse_stat(buf, len, &stat) == 0 && stat.starttime != row->stat.starttime && row->stat.starttime != 0) {
         row->own_ns = row->previous_own_ns;
         row->io = row->previous_io;
+        row->peak_rss_bytes = row->previous_peak_rss_bytes;
         mark_gone(row);
     }
     return 0;

@@ -76,6 +76,7 @@ int prock_tracker_find_shared(struct prock_tracker *tracker, size_t index)
         row->flags |= PROCK_SHARES_SPACE;
         row->shares_with = other->flags & PROCK_SHARES_SPACE ? other->shares_with : other->pid;
         share_memory(tracker, row, other);
+        row->peak_rss_bytes = row->hugetlb_bytes = 0; /* the other's */
         return 0;
     }
     row->flags |= PROCK_OWN_SPACE;

@@ -114,6 +114,7 @@ int prock_tracker_start(struct prock_tracker *tracker, int64_t tree, bool read_a
         row->flags &= ~(unsigned)(PROCK_NEW | PROCK_STARTED | PROCK_CHANGED);
         row->previous_own_ns = row->own_ns;
         row->previous_io = row->io;
+        row->previous_peak_rss_bytes = row->peak_rss_bytes;
     }
     return 0;
 }

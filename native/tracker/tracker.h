@@ -31,6 +31,8 @@ struct prock_member {
     unsigned flags, unreadable;
     uint64_t own_ns, previous_own_ns; /* CPU time now and at the previous pass */
     uint64_t rss_bytes, vsize_bytes;
+    uint64_t hugetlb_bytes;
+    uint64_t peak_rss_bytes, previous_peak_rss_bytes; /* now and at the previous pass */
     struct prock_stat stat;
     struct prock_io io, previous_io; /* now and at the previous pass */
     struct prock_numbers numbers;
@@ -53,6 +55,7 @@ struct prock_member_files {
     uint64_t file_ids[PROCK_FILE_COUNT]; /* of the open files */
     uint32_t used[PROCK_FILE_COUNT];     /* pass of the latest use */
     unsigned read_before;                /* a bit per file */
+    uint64_t status_ns, faults;          /* when status was read, and page faults of the process then */
     bool expects_start;                  /* stat.starttime was passed by the caller of adopt */
 };
 
@@ -131,6 +134,7 @@ int prock_refresh_member(struct prock_tracker *tracker, size_t index);
 /* Marks the member as gone if it ran since its stat was read, and its pid was reused. */
 int prock_verify_member(struct prock_tracker *tracker, size_t index);
 
+/* The process has its own address space only from now on: forgets what is its parent's. */
 int prock_reread_memory(struct prock_tracker *tracker, size_t index);
 
 /* shared_spaces.c: sets whether the member shares its address space. After all members of a pass were read. */

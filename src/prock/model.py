@@ -67,6 +67,11 @@ METRICS = (
         "resident set size", "/proc/PID/stat and statm", "per-CPU counters of the kernel may lag by some dozen pages",
     ),
     Metric(
+        "hugetlb_bytes", "bytes", "gauge", "upper bound",
+        "huge pages of hugetlbfs, in no resident set size", "HugetlbPages of /proc/PID/status",
+        "exact when read, at most a second old while the process runs; 0 where the system has none",
+    ),
+    Metric(
         "vsize_bytes", "bytes", "gauge", "sum",
         "address space in use", "/proc/PID/stat and statm", "exact",
     ),
@@ -510,6 +515,9 @@ class MemberSample(NamedTuple):
       but older than the interval.
     - `disk_io`: I/O since the start of the process, with the children that it waited for.
     - `pss_bytes`: Proportional set size as last read; `TreeTotals.pss_age_ns` is the age of the oldest.
+    - `peak_rss_bytes`: Largest resident set size: ``VmHWM`` of ``/proc/PID/status`` and the samples. Lower bound: VmHWM
+      is read if the process had page faults since, 10 ms times the number of members after the last time, as a rule
+      within a second, and begins again when it executes a program. None also while it shares another address space.
     - `subtree_cpu_ns`: Own and waited-for CPU time of the process and all below it. The waited-for part is a lower
       bound, by less than 20 ms a process.
     - `subtree_cpu_percent`: CPU of the process and all below it over the interval, in percent of one core, with the
@@ -540,6 +548,8 @@ class MemberSample(NamedTuple):
     refused: tuple[str, ...]
     fd_count: int | None = None
     subtree_fd_count: int | None = None
+    peak_rss_bytes: int | None = None
+    hugetlb_bytes: int | None = None
 
     @property
     def identity(self) -> Identity:
@@ -610,6 +620,7 @@ class TreeTotals(NamedTuple):
     skipped: int
     suspended_ns: int | None
     fd_count: int | None = None
+    hugetlb_bytes: int | None = None
 
     @property
     def is_over(self) -> bool:

@@ -30,7 +30,7 @@ class CommandUsage(NamedTuple):
 
     - `process_count`: Number of processes of this name.
     - `cpu_ns`: Own CPU time of all of them, in nanoseconds. None: unknown. The bias is that of source ``commands``.
-    - `peak_rss_bytes`: Largest resident set size of one of them in a sample. Lower bound; None where no sample saw one.
+    - `peak_rss_bytes`: Largest resident set size of one of them, as `ProcessUsage.peak_rss_bytes`.
     """
 
     comm: str
@@ -44,7 +44,8 @@ class ProcessUsage(NamedTuple):
 
     - `ppid`: Pid of the parent that started it, or else of its parent when it was first seen.
     - `cpu_ns`: Own CPU time in nanoseconds. None: unknown. The bias is that of source ``commands``.
-    - `peak_rss_bytes`: Largest resident set size in a sample. Lower bound; None where no sample saw it.
+    - `peak_rss_bytes`: Largest resident set size. Exact for the command's own process if it has ended and reaped no
+      children (``ru_maxrss``); otherwise ``VmHWM`` as last sampled, a lower bound; None where no sample saw it.
     - `started_ns`: Time from the start of the run to the start of the process.
     - `ended_ns`: Time from the start of the run to the end of the process. None: it was alive at the end.
     """
@@ -146,7 +147,7 @@ class RunFigures(NamedTuple):
     - `unattributed_cpu_ns`: Nanoseconds of `cpu_ns` that no row of `commands` has; None where `cpu_ns` is.
     - `processes`: Usage by process, in the order of start; empty unless ``processes=True``.
     - `slowest`: The processes with the most CPU time, at most three; empty for a single process.
-    - `largest`: The processes with the largest resident sets in a sample, at most three; empty for a single process.
+    - `largest`: The processes with the largest resident sets, at most three; empty for a single process.
     - `survivors`: Processes of the tree that were still running at the end.
     - `samples`: Number of samples taken.
     - `sampling_interval_ns`: Longest time between two samples.

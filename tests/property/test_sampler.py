@@ -91,6 +91,9 @@ class SimulatedEngine:
         task = self.kernel.tasks.get(pid)
         return None if task is None else DiskIo(task.io, 0, 0, 0, 0, 0, 0)
 
+    def status(self, info: ProcessInfo) -> tuple[int, int] | None:
+        return None
+
     def scan(self) -> Scan:
         return Scan([self._row(pid) for pid in self.kernel.tasks if pid != INIT])
 

@@ -68,6 +68,8 @@ class ExitedChild(NamedTuple):
     """As `subprocess.Popen.returncode`."""
     own_ns: int | None
     """Its own CPU time without its children's; None where unknown, and for children other than the root."""
+    peak_rss_bytes: int | None = None
+    """Its largest resident set, exact; None where unknown, as for one that reaped children."""
 
 
 class RootWaiter:

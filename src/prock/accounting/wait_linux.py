@@ -151,6 +151,7 @@ class LinuxWaiter(RootWaiter):
     def _reap_one(self, pid: int) -> bool:
         belongs = self._belongs(pid)
         own_ns, io = self._read_zombie(pid)
+        row = self._info(pid) if pid == self.root_pid else None
         try:
             found, status, usage = os.wait4(pid, os.WNOHANG)
         except ChildProcessError:
@@ -165,7 +166,10 @@ class LinuxWaiter(RootWaiter):
             user_ns, system_ns = without_start(user_ns, system_ns, self.used_before_ns)
             own_ns = None if own_ns is None else max(0, own_ns - self.used_before_ns)
             io = None if io is None else io - self._io_before
-            self.root = ExitedChild(pid, os.waitstatus_to_exitcode(status), own_ns)
+            # ru_maxrss includes the reaped children's; each of them had page faults.
+            alone = row is not None and row.children_minor_faults == 0
+            peak = usage.ru_maxrss * 1024 if alone else None
+            self.root = ExitedChild(pid, os.waitstatus_to_exitcode(status), own_ns, peak)
             _roots.discard(pid)
         self.user_ns += user_ns
         self.system_ns += system_ns

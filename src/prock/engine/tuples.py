@@ -33,6 +33,7 @@ class TreeSums(NamedTuple):
     cpu_ns: int
     rss_bytes: int
     vsize_bytes: int
+    hugetlb_bytes: int
     leaf_io: DiskIo
     denied: int
     appeared: int
@@ -43,21 +44,25 @@ class TreeSums(NamedTuple):
 
 class MemberChange(NamedTuple):
     """A member that is new, has waited for children, has another parent or session, is a zombie now, was to be reread,
-    or (with I/O) has children and other counters than before. `is_parent`: whether it ever had children."""
+    or (with I/O) has children and other counters than before. `is_parent`: whether it ever had children.
+    `peak_rss_bytes`: 0 where unknown."""
 
     tree: int
     info: ProcessInfo
     disk_io: DiskIo | None
     is_parent: bool
+    peak_rss_bytes: int
 
 
 class MemberEnd(NamedTuple):
-    """A member that has ended, with its own CPU time and I/O as last read."""
+    """A member that has ended, with its own CPU time, I/O, peak RSS (0: unknown) and name as last read."""
 
     tree: int
     identity: Identity
     cpu_ns: int
     disk_io: DiskIo | None
+    peak_rss_bytes: int
+    comm: str
 
 
 class TrackerSample(NamedTuple):

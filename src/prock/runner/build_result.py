@@ -77,8 +77,11 @@ class ResultBuilder:
         self._waiter = session.waiter
         self._members = session.rows()
         self._living = [row for row in self._members if row.is_alive]
-        if self._living or self._waiter is None or not self._waiter.reaps_orphans:
-            session.sample()
+        session.sample(is_last=True)
+        root = None if self._waiter is None else self._waiter.root
+        self._root_peak = None if root is None or self._engine.launcher is None else root.peak_rss_bytes
+        if session.stats is not None and self._root_peak is not None:
+            session.stats.set_root_peak(self._root_peak)
         records = session.sources.records
         self._records: TaskRecords | None = records if records is not None and records.started else None
         self._sources: list[Source] = []
@@ -192,14 +195,16 @@ class ResultBuilder:
             bias = "lower bound: the largest process alone; samples missed the peak"
             if part <= (rss or 0):
                 bias = "estimate: the largest process alone, with pages that other programs share"
-            source = Source("memory", "samples, rss" if part == sampled else "ru_maxrss", bias)
+            source = Source("memory", "VmHWM" if part == sampled else "ru_maxrss", bias)
         if source is not None:
             self._sources.append(source)
         largest = max(reaped, sampled)
         if reaped:
             self._sources.append(self._source_of_largest())
         elif sampled:
-            self._sources.append(Source("largest_process", "samples", "lower bound: as sampled"))
+            self._sources.append(Source("largest_process", "VmHWM", "lower bound: as sampled"))
+        if sampled:
+            self._sources.append(self._source_of_processes())
         cgroup = session.sources.cgroup
         group_peak = None if cgroup is None else cgroup.peak_memory()
         if cgroup is not None and group_peak is not None:
@@ -207,6 +212,12 @@ class ResultBuilder:
             bias = f"{how}; page cache and kernel memory included"
             self._sources.append(Source("cgroup_peak", "memory.peak", bias))
         return PeakMemory(footprint, rss, pss, largest or None, group_peak)
+
+    def _source_of_processes(self) -> Source:
+        if self._root_peak is None:
+            return Source("process_memory", "VmHWM", "lower bound: as last sampled")
+        bias = "lower bound: as last sampled; exact for the command's own process"
+        return Source("process_memory", "VmHWM, ru_maxrss", bias)
 
     def _source_of_largest(self) -> Source:
         if self._waiter is not None and not self._waiter.includes_children:
@@ -326,6 +337,9 @@ class ResultBuilder:
             commands = by_command(self._counted(), sampled, total_ns)
         if records is not None:
             rows = by_process(rows, records.ended(), self._session.began_ns, records.living())
+        place = next((place for place, row in enumerate(rows) if row.pid == self._session.pid), None)
+        if place is not None and self._root_peak is not None:
+            rows[place] = rows[place]._replace(peak_rss_bytes=self._root_peak)
         return commands, within(rows, total_ns)
 
     def _survivors(self) -> tuple[Survivor, ...]:

@@ -9,17 +9,12 @@ from prock.sampling.footprint import Footprint
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
-    from prock.model import MemberSample
+    from prock.model import MemberSample, ProcessInfo
     from prock.sampling.sample import TreeSample
+    from prock.sampling.tree_state import TreeState
 
 PSS_SHARE = 400
 """PSS readings take at most one 400th of the time."""
-ROWS_EVERY_NS = 1_000_000_000
-"""Interval of rows, which cost more than the sample itself."""
-ROWS_EARLY_NS = 300_000_000
-"""Rows of every sample until then, so that short commands have some as well."""
-
-
 HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
 """Ended processes whose rows are kept at least."""
 
@@ -29,7 +24,7 @@ class _Seen:
 
     __slots__ = ("base_ns", "comm", "cpu_ns", "first_ns", "identity", "last_ns", "peak_rss", "ppid")
 
-    def __init__(self, row: MemberSample, now_ns: int, base_ns: int) -> None:
+    def __init__(self, row: MemberSample | ProcessInfo, now_ns: int, base_ns: int) -> None:
         self.identity = row.identity
         self.ppid = row.ppid
         self.comm = row.comm
@@ -38,6 +33,10 @@ class _Seen:
         self.base_ns = base_ns
         self.first_ns = now_ns
         self.peak_rss: int | None = None
+
+    def update(self, comm: str, cpu_ns: int, peak_rss: int | None, now_ns: int) -> None:
+        self.comm, self.cpu_ns, self.last_ns = comm, max(0, cpu_ns - self.base_ns), now_ns
+        self.peak_rss = max(self.peak_rss or 0, peak_rss or 0) or None
 
 
 class SampleStats:
@@ -56,7 +55,6 @@ class SampleStats:
         self.peak_process_count = self.peak_thread_count = 0
         self._began_ns = began_ns
         self._last_ns = began_ns
-        self._rows_ns = 0
         self._most = MOST_ENDED if processes else HEAVIEST_ENDED
         self._since_birth = since_birth
         self._root_pid = root_pid
@@ -65,40 +63,54 @@ class SampleStats:
         self._ended: list[_Seen] = []
         self._commands: dict[str, tuple[int, int, int | None]] = {}
 
-    def take(self, sample: TreeSample) -> None:
-        now_ns = sample.taken_ns
+    def take(self, sample: TreeSample, tree: TreeState) -> None:
+        """The latest sample of that tree."""
+        now_ns, before_ns = sample.taken_ns, self._last_ns
         self.samples += 1
-        self.longest_ns = max(self.longest_ns, now_ns - self._last_ns)
+        self.longest_ns = max(self.longest_ns, now_ns - before_ns)
         self._last_ns = now_ns
         self.peak_process_count = max(self.peak_process_count, sample.process_count)
         self.peak_thread_count = max(self.peak_thread_count, sample.thread_count)
         self.footprint.add_sample(sample)
-        if now_ns >= self._rows_ns or now_ns - self._began_ns < ROWS_EARLY_NS:
-            self._rows_ns = now_ns + ROWS_EVERY_NS
-            self._take_rows(sample.members, now_ns)
-
-    def _take_rows(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
-        before, self._living = self._living, {}
-        for row in members:
-            identity = (row.pid, row.start_ticks)
-            seen = before.pop(identity, None)
-            if seen is None:
-                existed = self.samples == 1 and not self._since_birth
-                seen = _Seen(row, now_ns, row.cpu_ns if existed else 0)
-            self._living[identity] = seen
-            if self._root_seen is None and row.pid == self._root_pid and self.samples == 1:
-                self._root_seen = seen
-            seen.comm, seen.cpu_ns, seen.last_ns = row.comm, max(0, row.cpu_ns - seen.base_ns), now_ns
-            rss = row.rss_bytes
-            if rss and (seen.peak_rss is None or rss > seen.peak_rss):  # 0: the process was starting or exiting
-                seen.peak_rss = rss
-        for seen in before.values():
-            self._ended.append(seen)
-            self._count(self._commands, seen)
+        if self.samples == 1:
+            self._take_first(sample.members, now_ns)
+        for change in tree.changed:
+            row = change.info
+            if row.identity not in self._living:
+                self._living[row.identity] = _Seen(row, now_ns, 0)
+            self._living[row.identity].update(row.comm, row.user_ns + row.system_ns, change.peak_rss_bytes, now_ns)
+        for end in tree.ended:
+            seen = self._living.pop(end.identity, None)
+            if seen is not None:
+                seen.update(end.comm, end.cpu_ns, end.peak_rss_bytes, before_ns)
+                self._ended.append(seen)
+                self._count(self._commands, seen)
         if len(self._ended) > 4 * self._most:
             largest = sorted(self._ended, key=lambda seen: -(seen.peak_rss or 0))[: self._most]
             busiest = sorted(self._ended, key=lambda seen: -seen.cpu_ns)[: self._most]
             self._ended = list({id(seen): seen for seen in (*largest, *busiest)}.values())
+
+    def _take_first(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
+        for row in members:
+            seen = self._living[row.identity] = _Seen(row, now_ns, 0 if self._since_birth else row.cpu_ns)
+            if row.pid == self._root_pid:
+                self._root_seen = seen
+        self.take_last(members)
+
+    def take_last(self, members: tuple[MemberSample, ...]) -> None:
+        """Of the latest sample: a member that has not changed since it was new is up to date only then."""
+        for row in members:
+            if row.identity in self._living:
+                self._living[row.identity].update(row.comm, row.cpu_ns, row.peak_rss_bytes, self._last_ns)
+
+    def set_root_peak(self, peak_rss: int) -> None:
+        """The exact peak of the root, known once it has ended."""
+        if self._root_seen is None:
+            return
+        self._root_seen.peak_rss = peak_rss
+        if self._root_seen.identity not in self._living:
+            processes, cpu_ns, peak = self._commands[self._root_seen.comm]
+            self._commands[self._root_seen.comm] = (processes, cpu_ns, max(peak or 0, peak_rss))
 
     @staticmethod
     def _count(commands: dict[str, tuple[int, int, int | None]], seen: _Seen) -> None:

@@ -273,7 +273,7 @@ class RunSession:
             self.due_ns = min(self.due_ns, now_ns + DRAIN_NS)
         self.cost_ns += time.thread_time_ns() - began_ns
 
-    def sample(self) -> None:
+    def sample(self, *, is_last: bool = False) -> None:
         """Take a sample now, whether or not it is due."""
         now_ns = time.monotonic_ns()
         took_ns = 0
@@ -289,13 +289,15 @@ class RunSession:
         if self.forest is not None and self.stats is not None:
             self._adopt_members(self.forest)
             sample = self.forest.sample(due_ns=self.plan.due_ns)[self.sampled_pid]
-            self.stats.take(sample)
+            self.stats.take(sample, self.forest.tree(self.sampled_pid))
+            if is_last:
+                self.stats.take_last(sample.members)
             took_ns = sample.cost_ns
             if self.waiter is None and not self.root_ended and not self.forest.tree(self.pid).root_lives:
                 self.root_ended = True
                 self.ended_ns = now_ns
         self.plan.advance(took_ns)
-        if self._watch is not None and sample is not None and self.limit_exceeded is None:
+        if self._watch is not None and sample is not None and self.limit_exceeded is None and not is_last:
             status = self.status()
             self.limit_exceeded = self._watch.check(
                 sample, wall_ns=status.wall_ns, cpu_ns=status.cpu_ns, footprint_bytes=status.footprint_bytes

@@ -25,7 +25,7 @@ LEDGER_RATE_NS = 900_000_000
 """CPU percent by the ledger is over at least this time: each parent's waited time comes in ticks of 10 ms, two of which
 that arrive at once would be 40 % of a core in 50 ms."""
 PERF_RATE_NS = 90_000_000
-NO_SUMS = TreeSums(0, 0, 0, 0, 0, NO_IO, 0, 0, 0, [], (None,) * len(NUMBERS))
+NO_SUMS = TreeSums(0, 0, 0, 0, 0, 0, NO_IO, 0, 0, 0, [], (None,) * len(NUMBERS))
 
 
 class TreeState:
@@ -48,8 +48,9 @@ class TreeState:
         self.root_lives = True
         """False for a zombie too, however late its parent reaps it."""
         self.sums: TreeSums = NO_SUMS
+        self.changed: list[MemberChange] = []
         self.ended: list[MemberEnd] = []
-        """Members that ended since the sample before."""
+        """Members that changed or ended since the sample before."""
         self.cpu_ns = self._rate_ns = 0
         self._cpu_percent: float | None = None
         self._readings: list[tuple[int, int]] = []
@@ -143,6 +144,7 @@ class TreeState:
             unseen_cpu_ns=self.unseen_ns,
             rss_bytes=sums.rss_bytes if self.memory else None,
             vsize_bytes=sums.vsize_bytes if self.memory else None,
+            hugetlb_bytes=sums.hugetlb_bytes if self.memory else None,
             pss_bytes=sum(pss.values()) if pss else None,
             pss_age_ns=None if self.pss is None else self.pss.oldest_ns(taken_ns),
             disk_io=self.disk_io,
@@ -169,7 +171,7 @@ class TreeState:
 
     def _apply(self, changed: list[MemberChange], ended: list[MemberEnd], sums: TreeSums) -> None:
         self.sums = sums
-        self.ended = ended
+        self.changed, self.ended = changed, ended
         self._identify(changed)
         if self.io is not None:
             for change in changed:

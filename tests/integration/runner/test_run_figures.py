@@ -118,6 +118,32 @@ def test_the_largest_of_several() -> None:
     assert 50 * MIB < result.largest_process_bytes < 80 * MIB
 
 
+@on_linux_engines
+def test_the_peak_of_each_process(engine: Engine) -> None:
+    """Between two samples a child has 80 MiB, which the kernel remembers; the root's is known when it has ended."""
+    program = (
+        "def briefly(): time.sleep(0.4); bytearray(80 << 20); time.sleep(1.6)\n"
+        "pid = child(briefly); time.sleep(0.5)\n"
+        "os.waitpid(child(lambda: time.sleep(0.4)), 0)  # seen, though it lives for less than a second\n"
+        "os.waitpid(pid, 0)"
+    )
+    with using(engine):
+        result = prock.run(python(program), processes=True, interval=0.2)
+    peaks = [row.peak_rss_bytes for row in result.processes]
+    assert len(peaks) == 3 and None not in peaks
+    assert 80 * MIB < (peaks[1] or 0) < 110 * MIB and (peaks[2] or 0) < 30 * MIB
+    source = result.source("process_memory")
+    assert source is not None and source.bias == "lower bound: as last sampled"
+
+
+def test_the_peak_of_a_single_process_is_exact() -> None:
+    result = prock.run([*PYTHON, "bytearray(70 << 20)"], processes=True)
+    assert [row.peak_rss_bytes for row in result.processes] == [result.largest_process_bytes]
+    assert result.commands[0].peak_rss_bytes == result.largest_process_bytes
+    source = result.source("process_memory")
+    assert source is None or "exact" in source.bias
+
+
 def test_a_root_that_ends_at_once() -> None:
     """What it started is sampled as long as it lives."""
     daemon = f'"{PYTHON[0]}" -I -S -c "import time; block = bytearray(60 << 20); time.sleep(0.5)"'

@@ -465,6 +465,9 @@ class Pass:
     def disk_io(self, pid: int, /) -> DiskIo | None:
         return self._engine.disk_io(pid)
 
+    def status(self, info: ProcessInfo, /) -> tuple[int, int] | None:
+        return None
+
     def number(self, metric: str, pid: int, /) -> int | None:
         return self._engine.number(metric, pid)
 

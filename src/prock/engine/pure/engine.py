@@ -203,6 +203,11 @@ class PureEngine(ProcFiles):
             return self._parsed_of_thread(pid, "smaps_rollup", parse.pss)
         return found
 
+    def status(self, info: ProcessInfo, /) -> tuple[int, int] | None:
+        if info.state == "Z" and info.thread_count > 1:
+            return self._parsed_of_thread(info.pid, "status", parse.status)
+        return self._parsed(info.pid, "status", parse.status)
+
     def subreaper(self, wanted: bool | None, /) -> bool:
         from prock.engine.pure import libc  # here, as ctypes costs 4 ms to import
 

@@ -85,10 +85,27 @@ def pss(data: bytes) -> int:
     """``smaps_rollup``: the line ``Pss:``, in bytes."""
     for line in data.split(b"\n")[:-1]:
         if line.startswith(b"Pss:"):  # the first decides, as in parse.c
-            if not line.endswith(b" kB"):
-                raise ValueError("not in kB")
-            return saturate(_unsigned(line[4:-3].lstrip(b" ")) * 1024)
+            return _kilobytes(line[4:])
     raise ValueError("no line Pss")
+
+
+def status(data: bytes) -> tuple[int, int]:
+    """``status``: peak RSS and huge pages of hugetlbfs, in bytes; 0 for a line that is not there."""
+    found = {b"VmHWM": 0, b"HugetlbPages": 0}
+    *lines, rest = data.split(b"\n")
+    if rest:
+        raise ValueError("cut off")
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name in found:
+            found[name] = _kilobytes(value)
+    return found[b"VmHWM"], found[b"HugetlbPages"]
+
+
+def _kilobytes(value: bytes) -> int:
+    if not value.endswith(b" kB"):
+        raise ValueError("not in kB")
+    return saturate(_unsigned(value[:-3].lstrip(b" \t")) * 1024)
 
 
 def children(data: bytes) -> list[int]:

@@ -26,6 +26,8 @@ class SnapshotRow(NamedTuple):
     before_ns: int | None
     """Own time at the sample before; None where it was not seen then, though it existed."""
     memory: tuple[int, int]
+    peak: int
+    hugetlb: int
     shares: bool
     """Its address space is also another member's, with which its memory counts."""
     io: DiskIo | None
@@ -66,6 +68,7 @@ def _sum_of(rows: list[SnapshotRow], vanished: int) -> TreeSums:
         cpu_ns=sum(row.own_ns for row in rows),
         rss_bytes=sum(row.memory[0] for row in rows if not row.shares),
         vsize_bytes=sum(row.memory[1] for row in rows if not row.shares),
+        hugetlb_bytes=sum(row.hugetlb for row in rows),
         leaf_io=sum((row.io for row in rows if row.is_leaf and row.io is not None), NO_IO),
         denied=sum(1 for row in rows if row.refused),
         appeared=sum(row.is_new for row in rows),
@@ -157,6 +160,8 @@ class PureSnapshot:
             subtree_disk_io=io,
             refused=tuple(name for name in REFUSABLE if name in row.refused),
             **own_and_subtree,
+            peak_rss_bytes=row.peak if knows_memory and not row.shares else None,
+            hugetlb_bytes=row.hugetlb if knows_memory else None,
         )
 
 

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
         def memory(self, pid: int, /) -> tuple[int, int] | None: ...
 
+        def status(self, info: ProcessInfo, /) -> tuple[int, int] | None:
+            """Peak RSS and huge pages of a process with this row; None also where the system does not have them."""
+
         def disk_io(self, pid: int, /) -> DiskIo | None: ...
 
         def number(self, metric: str, pid: int, /) -> int | None: ...
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 
 STALE_NS = 1_000_000_000
 """The row of a process that has run, and all memory, is reread after this time at the latest."""
+STATUS_EVERY_NS = 10_000_000
+"""Times the number of members."""
 FIRST_NUMBER = 8
 RSS_NOISE_BYTES = 512 << 10
 """The kernel adds up its per-CPU counters for ``statm`` but not for ``stat``."""
@@ -73,9 +78,11 @@ class Member:
         "born_since",
         "children_read",
         "expected_ticks",
+        "faults",
         "gone",
         "has_children",
         "has_own_space",
+        "hugetlb",
         "info",
         "io",
         "io_before",
@@ -88,12 +95,15 @@ class Member:
         "numbers_read",
         "own_ns",
         "parent",
+        "peak",
+        "peak_before",
         "pid",
         "refused",
         "report",
         "reread",
         "shares_with",
         "stat_read",
+        "status_ns",
         "tree",
         "unreported",
     )  # fmt: skip
@@ -114,6 +124,10 @@ class Member:
         self.own_ns = self.before_ns = 0
         self.info = unreadable(pid)
         self.memory = (0, 0)
+        self.peak = self.peak_before = self.hugetlb = 0
+        self.faults = 0
+        """When ``status`` was read, at `status_ns`."""
+        self.status_ns: int | None = None
         self.io: DiskIo | None = None
         self.numbers: tuple[int | None, ...] = NO_NUMBERS
         """In the order of `prock.model.NUMBERS`."""
@@ -193,6 +207,7 @@ class PureMemberTracker:
                     member.report = member.is_new
                     member.before_ns = member.own_ns
                     member.io_before = member.io
+                    member.peak_before = member.peak
                 member.unreported = False
         try:
             for member in self._members:  # it grows on the way
@@ -214,12 +229,12 @@ class PureMemberTracker:
             self._find_shared(member)
         rows = [self._row(member) for member in looked_at if not member.gone]
         changed = [
-            MemberChange(member.tree, member.info, member.io, member.has_children)
+            MemberChange(member.tree, member.info, member.io, member.has_children, member.peak)
             for member in looked_at
             if member.report and not member.gone
         ]
         ended = [
-            MemberEnd(member.tree, member.info.identity, member.own_ns, member.io)
+            MemberEnd(member.tree, member.info.identity, member.own_ns, member.io, member.peak, member.info.comm)
             for member in looked_at
             if member.gone and not member.is_new
         ]
@@ -271,6 +286,7 @@ class PureMemberTracker:
             member.own_ns = own_ns
         member.reread = False
         self._read_memory(member)
+        self._read_status(member)
         self._read_io(member)
         self._read_numbers(member)
         self._read_children(member)
@@ -290,7 +306,7 @@ class PureMemberTracker:
         except REFUSALS:
             return
         if info is not None and info.start_ticks != member.info.start_ticks != 0:
-            member.own_ns, member.io = member.before_ns, member.io_before
+            member.own_ns, member.io, member.peak = member.before_ns, member.io_before, member.peak_before
             member.gone = True
 
     def _is_stale(self, member: Member, own_ns: int) -> bool:
@@ -405,6 +421,22 @@ class PureMemberTracker:
                 member.memory = memory
                 self._stamp(stamp, member)
 
+    def _read_status(self, member: Member) -> None:
+        """A new peak, or huge pages, cost page faults."""
+        rss, faults = member.memory[0], (member.info.minor_faults or 0) + (member.info.major_faults or 0)
+        member.peak = max(member.peak, rss)
+        if not rss or not self._want & WANT_STAT or "stat" in member.refused:
+            return
+        is_due = member.status_ns is None or (self._now_ns - member.status_ns >= STATUS_EVERY_NS * len(self._members))
+        if is_due and (member.faults != faults or member.hugetlb):
+            try:
+                found = self._reader.status(member.info)
+            except REFUSALS:
+                return
+            if found is not None:
+                member.faults, member.status_ns = faults, self._now_ns
+                member.peak, member.hugetlb = max(member.peak, found[0]), found[1]
+
     def _read_io(self, member: Member) -> None:
         if not self._want & WANT_IO or not self._has_run(member, member.io_read):
             return
@@ -476,6 +508,7 @@ class PureMemberTracker:
                 and self._reader.shares_space(member.pid, other.pid)
             ):
                 member.shares_with = other.shares_with or other
+                member.peak = member.hugetlb = 0  # the other's
                 return
         member.has_own_space = True
 
@@ -487,6 +520,8 @@ class PureMemberTracker:
             own_ns=member.own_ns,
             before_ns=None if member.is_new and not member.born_since else member.before_ns,
             memory=member.memory,
+            peak=member.peak,
+            hugetlb=member.hugetlb,
             shares=member.shares_with is not None,
             io=member.io,
             numbers=member.numbers,
