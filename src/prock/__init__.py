@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Source as Source,
         Survivor as Survivor,
     )
+    from prock.runner.kill_tree import kill_tree as kill_tree
     from prock.runner.limits import Limits as Limits
     from prock.runner.popen import (
         Popen as Popen,
@@ -107,6 +108,7 @@ else:
             "get_process_path get_start_time get_tty list_all_pids snapshot_process"
         ),
         "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor",
+        "runner.kill_tree": "kill_tree",
         "runner.limits": "Limits",
         "runner.popen": "Popen arun run",
         "runner.result": "RunResult",

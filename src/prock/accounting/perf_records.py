@@ -40,6 +40,8 @@ SIZES = (128 << 10, 32 << 10, 4 << 10)
 prock (kernel.perf_event_mlock_kb); the largest holds 1300 processes without an exec, or 5000 context switches."""
 HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
 """Ended processes that are kept at least: those with the most CPU time."""
+CLOCKS_DIFFER_NS = 1_000_000
+"""Between two readings that compare CLOCK_BOOTTIME and CLOCK_MONOTONIC."""
 MOST_SWITCHES_PER_S = 10_000
 """With more, on all CPUs together, switch records are stopped: they cost the tree too much."""
 
@@ -181,10 +183,11 @@ class TaskRecords:
             self._starts = {}
 
     def has_started(self, pid: int, start_ns: int, within_ns: int) -> bool:
-        """Whether that process of the tree started at about that time, by the monotonic clock, as of `drain`."""
+        """Whether the record of that process's fork was written within this time after `start_ns`, by the monotonic
+        clock, as of `drain`."""
         process = self._living.get(pid)
         known_ns = process.start_ns if process is not None else (self._starts or {}).get(pid)
-        return known_ns is not None and abs(known_ns - start_ns) <= within_ns
+        return known_ns is not None and -CLOCKS_DIFFER_NS <= known_ns - start_ns <= within_ns
 
     def close(self) -> None:
         """Stop counting; the counts remain. Idempotent."""

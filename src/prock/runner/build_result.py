@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from prock.results import CommandUsage, ProcessUsage
     from prock.runner.session import RunSession
 
+MOST_NAMED = 5
 MOST_ROWS = 100_000
 """Rows of a result's `processes` at most."""
 LOST_ROOT = (
@@ -93,6 +95,7 @@ class ResultBuilder:
         if lost_root:
             self._missing.append(LOST_ROOT)
         self._name_unproved()
+        self._name_possible_orphans()
         cpu = self._cpu()
         root_cpu_ns = self._root_cpu_ns()
         memory = self._memory()
@@ -147,6 +150,22 @@ class ResultBuilder:
             self._missing.append(
                 f"Orphans that may belong to other trees were neither counted nor signalled: {names}{more}; prock is "
                 "PID 1, or has other children."
+            )
+
+    def _name_possible_orphans(self) -> None:
+        """Where a tree was to be ended, and no source knows the orphans that no sample saw."""
+        session = self._session
+        if self._waiter is None or self._waiter.reaps_orphans or not session.members.scans:
+            return
+        if session.sources.cgroup is not None or session.sources.records is not None:
+            return
+        found = session.members.possible_orphans(os.getpid(), session.created_ticks)
+        if found:
+            names = ", ".join(f"{row.pid} ({row.comm})" for row in found[:MOST_NAMED])
+            more = "" if len(found) <= MOST_NAMED else f" and {len(found) - MOST_NAMED} more"
+            self._missing.append(
+                f"Processes that may be orphans of the command were neither counted nor ended: {names}{more}; nothing "
+                "records which processes it started (see prock doctor)."
             )
 
     def _cpu(self) -> CpuEstimate:

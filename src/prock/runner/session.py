@@ -104,6 +104,8 @@ class RunSession:
         self.engine = engine
         self.options = options
         self.args = tuple(args)
+        self.created_ticks = engine.now_ticks()
+        """When this object was created, in the unit of `ProcessInfo.start_ticks`."""
         self.pid = 0
         self.plan = SamplePlan(options.interval)
         self.sources = CpuSources(engine, options.accounting, attached=attached, keep_processes=options.processes)
@@ -289,7 +291,9 @@ class RunSession:
         if self.forest is not None and self.stats is not None:
             self._adopt_members(self.forest)
             sample = self.forest.sample(due_ns=self.plan.due_ns)[self.sampled_pid]
-            self.stats.take(sample, self.forest.tree(self.sampled_pid))
+            tree = self.forest.tree(self.sampled_pid)
+            self.members.sessions |= tree.sessions
+            self.stats.take(sample, tree)
             if is_last:
                 self.stats.take_last(sample.members)
             took_ns = sample.cost_ns

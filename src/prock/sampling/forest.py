@@ -310,14 +310,16 @@ class Forest:
         sessions_alive = {row.session for row in rows if row.session is not None}
         for tree in self._trees.values():
             self._adopt_from(rows, tree)
-            tree.sessions &= sessions_alive
+            tree.sessions = {session: ticks for session, ticks in tree.sessions.items() if session in sessions_alive}
         self._scanned_ns = now_ns
         self._scan_cost_ns = time.monotonic_ns() - began_ns
 
     def _adopt_from(self, rows: Iterable[ProcessInfo], tree: TreeState) -> None:
         ledger = tree.ledger
         foreign = [row for row in rows if row.identity not in ledger]
-        tree.sessions.difference_update(row.pid for row in foreign if row.session == row.pid)  # the id was reused
+        for row in foreign:
+            if row.session == row.pid:  # the id was reused
+                tree.sessions.pop(row.pid, None)
         for row in foreign:
             parent = ledger.identity_of(row.ppid)
             is_child = parent is not None and parent[1] <= row.start_ticks

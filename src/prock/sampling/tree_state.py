@@ -40,8 +40,8 @@ class TreeState:
         self.pss = PssReader() if options.pss else None
         self.events: TaskClocks | None = None
         """The tree's perf events; None: its CPU comes from the ledger alone."""
-        self.sessions: set[int] = set()
-        """Session ids that a member leads or led. A later-born process in such a session is a descendant."""
+        self.sessions: dict[int, int] = {}
+        """Sessions that a member leads or led, and its start. What joins such a session later descends from it."""
         self.began_ticks = 0
         self.began_ns = self.taken_ns = 0
         self.slept_ns: int | None = None
@@ -203,7 +203,8 @@ class TreeState:
                     self.io.rename(row.pid, row.identity)
 
     def _note_sessions(self, changed: list[MemberChange]) -> None:
-        self.sessions.update(change.info.pid for change in changed if change.info.session == change.info.pid)
+        rows = (change.info for change in changed)
+        self.sessions.update((row.pid, row.start_ticks) for row in rows if row.session == row.pid)
 
     def _perf_ns(self, now_ns: int) -> int:
         """CPU since the baseline as perf counts it; 0 where it is not read in this sample.

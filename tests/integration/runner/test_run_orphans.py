@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,6 +129,93 @@ def test_the_orphan_of_the_command_is_ended_beside_an_older_child() -> None:
             os.kill(daemon.pid, signal.SIGKILL)  # it has the pipe of `in_child` open
 
     in_child(check)
+
+
+SESSION = """
+def lead():
+    os.setsid()
+    while True:  # until prock has seen the leader, it leaves no orphan
+        time.sleep(0.3)
+        if os.fork() == 0:
+            if os.fork() == 0:
+                time.sleep(60)
+            os._exit(0)
+        os.wait()
+        os.write(1, b'x')
+        os._exit(0)
+child(lead)
+os.wait()
+time.sleep(60)
+"""
+
+
+def test_joining_the_session_of_a_member_is_evidence() -> None:
+    """Beside an older child, adoption is none."""
+
+    def check() -> None:
+        daemon = Daemon()
+        try:
+            before = set(prock.list_all_pids())
+            with pytest.raises(subprocess.TimeoutExpired) as caught:
+                prock.run(
+                    python(SESSION), reap_orphans=True, accounting="waited", interval=0.05, timeout=1, kill_after=0
+                )
+            assert caught.value.result.survivors == () == caught.value.result.missing[1:]  # type: ignore[attr-defined]
+            left = [row for row in prock.scan_all_processes() if row.pid not in before and row.ppid == os.getpid()]
+            assert not [row for row in left if row.is_alive]
+        finally:
+            os.kill(daemon.pid, signal.SIGKILL)
+
+    in_child(check)
+
+
+SERVER = """
+sh -c 'until [ -e started ]; do sleep 0.01; done; (sleep 60 & echo $! >worker); exec sleep 60' >server & echo $!
+exec "$PROCK" -m prock run -q --kill-tree -k 0 sh -c 'touch started; until [ -s worker ]; do sleep 0.1; done; sleep 9&'
+"""
+
+
+def test_workers_of_a_server_beside_prock_are_left_alone(tmp_path: Path) -> None:
+    """A shell starts a server and executes prock: the server is a child of prock, and its orphans come to prock."""
+    environment = {**os.environ, "PROCK": sys.executable}
+    run = subprocess.run(["sh", "-c", SERVER], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, timeout=60)
+    pids = [int(run.stdout), int((tmp_path / "worker").read_text())]
+    try:
+        assert run.returncode == 0
+        assert not any(map(has_ended, pids))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_daemon_of_the_first_run_is_not_charged_to_the_next(tmp_path: Path) -> None:
+    burn = "import time\nwhile time.process_time() < 0.05: pass"
+    script = f"""
+if mkdir lock 2>/dev/null; then
+    (setsid sh -c 'for i in $(seq 15); do ("{sys.executable}" -S -c "{burn}" &); sleep 0.05; done' &)
+    sleep 0.2
+else sleep 0.5; fi
+"""
+    command = [sys.executable, "-m", "prock", "run", "-q", "-r", "3", "--json", "runs.json", "sh", "-c", script]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    runs = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert all(run["cpu_ns"] < 40 * MS for run in runs[1:])
+
+
+def test_an_early_orphan_that_no_source_knows_is_named() -> None:
+    """In a program with another thread prock is no subreaper: without cgroup and perf, nothing records the orphan."""
+    program = python("print(orphan(lambda: (os.close(1), time.sleep(60))) or '', flush=True); time.sleep(60)")
+    program[-1] = program[-1].replace(
+        "work()\n    os.waitpid", "os.write(1, b'%d\\n' % os.getpid()); work()\n    os.waitpid"
+    )
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        prock.run(program, reap_orphans=False, accounting="waited", interval=60, timeout=0.5, kill_after=0, stdout=-1)
+    assert caught.value.stdout is not None
+    orphan = int(caught.value.stdout)
+    ended = has_ended(orphan)
+    if not ended:
+        os.kill(orphan, signal.SIGKILL)
+    assert ended or any(f" {orphan} (" in sentence for sentence in caught.value.result.missing)  # type: ignore[attr-defined]
 
 
 @needs_root
