@@ -34,6 +34,12 @@ def test_branches_keep_those_next_to_the_name() -> None:
     assert all(text.endswith("└─ ") for text in leads(made, 9)[1:])
 
 
+def test_a_process_whose_main_thread_has_ended_is_no_zombie() -> None:
+    now = picture(member(1, 0), member(2, 1, state="Z"), member(3, 1, state="Z", thread_count=2))
+    text = "\n".join(page(now, "1 init", "cpu", Pen(Screen(), with_io=False)))
+    assert "p2 (zombie)" in text and "p3 (main thread has ended)" in text
+
+
 def test_orphans_stand_at_the_top() -> None:
     """The root lives; what an adopter outside has taken has no parent here. Then the root has ended, too."""
     made = picture(*FAMILY[:3], member(7, 99), member(8, 7))

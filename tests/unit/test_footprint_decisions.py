@@ -105,6 +105,13 @@ def test_shared_memory_counts_once(machine: Machine) -> None:
     assert "estimate" in footprint.bias
 
 
+def test_huge_pages_count(machine: Machine) -> None:
+    machine.processes = {1: (2, 0.5), 2: (10, 5)}
+    footprint = machine.footprint()
+    footprint.add_sample(machine.sample(hugetlb_bytes=100 * MIB))
+    assert mib(footprint.peak_rss_bytes) == 12 and mib(footprint.peak_bytes) == pytest.approx(106, abs=1)
+
+
 def test_one_large_process_is_not_read(machine: Machine) -> None:
     machine.processes = {1: (2, 0.3), 2: (100, 98)}
     footprint = machine.footprint()

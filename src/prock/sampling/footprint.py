@@ -73,7 +73,8 @@ class Footprint:
     """The footprint of one tree, updated by each sample. In bytes; None while no sample had memory.
 
     The footprint is the sum of the members' PSS (``Pss`` of ``smaps_rollup``). It includes shared memory and mapped
-    files, but not swapped-out pages, hugetlbfs, and page cache that no process maps. Members are read one after the
+    files, and huge pages of hugetlbfs in each member that maps them, which are in neither RSS nor PSS (here they are
+    part of both); but not swapped-out pages, and page cache that no process maps. Members are read one after the
     other, 17 ms a GiB of RSS. If a member unmaps shared pages or ends meanwhile, its part counts in those read later;
     if it maps pages of others, these were counted as theirs alone before. A pass during which more than a little has
     changed counts only until there is another; a member that ended meanwhile counts with half of its RSS.
@@ -113,6 +114,7 @@ class Footprint:
         """Of the latest sample. Estimate from the change of RSS where PSS was not read."""
         self.peak_rss_bytes: int | None = None
         """The largest sum of RSS. Upper bound of `peak_bytes`, apart from the lag of RSS."""
+        self._peak_with_huge_pages: int | None = None
         self._peak_pss: int | None = None
         """The largest sum of PSS of all members that matter."""
         self.cost_ns = 0
@@ -148,7 +150,7 @@ class Footprint:
     def peak_bytes(self) -> int | None:
         """The largest footprint. Peaks between samples are missed; see also `bias`."""
         if self._peak is None:
-            return self.peak_rss_bytes
+            return self._peak_with_huge_pages
         return self._peak if self._guess is None else max(self._peak, self._guess[0])
 
     @property
@@ -172,15 +174,16 @@ class Footprint:
 
     def add_sample(self, sample: TreeSample) -> None:
         """Update by the latest sample, and read PSS if necessary. Never raises for an unreadable member."""
-        rss = sample.rss_bytes
-        if rss is None:
+        if sample.rss_bytes is None:
             return
+        rss = sample.rss_bytes + (sample.hugetlb_bytes or 0)
         began_ns = self._cpu_clock()
         estimate_ns = self._estimated_cost_ns(sample.process_count, rss)
         cost_ns = int(self._cost_factor * estimate_ns)
         self._largest_cost_ns = max(self._largest_cost_ns, estimate_ns)
         self._add_budget(sample.taken_ns)
-        self.peak_rss_bytes = max(rss, self.peak_rss_bytes or 0)
+        self.peak_rss_bytes = max(sample.rss_bytes, self.peak_rss_bytes or 0)
+        self._peak_with_huge_pages = max(rss, self._peak_with_huge_pages or 0)
         self._lowest_rss = min(rss, self._lowest_rss)
         if not (self._may_be_new_peak(sample, rss) and self._determine(sample, rss, cost_ns)):
             self._estimate(rss, sample.process_count * RSS_NOISE_BYTES)
@@ -267,7 +270,7 @@ class Footprint:
         """A pass: largest members first, until the rest is small. Returns whether the footprint is known by it."""
         began_ns, cpu_began_ns = self._clock(), self._cpu_clock()
         until_ns = began_ns + 8 * cost_ns + 50_000_000
-        found = denied = ended = at = 0
+        found, denied, ended, at = sample.hugetlb_bytes or 0, 0, 0, 0
         left = sum(size for size, _ in rows)
         limit = UNREAD_SHARE * left
         complete = True

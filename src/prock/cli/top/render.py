@@ -204,7 +204,7 @@ class Pen:
         if line.hidden:
             name = f"[+{line.hidden:,}] {name}"
         if member.state == "Z":
-            name += " (zombie)"
+            name += " (main thread has ended)" if member.is_alive else " (zombie)"
         return f"{name} (orphan)" if line.node.is_orphan else name
 
     def sparkline(self, values: Iterable[float | None], columns: int) -> str:

@@ -330,7 +330,7 @@ class State:
         drawn = [self._pen.titles(self._columns, self.sort)][:titles]
         for index, (number, line) in enumerate(zip(numbers, page, strict=True), self._first):
             name = self._pen.name(line, max(0, columns - len(number)))
-            style = "cursor" if index == self.cursor else "dim" if line.node.member.state == "Z" else ""
+            style = "cursor" if index == self.cursor else "" if line.node.member.is_alive else "dim"
             drawn.append([(number, style), (name, style)])
         return drawn
 
