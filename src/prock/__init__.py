@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         get_start_time as get_start_time,
         get_tty as get_tty,
         list_all_pids as list_all_pids,
+        process_exists as process_exists,
         snapshot_process as snapshot_process,
     )
     from prock.results import (
@@ -105,7 +106,7 @@ else:
         "process": (
             "get_all_stats get_children get_cpu_time get_cpu_time_with_children get_disk_io get_liveness_info "
             "get_memory get_memory_virtual get_ppid get_process_cmdline get_process_comm get_process_environ "
-            "get_process_path get_start_time get_tty list_all_pids snapshot_process"
+            "get_process_path get_start_time get_tty list_all_pids process_exists snapshot_process"
         ),
         "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor",
         "runner.kill_tree": "kill_tree",

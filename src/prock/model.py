@@ -187,6 +187,16 @@ class CpuTime(NamedTuple):
         """User and system together. Exact from the CPU clock; counted in ticks it is a lower bound by up to 20 ms."""
         return self.user_ns + self.system_ns
 
+    def cpu_percent_since(self, earlier: CpuTime, elapsed_ns: int) -> CpuPercent | None:
+        """CPU between two readings of one process, in percent of one core; None where no time has elapsed.
+
+        - `elapsed_ns`: nanoseconds between the readings, by the monotonic clock.
+
+        >>> CpuTime(user_ns=300, system_ns=200).cpu_percent_since(CpuTime(user_ns=50, system_ns=50), elapsed_ns=200)
+        200.0
+        """
+        return 100.0 * (self - earlier).total_ns / elapsed_ns if elapsed_ns > 0 else None
+
     def __add__(self, other: CpuTime) -> CpuTime:  # type: ignore[override]  # a sum of times, not of tuples
         if not isinstance(other, CpuTime):
             return NotImplemented
@@ -285,6 +295,17 @@ class LivenessInfo(NamedTuple):
     def is_alive(self) -> bool:
         """Whether it can still run. A zombie cannot; a process of which only the main thread ended shows Z, and can."""
         return _can_run(self.state, self.thread_count)
+
+    @property
+    def has_tty(self) -> bool:
+        """Whether it has a controlling terminal."""
+        return self.tty is not None
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether pid 1 is its parent and it has no terminal, as what a closed terminal leaves behind. So are daemons;
+        an orphan that a subreaper adopted has another parent."""
+        return self.ppid == 1 and self.tty is None
 
 
 class ProcessInfo(NamedTuple):

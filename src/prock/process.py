@@ -251,6 +251,23 @@ def get_liveness_info(pid: int | None = None) -> LivenessInfo | None:
     return engine.active.liveness(pid)
 
 
+def process_exists(pid: int | None = None) -> bool:
+    """Whether there is a process with this pid, zombies included. To detect a reused pid, compare
+    `LivenessInfo.identity`.
+
+    - `pid`: default: the calling process.
+
+    Source: the CPU clock of the process. Cost: three `clock_gettime`, no file.
+
+    >>> process_exists()
+    True
+    """
+    try:
+        return engine.active.cpu_time(pid) is not None
+    except AccessDenied:
+        return True
+
+
 def get_children(pid: int | None = None) -> list[int] | None:
     """Pids of the direct children of all threads, zombies included; ``[]`` without children.
 

@@ -25,7 +25,7 @@ pytestmark = on_both
 
 TTY = 34816
 TREE_KEYS = {
-    "root_pid", "root_comm", "is_kernel", "process_count", "thread_count", "rss_bytes", "cpu_time_ns",
+    "root_pid", "root_comm", "root_cmdline", "is_kernel", "process_count", "thread_count", "rss_bytes", "cpu_time_ns",
     "cpu_time_with_children_ns", "cpu_percent", "pids",
 }  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ pytestmark = on_both
 KEYS = {
     "schema", "pid", "ppid", "pgrp", "session", "comm", "path", "state", "tty", "start_ticks", "start_time", "age_s",
     "thread_count", "children", "cpu_time", "waited_for_children_cpu_time", "rss_bytes", "vsize_bytes", "minor_faults",
-    "major_faults", "disk_io", "fd_count", "refused",
+    "major_faults", "disk_io", "fd_count", "refused", "cmdline", "directory", "user", "real_user", "nice", "cgroup",
 }  # fmt: skip
 """The shape that programs rely on: what is renamed or removed needs another schema."""
 
@@ -50,6 +52,30 @@ def test_json_is_what_the_library_says(family: Family) -> None:
     assert (answer["start_ticks"], answer["start_time"]) == (liveness.start_ticks, liveness.start_time)
     assert answer["path"] == package.get_process_path(family.head)
     assert answer["refused"] == []
+
+
+def test_command_user_directory_nice_and_cgroup(tmp_path: Path, command_engine: str) -> None:
+    with subprocess.Popen(
+        ["nice", "-n", "3", "sh", "-c", "echo; read line; :", "sh", "--password", "hunter2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as popen:
+        assert popen.stdout is not None and popen.stdout.readline() == b"\n"
+        answer = prock_json("stat", popen.pid)
+        assert answer["cmdline"] == ["sh", "-c", "echo; read line; :", "sh", "--password", "***"]
+        user = Path("/proc/self").owner()
+        assert (answer["user"], answer["real_user"], answer["nice"]) == (user, user, 3)
+        assert answer["directory"] == str(tmp_path)
+        groups = Path(f"/proc/{popen.pid}/cgroup").read_text().splitlines()
+        group = next((line.removeprefix("0::") for line in groups if line.startswith("0::")), None)
+        assert answer["cgroup"] == (None if command_engine == "portable" else group)
+        page = facts(prock("stat", popen.pid).stdout)
+        assert page["command"] == "sh -c 'echo; read line; :' sh --password hunter2"  # what ps shows
+        assert facts(prock("stat", popen.pid, "--no-args").stdout)["command"] == "sh"
+        assert prock_json("stat", popen.pid, "--no-args")["cmdline"] == ["sh"]
+        assert (page["directory"], page["user"], page["nice"]) == (str(tmp_path), user, "3")
+        popen.communicate(b"\n")
 
 
 def test_default_is_the_process_that_calls() -> None:
@@ -115,7 +141,9 @@ def test_another_users_process(family: Family, as_other_user: dict[str, Any]) ->
     assert re.search(r"^I/O +access denied$", page, re.MULTILINE)
     answer = prock_json("stat", family.head, **as_other_user)
     assert (answer["path"], answer["disk_io"]) == (None, None)
-    assert set(answer["refused"]) == {"io", "exe"}
+    assert set(answer["refused"]) == {"io", "exe", "cwd"}
+    assert (answer["directory"], answer["user"]) == (None, "root")
+    assert facts(page)["directory"] == "access denied"
     assert answer["cpu_time"]["total_ns"] > 0
 
 

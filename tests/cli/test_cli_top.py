@@ -46,7 +46,7 @@ def test_a_table_for_each_sample(family: Family) -> None:
         assert header == ["PID", "S", "THR", "%CPU", "%CPU+", "RSS", "RSS+", "PROCS", "TIME+", "COMMAND"]
         assert {int(line[0]) for line in lines} == family.pids
         assert [line[7] for line in lines] == ["4", "3", "1", "1"]
-        assert lines[1][-2:] == ["└─", "middle"]
+        assert lines[1][9:11] == ["└─", "middle:"]
 
 
 def test_what_the_total_misses_is_below_each_table(family: Family) -> None:
@@ -66,7 +66,7 @@ def test_one_document_a_line(family: Family) -> None:
         assert document["schema"] == "prock.top/1"
         (tree,) = document["trees"]
         assert set(tree) == {*TreeTotals._fields, "cpu_bias", "is_over", "members"}
-        assert all(set(member) == set(MemberSample._fields) for member in tree["members"])
+        assert all(set(member) == {*MemberSample._fields, "cmdline"} for member in tree["members"])
         assert [member["pid"] for member in tree["members"]] == [family.head, family.middle, *family.grandchildren]
         assert tree["disk_io"] is None  # not asked for
     assert documents[0]["trees"][0]["wall_ns"] < documents[1]["trees"][0]["wall_ns"]

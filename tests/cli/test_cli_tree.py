@@ -23,7 +23,8 @@ from prock.report.layout import format_bytes
 pytestmark = on_both
 
 MEMBER_KEYS = {
-    "pid", "ppid", "depth", "comm", "state", "start_ticks", "thread_count", "cpu_time_ns", "cpu_time_with_children_ns",
+    "pid", "ppid", "depth", "comm", "cmdline", "state", "start_ticks", "thread_count", "cpu_time_ns",
+    "cpu_time_with_children_ns",
     "rss_bytes", "vsize_bytes", "disk_io", "refused", "subtree_process_count", "subtree_thread_count",
     "subtree_rss_bytes", "subtree_processes_with_io", "fd_count", "subtree_fd_count",
 }  # fmt: skip
@@ -77,8 +78,13 @@ def test_totals_agree_with_the_root(family: Family) -> None:
 def test_drawing(family: Family) -> None:
     header, *lines = rows(prock("tree", family.head).stdout)
     assert header == ["PID", "S", "THR", "CPU", "CPU+", "RSS", "RSS+", "PROCS", "READ+", "WRITE+", "COMMAND"]
-    assert lines[0][-1] == "head"
-    assert lines[1][-2:] == ["└─", "middle"]
+    python = os.path.basename(processes.WORKER)
+    assert lines[0][10:14] == ["head:", python, "-S", "-c"]
+    assert lines[1][10:13] == ["└─", "middle:", python]
+    assert [line[-2:] for line in rows(prock("tree", family.head, "--no-args").stdout)[1:3]] == [
+        ["head:", python],
+        ["middle:", python],
+    ]
     assert [line[10] for line in lines[2:]] == ["├─", "└─"]
     assert {int(line[0]) for line in lines} == family.pids
 
@@ -86,7 +92,7 @@ def test_drawing(family: Family) -> None:
 def test_drawing_in_ascii(family: Family) -> None:
     done = prock("tree", family.head, "--depth", "1", env=environment(PYTHONIOENCODING="ascii"))
     assert done.stdout.isascii()
-    assert rows(done.stdout)[2][-3:] == ["`-", "[+2]", "middle"]
+    assert rows(done.stdout)[2][10:13] == ["`-", "[+2]", "middle:"]
     assert len(rows(done.stdout)) == 3
 
 
@@ -94,7 +100,7 @@ def test_folded_levels_stay_in_the_totals(family: Family) -> None:
     _, head = rows(prock("tree", family.head, "--depth", "0", "--no-io").stdout)
     whole = prock_json("tree", family.head)["members"]
     assert head[0] == str(family.head)
-    assert head[6:] == [format_bytes(whole[0]["subtree_rss_bytes"]), "4", "[+3]", "head"]
+    assert head[6:10] == [format_bytes(whole[0]["subtree_rss_bytes"]), "4", "[+3]", "head:"]
 
 
 def test_without_io_no_io_is_asked_for(family: Family) -> None:

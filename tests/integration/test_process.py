@@ -242,6 +242,31 @@ def test_exec_keeps_the_identity_and_changes_the_name(spawn: Spawn) -> None:
     assert path is not None and os.path.samefile(path, f"/proc/{program.pid}/exe")
 
 
+def test_what_a_closed_terminal_leaves_behind_is_orphaned() -> None:
+    def info(**changed: Any) -> prock.LivenessInfo:
+        own = prock.get_liveness_info()
+        assert own is not None
+        return own._replace(**changed)
+
+    orphan = info(ppid=1, tty=None)
+    assert orphan.is_orphaned and not orphan.has_tty
+    for other in (info(ppid=1, tty="pts/3"), info(ppid=2, tty=None)):
+        assert not other.is_orphaned and other.has_tty == (other.ppid == 1)
+
+
+def test_existence(spawn: Spawn, dead_pid: int) -> None:
+    program = spawn("""
+pid = os.fork()
+if pid == 0: os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+say(pid, *os.listdir('/proc/self/task')); wait()""")
+    (zombie, *_) = program.pids()
+    assert all(map(prock.process_exists, (None, 1, os.getpid(), program.pid, zombie)))
+    assert not prock.process_exists(dead_pid) and not prock.process_exists(2**31 - 1)
+    with pytest.raises(ValueError, match="can't be a pid"):
+        prock.process_exists(0)
+
+
 def test_environ(spawn: Spawn) -> None:
     odd = {"PLAIN": "1", "EQUALS": "a=b", "EMPTY": "", "LINES": "a\nb"}
     program = spawn("say(1); wait()", env=os.environ | odd)

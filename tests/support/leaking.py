@@ -145,7 +145,7 @@ def public_cases(pid: int, gone: int) -> list[Case]:
     of_pid = (
         "get_all_stats get_children get_cpu_time get_cpu_time_with_children get_disk_io get_liveness_info get_memory "
         "get_memory_virtual get_ppid get_process_cmdline get_process_comm get_process_environ get_process_path "
-        "get_start_time get_tty snapshot_process snapshot_tree collect_tree_pids snapshot_tree_from_scan"
+        "get_start_time get_tty process_exists snapshot_process snapshot_tree collect_tree_pids snapshot_tree_from_scan"
     ).split()
     for name in of_pid:
         ask: Callable[..., object] = getattr(prock, name)

@@ -113,6 +113,12 @@ def add_numbers(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{metric.option}", action="store_true", help=f"show the {metric.text}")
 
 
+def add_no_args(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-args", dest="arguments", action="store_false", help="show the names of commands without their arguments"
+    )
+
+
 def chosen_numbers(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those options, as keywords."""
     return {metric.option: getattr(arguments, metric.option) for metric in NUMBERS}

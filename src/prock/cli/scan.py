@@ -2,7 +2,8 @@
 
 JSON (``prock.scan/1``): `interval_s` (null without ``--interval``), `cpus`, `totals`, `coverage`, and `trees` in the
 chosen order, all of them with ``-n 0``. Times count since the start of each process; `cpu_percent` (of one core) is of
-the interval, in which the times are null.
+the interval, in which the times are null. `root_cmdline`: the arguments of the root, null where unknown; the values of
+passwords, tokens, secrets and keys are ``***``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import os
 import time
 
 import prock
+from prock import engine
 from prock._compat.namedtuple import NamedTuple
 from prock.cli import argtypes, output
 from prock.cli import parser as command
 from prock.cli.scan_groups import Tree, divide
 from prock.model import MemberSample
+from prock.report.command_line import as_document, describe, shorten
 from prock.report.layout import count, cut, decode_bytes, format_bytes, format_cpu, format_percent, table, width
+from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +53,9 @@ def _cpu(row: Row) -> float:
         return row.cpu_percent or 0
     return (row.cpu_time_with_children or row.cpu_time).total_ns
 
+
+NAME_WIDTH = 24
+"""Columns of a command at least, before the names of those that use the most."""
 
 VALUES: dict[str, Callable[[Row], float]] = {
     "cpu": _cpu,
@@ -116,6 +123,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     command.add_sort(parser, "sort, largest first, by", VALUES)
     command.add_interval(parser, "measure for this time; show percent")
+    command.add_no_args(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -129,11 +137,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     trees = sorted((tree for tree in machine.trees if tree.rows), key=rank)
     shown = trees[: arguments.limit or None]
+    cmdlines = CommandLines(engine.active, arguments=arguments.arguments)
+    cmdlines.read((tree.root.identity, tree.root.comm) for tree in shown)
     if arguments.json:
-        output.write_json(_as_json(machine, shown))
+        output.write_json(_as_json(machine, shown, cmdlines))
         return 0
     screen = output.Screen()
-    output.write([*_table(machine, shown, trees[len(shown) :], value, screen), *_footer(machine, screen)])
+    output.write([*_table(machine, shown, trees[len(shown) :], value, screen, cmdlines), *_footer(machine, screen)])
     return 0
 
 
@@ -153,21 +163,29 @@ def _sums(trees: Sequence[Tree]) -> Sums:
 
 
 def _table(
-    machine: Machine, shown: list[Tree], others: list[Tree], value: Callable[[Row], float], screen: output.Screen
+    machine: Machine,
+    shown: list[Tree],
+    others: list[Tree],
+    value: Callable[[Row], float],
+    screen: output.Screen,
+    cmdlines: CommandLines,
 ) -> list[str]:
     cpu = ("CPU", "CPU+") if machine.interval_ns is None else ("%CPU",)
     rows: list[tuple[str, ...]] = [("PID", "PROCS", "THR", *cpu, "RSS", "")]
-    names = ["TREE"]
+    names = [("TREE", "")]
     for tree in shown:
         rows.append(("" if tree.is_kernel else str(tree.root.pid), *_cells([tree], machine), ""))
-        names.append(_name(tree, value, screen))
+        names.append(_name(tree, value, screen, cmdlines))
     if others:
         rows.append(("", *_cells(others, machine), ""))
-        names.append(f"{screen.ellipsis} {count(len(others), 'more tree')}")
+        names.append((f"{screen.ellipsis} {count(len(others), 'more tree')}", ""))
     lines = []
-    for line, name in zip(table(rows), names, strict=True):
-        left = None if screen.width is None else max(0, screen.width - width(line))
-        lines.append(line + (name if left is None else cut(name, left, screen.ellipsis)))
+    for line, (name, after) in zip(table(rows), names, strict=True):
+        if screen.width is not None:
+            left = max(0, screen.width - width(line))
+            name = cut(shorten(name, max(NAME_WIDTH, left - width(after)), screen.ellipsis), left, screen.ellipsis)
+            after = cut(after, left - width(name), screen.ellipsis)
+        lines.append(line + name + after)
     return [screen.paint(lines[0], "bold"), *lines[1:]]
 
 
@@ -179,16 +197,17 @@ def _cells(trees: list[Tree], machine: Machine) -> tuple[str, ...]:
     return (f"{sums.process_count:,}", f"{sums.thread_count:,}", *cpu, format_bytes(sums.rss_bytes))
 
 
-def _name(tree: Tree, value: Callable[[Row], float], screen: output.Screen) -> str:
+def _name(tree: Tree, value: Callable[[Row], float], screen: output.Screen, cmdlines: CommandLines) -> tuple[str, str]:
+    """The command of the root, and which others use the most."""
     if tree.is_kernel:
-        return "[kernel threads]"
-    name = screen.clean(tree.root.comm)
+        return "[kernel threads]", ""
+    name = describe(cmdlines.get(tree.root.identity), tree.root.comm, screen.encoding)
     main = tree.main_command(value)
     if main is None:
-        return name
+        return name, ""
     comm, processes = main
     times = f" ({processes:,})" if processes > 1 else ""
-    return f"{name}, mostly {screen.clean(comm)}{times}"
+    return name, f", mostly {screen.clean(comm)}{times}"
 
 
 def _footer(machine: Machine, screen: output.Screen) -> list[str]:
@@ -208,7 +227,7 @@ def _footer(machine: Machine, screen: output.Screen) -> list[str]:
     return ["", *(screen.paint(line, "dim") for line in lines)]
 
 
-def _as_json(machine: Machine, shown: list[Tree]) -> dict[str, object]:
+def _as_json(machine: Machine, shown: list[Tree], cmdlines: CommandLines) -> dict[str, object]:
     return {
         "schema": "prock.scan/1",
         "interval_s": None if machine.interval_ns is None else round(machine.interval_ns / 1e9, 6),
@@ -224,6 +243,7 @@ def _as_json(machine: Machine, shown: list[Tree]) -> dict[str, object]:
             {
                 "root_pid": tree.root.pid,
                 "root_comm": decode_bytes(tree.root.comm),
+                "root_cmdline": as_document(cmdlines.get(tree.root.identity)),
                 "is_kernel": tree.is_kernel,
                 **_sums([tree])._asdict(),
                 "pids": sorted(row.pid for row in tree.rows),

@@ -1,9 +1,10 @@
 """``prock stat``: one process in detail.
 
-JSON (``prock.stat/1``): fields of `prock.ProcessInfo` and `prock.DiskIo`, and `path`, `tty`, `start_time` (seconds
-since the epoch), `age_s`, `children` (pids), ``cpu_time`` and ``waited_for_children_cpu_time`` (each `user_ns`,
-`system_ns`, `total_ns`). Null is unknown, not applicable or access denied; `refused` names the files below
-``/proc/PID`` to which access was denied.
+JSON (``prock.stat/1``): fields of `prock.ProcessInfo` and `prock.DiskIo`, and `path`, `cmdline` (the arguments; the
+values of passwords, tokens, secrets and keys are ``***``), `directory`, `user` (effective), `real_user`, `nice`,
+`cgroup` (path in cgroup v2), `tty`, `start_time` (seconds since the epoch), `age_s`, `children` (pids), ``cpu_time``
+and ``waited_for_children_cpu_time`` (each `user_ns`, `system_ns`, `total_ns`). Null is unknown, not applicable or
+access denied; `refused` names the files below ``/proc/PID`` to which access was denied.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import prock
 from prock import engine
 from prock.cli import output
 from prock.cli import parser as command
+from prock.engine import facts
 from prock.model import NUMBERS, CpuTime, ProcessInfo, ProcessStats
+from prock.report.command_line import as_document, quote
 from prock.report.layout import count, decode_bytes, format_age, format_bytes, format_cpu, format_number, table
+from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,10 +59,11 @@ LABEL_WIDTH = 12
 
 def configure(parser: argparse.ArgumentParser) -> None:
     command.add_pid(parser, of="the process")
+    command.add_no_args(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    subject = Subject(command.chosen_pid(arguments))
+    subject = Subject(command.chosen_pid(arguments), arguments=arguments.arguments)
     if arguments.json:
         output.write_json(subject.as_json())
     else:
@@ -69,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 class Subject:
     """Everything that can be read of one process, at about one time."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, arguments: bool = True) -> None:
         stats = prock.snapshot_process(pid, io=True, **dict.fromkeys((metric.option for metric in NUMBERS), True))
         if stats is None:
             raise output.Failure(f"no process {pid}")
@@ -81,6 +86,13 @@ class Subject:
         self.path = self._read(prock.get_process_path, pid, "exe")
         self.children = self._read(prock.get_children, pid, "children")
         self.parent_comm = self._read(prock.get_process_comm, self.info.ppid, None) if self.info.ppid else None
+        self.directory = self._read(facts.directory, pid, "cwd")
+        self.users = self._read(facts.users, pid, "status")
+        self.nice = self._read(facts.nice, pid, "nice")
+        self.cgroup = self._read(facts.cgroup, pid, "cgroup")
+        cmdlines = CommandLines(engine.active, arguments=arguments)
+        cmdlines.read([(self.info.identity, self.info.comm)])
+        self.cmdline = cmdlines.get(self.info.identity)
         liveness = self._read(prock.get_liveness_info, pid, "stat")
         if liveness is None or liveness.identity != self.info.identity:
             raise output.Failure(f"no process {pid}: it ended while it was read")
@@ -89,12 +101,14 @@ class Subject:
         self.age_s = max(0.0, time.time() - self.start_time)
 
     def _read(self, read: Callable[[int], Value], pid: int, file: str | None) -> Value | None:
-        """None if access is denied or not supported; the file is then noted."""
+        """None if access is denied or not supported, and the file is then noted; also if it has ended."""
         try:
             return read(pid)
-        except (prock.AccessDenied, prock.NotSupported):
+        except (PermissionError, prock.NotSupported):
             if file is not None:
                 self.refused.append(file)
+            return None
+        except OSError:
             return None
 
     @property
@@ -113,6 +127,12 @@ class Subject:
             "session": info.session,
             "comm": decode_bytes(info.comm),
             "path": None if self.path is None else decode_bytes(self.path),
+            "cmdline": as_document(self.cmdline),
+            "directory": None if self.directory is None else decode_bytes(self.directory),
+            "user": None if self.users is None else self.users[0],
+            "real_user": None if self.users is None else self.users[1],
+            "nice": self.nice,
+            "cgroup": None if self.cgroup is None else decode_bytes(self.cgroup),
             "state": info.state,
             "tty": self.tty,
             "start_ticks": info.start_ticks,
@@ -142,11 +162,16 @@ def page(subject: Subject, screen: output.Screen) -> list[str]:
     facts = [
         ("process", f"{info.pid} {screen.clean(info.comm)}"),
         ("path", _path(subject, screen)),
+        ("command", "-" if subject.cmdline is None else quote(subject.cmdline, screen.encoding)),
+        ("directory", _unless_denied(subject, "cwd", screen.clean(subject.directory or "-"))),
+        ("user", _unless_denied(subject, "status", _user(subject, screen))),
         ("parent", _parent(subject, screen)),
         ("children", _unless_denied(subject, "children", format_number(children))),
         ("state", f"{info.state} ({_state(info)})"),
         ("terminal", screen.clean(subject.tty or "none")),
         ("started", f"{_local_time(subject.start_time)}, {format_age(subject.age_s)} ago"),
+        ("nice", "-" if subject.nice is None else str(subject.nice)),
+        ("cgroup", screen.clean(subject.cgroup or "-")),
         ("threads", f"{info.thread_count:,}"),
         ("memory", f"{format_bytes(info.rss_bytes)} resident, {format_bytes(info.vsize_bytes)} virtual"),
     ]
@@ -216,6 +241,14 @@ def _path(subject: Subject, screen: output.Screen) -> str:
         return screen.clean(subject.path)
     nothing = "none (kernel thread)" if subject.info.vsize_bytes == 0 and subject.info.state != "Z" else "-"
     return _unless_denied(subject, "exe", nothing)
+
+
+def _user(subject: Subject, screen: output.Screen) -> str:
+    """The effective user, and the real user if it differs."""
+    if subject.users is None:
+        return "-"
+    effective, real = map(screen.clean, subject.users)
+    return effective if real == effective else f"{effective}, started by {real}"
 
 
 def _parent(subject: Subject, screen: output.Screen) -> str:

@@ -2,7 +2,8 @@
 
 JSON (``prock.tree/1``): `root_pid`, `interval_s` (null without ``--interval``), `totals`, `coverage`, and `members`: a
 flat list in the order of the drawing, whatever ``--depth`` is. Times and bytes count since the start of each process;
-``…_percent`` (of one core) and ``…_per_s`` are of the interval. Other keys are named as
+``…_percent`` (of one core) and ``…_per_s`` are of the interval. `cmdline`: the arguments, null where unknown; the
+values of passwords, tokens, secrets and keys are ``***``. Other keys are named as
 the fields of `prock.MemberSample` and `prock.TreeTotals`, which ``help()`` describes.
 """
 
@@ -17,6 +18,7 @@ from prock.cli.top import page, rounded, trees
 from prock.cli.top.model import Node, Rates, lines, plant, sum_of_known
 from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
 from prock.model import NUMBERS, MemberSample, TreeStats
+from prock.report.command_line import as_document
 from prock.report.layout import count, decode_bytes, format_bytes, format_cpu
 
 TYPE_CHECKING = False
@@ -57,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     command.add_interval(parser, "measure for this time; show percent and rates")
     command.add_numbers(parser)
+    command.add_no_args(parser)
     parser.add_argument("--no-io", dest="io", action="store_false", help="leave out I/O (saves one read per process)")
 
 
@@ -75,7 +78,10 @@ def _print_snapshot(pid: int, arguments: argparse.Namespace) -> None:
     tree = prock.snapshot_tree(pid, io=arguments.io, **command.chosen_numbers(arguments))
     if tree is None:
         raise output.Failure(f"no process {pid}")
-    tops = plant(members_of(tree), pid, _amounts if arguments.io else None)
+    members = members_of(tree)
+    cmdlines = trees.MemberCommandLines(arguments=arguments.arguments)
+    cmdlines.read(members)
+    tops = plant(members, pid, _amounts if arguments.io else None, cmdlines.of)
     sort = SORTS[arguments.sort]
     if arguments.json:
         output.write_json(_as_json(tree, lines(tops, sort=sort), tops, None))
@@ -87,7 +93,7 @@ def _print_snapshot(pid: int, arguments: argparse.Namespace) -> None:
 
 
 def _print_sample(pid: int, arguments: argparse.Namespace) -> None:
-    source = trees.one(pid, io=arguments.io, **command.chosen_numbers(arguments))
+    source = trees.one(pid, io=arguments.io, arguments=arguments.arguments, **command.chosen_numbers(arguments))
     try:
         source.look()
         time.sleep(arguments.interval)
@@ -229,6 +235,7 @@ def _member_as_json(node: Node, depth: int, subtree_own_ns: int, sample: TreeSam
         "ppid": member.ppid,
         "depth": depth,
         "comm": decode_bytes(member.comm) if is_known else None,
+        "cmdline": as_document(node.cmdline),
         "state": member.state if is_known else None,
         "start_ticks": member.start_ticks if is_known else None,
         "thread_count": member.thread_count if is_known else None,

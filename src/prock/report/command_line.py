@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from prock.report.layout import cut, escape, width
+from prock.redaction import redact
+from prock.report.layout import cut, decode_bytes, escape, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def describe(cmdline: Sequence[str] | None, comm: str, encoding: str = "utf-8") 
     else:  # the title that the process has set
         text = escape(program, encoding)
     return text if program.removeprefix("-").startswith(comm) else f"{escape(comm, encoding)}: {text}"
+
+
+def as_document(cmdline: Sequence[str] | None) -> list[str] | None:
+    """For JSON: without passwords; bytes that are not UTF-8 as ``\\xff``."""
+    return None if cmdline is None else [decode_bytes(argument) for argument in redact(cmdline)]
 
 
 def shorten(text: str, columns: int, mark: str = "…") -> str:

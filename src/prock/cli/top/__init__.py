@@ -2,7 +2,8 @@
 
 JSON (``prock.top/1``): one document per line and sample, with `trees`: a list of one tree, or with ``--name`` of all
 that match; a tree whose last process has ended is listed once more. A tree has the fields of `prock.TreeTotals`, and
-`members`: a flat list, the root first, then breadth first, with the fields of `prock.MemberSample`.
+`members`: a flat list, the root first, then breadth first, with the fields of `prock.MemberSample`
+and `cmdline`: the arguments, null where unknown; the values of passwords, tokens, secrets and keys are ``***``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from prock.cli import parser as command
 from prock.cli.top import trees
 from prock.cli.top.model import SORTS, lines
 from prock.cli.top.render import Pen, accuracy, counts, ended_cpu
+from prock.report.command_line import as_document
 from prock.report.layout import decode_bytes, format_bytes, format_percent
 from prock.sampling.schedule import Deadlines
 
@@ -23,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Set
+    from typing import Any
 
     from prock.cli.top.model import Picture
     from prock.cli.top.trees import Source
@@ -63,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     command.add_sort(parser, "sort siblings, with their descendants, by", SORTS)
     parser.add_argument("--io", action="store_true", help="show I/O rates (one more read per process)")
     command.add_numbers(parser)
+    command.add_no_args(parser)
     parser.add_argument("--plain", action="store_true", help="print tables, even on a terminal")
 
 
@@ -87,15 +91,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _source(arguments: argparse.Namespace) -> Source:
     numbers = command.chosen_numbers(arguments)
+    chosen: dict[str, Any] = {"io": arguments.io, "arguments": arguments.arguments, **numbers}
     if arguments.sort in ("io", *numbers) and not getattr(arguments, arguments.sort):
         raise output.Failure(f"--sort {arguments.sort} without --{arguments.sort}: add --{arguments.sort}", 2)
     if arguments.name is None:
         if arguments.full:
             raise output.Failure("--full without --name: add --name PATTERN", 2)
-        return trees.one(command.chosen_pid(arguments), io=arguments.io, **numbers)
+        return trees.one(command.chosen_pid(arguments), **chosen)
     if arguments.pid is not None:
         raise output.Failure("both PID and --name: give only one", 2)
-    return trees.named(arguments.name, full=arguments.full, io=arguments.io, **numbers)
+    return trees.named(arguments.name, full=arguments.full, **chosen)
 
 
 def _can_fill_terminal() -> bool:
@@ -139,21 +144,21 @@ def page(picture: Picture, title: str, sort: str, pen: Pen, *, folded: Set[Ident
 
 
 def as_json(picture: Picture) -> dict[str, object]:
-    return {"schema": "prock.top/1", "trees": [_tree_as_json(sample) for sample in picture.samples]}
+    return {"schema": "prock.top/1", "trees": [_tree_as_json(sample, picture) for sample in picture.samples]}
 
 
-def _tree_as_json(sample: TreeSample) -> dict[str, object]:
+def _tree_as_json(sample: TreeSample, picture: Picture) -> dict[str, object]:
     return {
         **sample.totals._asdict(),
         "cpu_percent": rounded(sample.cpu_percent),
         "cpu_bias": sample.cpu_bias,
         "is_over": sample.is_over,
         "disk_io": None if sample.disk_io is None else sample.disk_io._asdict(),
-        "members": [_member_as_json(member) for member in sample.members],
+        "members": [_member_as_json(member, picture.cmdline(member)) for member in sample.members],
     }
 
 
-def _member_as_json(member: MemberSample) -> dict[str, object]:
+def _member_as_json(member: MemberSample, cmdline: tuple[str, ...] | None) -> dict[str, object]:
     row = member._asdict()
     for name in ("disk_io", "subtree_disk_io"):
         row[name] = None if row[name] is None else row[name]._asdict()
@@ -161,6 +166,7 @@ def _member_as_json(member: MemberSample) -> dict[str, object]:
         row[name] = rounded(row[name])
     row["comm"] = decode_bytes(member.comm)
     row["refused"] = list(member.refused)
+    row["cmdline"] = as_document(cmdline)
     return row
 
 

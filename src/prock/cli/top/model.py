@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from prock._compat.namedtuple import NamedTuple
 from prock.model import NUMBERS
-from prock.report.layout import escape
+from prock.report.command_line import describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +33,13 @@ class Rates(NamedTuple):
 class Node:
     """A process in its tree."""
 
-    __slots__ = ("children", "is_orphan", "member", "parent", "rates", "with_io")
+    __slots__ = ("children", "cmdline", "is_orphan", "member", "parent", "rates", "with_io")
 
-    def __init__(self, member: MemberSample, parent: Node | None, rates: Rates | None) -> None:
+    def __init__(
+        self, member: MemberSample, parent: Node | None, rates: Rates | None, cmdline: tuple[str, ...] | None
+    ) -> None:
         self.member = member
+        self.cmdline = cmdline
         self.parent = parent
         self.rates = rates
         self.children: list[Node] = []
@@ -74,11 +77,19 @@ class Totals(NamedTuple):
     is_over: bool
 
 
+def unknown(_: MemberSample) -> None:
+    """The command line of a process of which none was read."""
+
+
 class Picture:
     """One sample of all followed trees. The CPU time of `past`, of trees that are no longer followed, is added."""
 
     def __init__(
-        self, samples: Sequence[TreeSample], before: Picture | None = None, past: Totals | None = None
+        self,
+        samples: Sequence[TreeSample],
+        before: Picture | None = None,
+        past: Totals | None = None,
+        cmdline: Callable[[MemberSample], tuple[str, ...] | None] = unknown,
     ) -> None:
         self.samples = tuple(samples)
         self._io = {sample.root_pid: sample.disk_io for sample in samples}
@@ -93,12 +104,14 @@ class Picture:
                 sample.members,
                 None if sample.root is None else sample.root_pid,
                 None if sample.disk_io is None else partial(self._rates, sample.interval_ns, before),
+                cmdline,
             )
             for sample in samples
         ]
         self.totals = self._sum(before, past, [sum(top.with_io for top in tree) for tree in trees])
         self.tops = [top for tree in trees for top in tree]
         """Roots and orphans."""
+        self.cmdline = cmdline
 
     @staticmethod
     def _rates(interval_ns: int, before: Picture | None, member: MemberSample) -> Rates | None:
@@ -154,7 +167,10 @@ class Picture:
 
 
 def plant(
-    members: Iterable[MemberSample], root_pid: int | None, rates: Callable[[MemberSample], Rates | None] | None = None
+    members: Iterable[MemberSample],
+    root_pid: int | None,
+    rates: Callable[[MemberSample], Rates | None] | None = None,
+    cmdline: Callable[[MemberSample], tuple[str, ...] | None] = unknown,
 ) -> list[Node]:
     """Link the members of one tree; parents come before their children. Returns the root and the orphans.
 
@@ -164,7 +180,7 @@ def plant(
     tops = []
     for member in members:
         parent = nodes.get(member.ppid)
-        node = nodes[member.pid] = Node(member, parent, None if rates is None else rates(member))
+        node = nodes[member.pid] = Node(member, parent, None if rates is None else rates(member), cmdline(member))
         if parent is None:
             node.is_orphan = member.pid != root_pid
             tops.append(node)
@@ -285,11 +301,11 @@ def lead(line: Line, branches: Sequence[str], columns: int) -> str:
 
 
 def _matches(tops: Sequence[Node], wanted: str) -> set[Node]:
-    """The nodes whose name or pid contains the text, and their ancestors."""
+    """The nodes whose command line, name or pid contains the text, and their ancestors."""
     wanted = wanted.lower()
     found: set[Node] = set()
     for node in all_nodes(tops):
-        if wanted in str(node.member.pid) or wanted in escape(node.member.comm).lower():
+        if wanted in str(node.member.pid) or wanted in describe(node.cmdline, node.member.comm).lower():
             above: Node | None = node
             while above is not None and above not in found:
                 found.add(above)

@@ -26,7 +26,7 @@ left right                   fold or go to parent, unfold or go to first child
 a                            fold all below the roots, unfold all
 c m t p n                    sort by %CPU+, RSS+, TIME+, PID, name
 < >                          sort by the previous, next column
-/                            filter by part of a name or pid; Esc shows all
+/                            filter by part of a command or pid; Esc shows all
 d                            details of the process
 k                            send a signal to the process
 Space                        pause the display; totals go on

@@ -8,6 +8,7 @@ from __future__ import annotations
 from prock._compat.namedtuple import NamedTuple
 from prock.cli.top.model import lead
 from prock.model import NUMBERS
+from prock.report.command_line import describe, shorten
 from prock.report.layout import count, cut, format_bytes, format_cpu, format_percent, table, width
 
 TYPE_CHECKING = False
@@ -187,25 +188,31 @@ class Pen:
         return [self.screen.paint(f"{header}COMMAND", "bold"), *rows]
 
     def name(self, line: Line, columns: int | None = None) -> str:
-        """Branches and name; if they do not fit, the outer branches are left out first."""
-        name = self._label(line)
+        """Branches and command; if they do not fit, the outer branches are left out first."""
+        name, mark = self._label(line)
         if columns is None:
-            return lead(line, self._branches, LONGEST_LEAD) + name
-        lead_width = max(0, columns - min(width(name), NAME_WIDTH))
+            return lead(line, self._branches, LONGEST_LEAD) + name + mark
+        lead_width = max(0, columns - min(width(name + mark), NAME_WIDTH))
         branches = lead(line, self._branches, lead_width + 1)
         if len(branches) > lead_width:
-            mark = self.screen.ellipsis
-            branches = mark + branches[len(branches) + len(mark) - lead_width :] if lead_width > len(mark) else ""
-        return branches + self.cut(name, columns - len(branches))
+            more = self.screen.ellipsis
+            branches = more + branches[len(branches) + len(more) - lead_width :] if lead_width > len(more) else ""
+        left = columns - len(branches)
+        name = shorten(name, max(left - len(mark), min(left, NAME_WIDTH)), self.screen.ellipsis)
+        return branches + self.cut(name + mark, left)
 
-    def _label(self, line: Line) -> str:
+    def _label(self, line: Line) -> tuple[str, str]:
+        """The command, and what is special about the process."""
         member = line.node.member
-        name = "? (access denied)" if "stat" in member.refused else self.screen.clean(member.comm)
+        name = "? (access denied)"
+        if "stat" not in member.refused:
+            name = describe(line.node.cmdline, member.comm, self.screen.encoding)
         if line.hidden:
             name = f"[+{line.hidden:,}] {name}"
+        mark = ""
         if member.state == "Z":
-            name += " (main thread has ended)" if member.is_alive else " (zombie)"
-        return f"{name} (orphan)" if line.node.is_orphan else name
+            mark = " (main thread has ended)" if member.is_alive else " (zombie)"
+        return name, f"{mark} (orphan)" if line.node.is_orphan else mark
 
     def sparkline(self, values: Iterable[float | None], columns: int) -> str:
         """The last values, one a column, from zero to the largest of them."""

@@ -7,24 +7,40 @@ import re
 import time
 
 import prock
+from prock import engine
 from prock.cli import output
 from prock.cli.top.model import Picture
 from prock.report.layout import escape
+from prock.sampling.command_lines import CommandLines
 from prock.sampling.forest import Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Unpack
 
     from prock.cli.top.model import Totals
-    from prock.model import ProcessInfo
+    from prock.model import MemberSample, ProcessInfo
     from prock.sampling.options import SamplingKeywords
 
 COMM_MAX = 15
 """Bytes: a longer name is cut by the kernel."""
 SEARCH_SHARE = 20
 """Searches for trees by name, each a scan of the machine, take at most one 20th of the time."""
+
+
+class MemberCommandLines:
+    """The command lines of the members of the latest sample; zombies have none."""
+
+    def __init__(self, *, arguments: bool) -> None:
+        self._lines = CommandLines(engine.active, arguments=arguments)
+
+    def read(self, members: Sequence[MemberSample]) -> None:
+        self._lines.keep({member.identity for member in members})
+        self._lines.read((member.identity, member.comm) for member in members if member.is_alive)
+
+    def of(self, member: MemberSample) -> tuple[str, ...] | None:
+        return self._lines.get(member.identity) if member.is_alive else None
 
 
 class Source:
@@ -36,6 +52,7 @@ class Source:
         find: Callable[[], Iterable[int]],
         *,
         newcomers: bool = False,
+        arguments: bool = True,
         **options: Unpack[SamplingKeywords],
     ) -> None:
         self.title = title
@@ -43,6 +60,7 @@ class Source:
         self._find = find
         self._newcomers = newcomers
         self._forest = Forest(**options)
+        self._cmdlines = MemberCommandLines(arguments=arguments)
         self._roots: set[int] = set()
         self._before: Picture | None = None
         self._past: Totals | None = None
@@ -72,7 +90,8 @@ class Source:
 
     def _picture(self, due_ns: int | None, skipped: int) -> Picture:
         samples = self._forest.sample(due_ns=due_ns, skipped=skipped)
-        self._before = Picture(list(samples.values()), self._before, self._past)
+        self._cmdlines.read([member for sample in samples.values() for member in sample.members])
+        self._before = Picture(list(samples.values()), self._before, self._past, self._cmdlines.of)
         return self._before
 
     def _search(self) -> bool:
@@ -93,15 +112,15 @@ class Source:
         return len(self._roots) > before
 
 
-def one(pid: int, **options: Unpack[SamplingKeywords]) -> Source:
-    """Follow the tree of one process."""
-    source = Source(_title(pid), lambda: [pid], **options)
+def one(pid: int, *, arguments: bool = True, **options: Unpack[SamplingKeywords]) -> Source:
+    """Follow the tree of one process. `arguments`: show them, not only the name of the command."""
+    source = Source(_title(pid), lambda: [pid], arguments=arguments, **options)
     if not source:
         raise output.Failure(f"no process {pid}")
     return source
 
 
-def named(pattern: str, *, full: bool, **options: Unpack[SamplingKeywords]) -> Source:
+def named(pattern: str, *, full: bool, arguments: bool = True, **options: Unpack[SamplingKeywords]) -> Source:
     """Follow the trees whose root's name, or command line, matches the expression; later ones too."""
     try:
         wanted = re.compile(pattern)
@@ -111,9 +130,10 @@ def named(pattern: str, *, full: bool, **options: Unpack[SamplingKeywords]) -> S
     def find() -> list[int]:
         return outermost(prock.scan_all_processes(), wanted, full=full)
 
-    source = Source(f"{'command line' if full else 'name'} {pattern}", find, newcomers=True, **options)
+    what = "command line" if full else "name"
+    source = Source(f"{what} {pattern}", find, newcomers=True, arguments=arguments, **options)
     if not source:
-        raise output.Failure(f"no process has a {'command line' if full else 'name'} that matches {pattern!r}")
+        raise output.Failure(f"no process has a {what} that matches {pattern!r}")
     return source
 
 
