@@ -49,6 +49,14 @@ if TYPE_CHECKING:
         process_exists as process_exists,
         snapshot_process as snapshot_process,
     )
+    from prock.recording.reader import (
+        Recording as Recording,
+        load as load,
+    )
+    from prock.recording.rows import (
+        RecordedProcess as RecordedProcess,
+        RecordedSample as RecordedSample,
+    )
     from prock.results import (
         CommandUsage as CommandUsage,
         LargeProcess as LargeProcess,
@@ -56,6 +64,7 @@ if TYPE_CHECKING:
         ProcessUsage as ProcessUsage,
         Source as Source,
         Survivor as Survivor,
+        Timeline as Timeline,
     )
     from prock.runner.kill_tree import kill_tree as kill_tree
     from prock.runner.limits import Limits as Limits
@@ -71,6 +80,7 @@ if TYPE_CHECKING:
         MonitorResult as MonitorResult,
     )
     from prock.sampling.options import SamplingOptions as SamplingOptions
+    from prock.sampling.recorder import Recorder as Recorder
     from prock.sampling.sample import TreeSample as TreeSample
     from prock.sampling.sampler import TreeSampler as TreeSampler
     from prock.sampling.trackers import (
@@ -108,7 +118,9 @@ else:
             "get_memory get_memory_virtual get_ppid get_process_cmdline get_process_comm get_process_environ "
             "get_process_path get_start_time get_tty list_all_pids process_exists snapshot_process"
         ),
-        "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor",
+        "recording.reader": "Recording load",
+        "recording.rows": "RecordedProcess RecordedSample",
+        "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor Timeline",
         "runner.kill_tree": "kill_tree",
         "runner.limits": "Limits",
         "runner.popen": "Popen arun run",
@@ -116,6 +128,7 @@ else:
         "sampling.forest": "Forest",
         "sampling.monitor": "Monitor MonitorResult",
         "sampling.options": "SamplingOptions",
+        "sampling.recorder": "Recorder",
         "sampling.sample": "TreeSample",
         "sampling.sampler": "TreeSampler",
         "sampling.trackers": "CumulativeTracker DeltaTracker",

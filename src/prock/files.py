@@ -16,6 +16,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
 MOST_LINKS = 40
@@ -98,6 +99,47 @@ class OutputFile:
     def _fail(self, error: Exception) -> NoReturn:
         reason = getattr(error, "strerror", None) or str(error)
         raise CannotWrite(f"cannot write {'standard output' if self.path == '-' else self.path}: {reason}") from None
+
+
+def create_private(path: str, data: bytes, beside: Sequence[str], *, replace: bool) -> None:
+    """Create a file of mode 0600 with this content in one step, for a library that opens it by its name.
+
+    `beside`: suffixes of further files that it opens; they are created empty, so that no other user can.
+
+    Raises `FileExistsError` if one of them exists, unless `replace`, and `PermissionError` in a directory that others
+    may write to without the sticky bit, as they can replace any file there.
+    """
+    location = _Location(path)
+    try:
+        directory, name = location.directory, location.name
+        if location.status is not None and stat.S_ISDIR(location.status.st_mode):
+            raise _error(errno.EISDIR)
+        if directory is not None and os.fstat(directory).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+            raise PermissionError(errno.EACCES, "others may replace files in that directory: choose another")
+        temporary = os.path.join(os.path.dirname(name), f".prock-{os.urandom(8).hex()}.tmp")
+        flags = _WRITE | os.O_CREAT | os.O_EXCL
+        with open(os.open(temporary, flags, 0o600, dir_fd=directory), "wb") as file:
+            file.write(data)
+        try:
+            for suffix in beside:
+                if replace:
+                    _unlink_if_there(name + suffix, directory)
+                os.close(os.open(name + suffix, flags, 0o600, dir_fd=directory))
+            if replace:
+                os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            else:  # which fails where the name is taken
+                os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        finally:
+            _unlink_if_there(temporary, directory)
+    finally:
+        location.close()
+
+
+def _unlink_if_there(name: str, directory: int | None) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
 
 
 class _Location:

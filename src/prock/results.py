@@ -8,6 +8,7 @@ from prock.redaction import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 
@@ -227,6 +228,26 @@ class RunFigures(NamedTuple):
         """Source and bias of a figure; None where it is unknown."""
         return next((source for source in self.sources if source.figure == figure), None)
 
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> RunFigures:
+        """The figures of a document that `as_document` made; keys that are missing are None or empty."""
+        fields: dict[str, Any] = {name: document.get(name) for name in cls._fields}
+        rows = {
+            "commands": CommandUsage, "processes": ProcessUsage, "slowest": ProcessUsage, "largest": ProcessUsage,
+            "survivors": Survivor, "sources": Source,
+        }  # fmt: skip
+        for name, kind in rows.items():
+            fields[name] = tuple(_of_document(kind, row) for row in document.get(name) or ())
+        fields["args"], fields["missing"] = tuple(document.get("args") or ()), tuple(document.get("missing") or ())
+        for name in ("labels", "cpu_by_source"):
+            fields[name] = tuple((document.get(name) or {}).items())
+        io, limit = document.get("disk_io"), document.get("limit_exceeded")
+        fields["disk_io"] = None if io is None else _of_document(DiskIo, io)
+        if limit is not None:
+            largest = tuple(_of_document(LargeProcess, row) for row in limit.get("largest", ()))
+            fields["limit_exceeded"] = _of_document(LimitExceeded, {**limit, "largest": largest})
+        return cls(**fields)
+
     def as_document(self) -> dict[str, object]:
         """For JSON: schema ``prock.run/1``, the fields as numbers and texts; docs/formats.md lists the keys."""
         document: dict[str, object] = {"schema": "prock.run/1"}
@@ -240,6 +261,24 @@ class RunFigures(NamedTuple):
         document["exit_code"] = self.exit_code
         document["signal"] = self.signal
         return document
+
+
+class Timeline(NamedTuple):
+    """The usage of a tree over time, in steps of equal length.
+
+    - `step_ns`: Length of a step in nanoseconds.
+    - `cpu_ns`: By command, CPU time in nanoseconds in each step; the command with the most first.
+    - `memory_bytes`: By command, memory in bytes in the sample of each step that has the largest total: its share, by
+      resident sets, of the tree's memory, in which shared pages count once where that was measured.
+    - `process_count`: The largest number of processes in each step.
+    - `marks`: Pairs of nanoseconds since the start and a text.
+    """
+
+    step_ns: int
+    cpu_ns: dict[str, tuple[int, ...]]
+    memory_bytes: dict[str, tuple[int, ...]]
+    process_count: tuple[int, ...]
+    marks: tuple[tuple[int, str], ...]
 
 
 class MonitorFigures(NamedTuple):
@@ -285,6 +324,10 @@ class MonitorFigures(NamedTuple):
     cost_ns: int
     denied: int
     series: tuple[TreeTotals, ...]
+
+
+def _of_document(kind: Any, row: Mapping[str, Any]) -> Any:
+    return kind(**{name: row.get(name) for name in kind._fields})
 
 
 def _plain(value: Any) -> Any:

@@ -70,7 +70,7 @@ def test_signals_by_pid_go_to_prock_itself_and_to_unreaped_children() -> None:
 
 def test_the_environment_is_read_for_the_variables_of_prock_only() -> None:
     """And as a whole for the command that is run."""
-    known = {f"os.environ.get('{name}'" for name in ("PROCK_ENGINE", "NO_COLOR", "TERM")}
+    known = {f"os.environ.get('{name}'" for name in ("PROCK_ENGINE", "PROCK_RECORDING", "NO_COLOR", "TERM")}
     reads = {id(call.func.value) for _, _, call in calls() if isinstance(call.func, ast.Attribute) and
              ast.unparse(call).startswith(tuple(known))}  # fmt: skip
     others = [

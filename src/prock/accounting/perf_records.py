@@ -27,6 +27,7 @@ from prock.errors import AccessDenied, NotSupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     from prock.engine.protocol import Engine, Records
@@ -102,6 +103,8 @@ class TaskRecords:
         self._threads = 0
         self._commands: dict[str, _Used] = {}
         self._ended: list[Ended] = []
+        self.ended_listener: Callable[[Ended], object] | None = None
+        """Called for each process that has ended, while records are processed."""
         self._most = MOST_ENDED if keep_processes else HEAVIEST_ENDED
         self._starts: dict[int, int] | None = None
         """Pids of ended processes, and when they started; None: not kept."""
@@ -239,7 +242,10 @@ class TaskRecords:
                 used.is_known = used.is_known and self.has_switches
         before_ns = sum(cpu_ns for _, cpu_ns in process.before or ())
         cpu = process.cpu_ns + before_ns if self.has_switches else None
-        self._ended.append((process.pid, process.ppid, process.comm, cpu, process.start_ns, end_ns))
+        ended = (process.pid, process.ppid, process.comm, cpu, process.start_ns, end_ns)
+        self._ended.append(ended)
+        if self.ended_listener is not None:
+            self.ended_listener(ended)
         if len(self._ended) > 2 * self._most:
             self._ended.sort(key=lambda ended: -(ended[3] or 0))
             del self._ended[self._most :]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prock.model import DiskIo, ProcessInfo
     from prock.results import CommandUsage, ProcessUsage
     from prock.runner.session import RunSession
+    from prock.sampling.recorder import Recorder
 
 MOST_NAMED = 5
 MOST_ROWS = 100_000
@@ -44,9 +45,18 @@ def finish(session: RunSession, *, timed_out: bool = False, whole_tree: bool = F
     try:
         session.end(whole_tree=whole_tree)
         result = ResultBuilder(session).result(timed_out=timed_out)
+        if session.options.recorder is not None:
+            result = _recorded(result, session, session.options.recorder)
     finally:
         session.close()
     return result._replace(cost_ns=session.cost_ns + time.thread_time_ns() - began_ns)
+
+
+def _recorded(result: RunResult, session: RunSession, recorder: Recorder) -> RunResult:
+    """The result, which is in the recording, with the reason where that lacks something."""
+    session.record_ended(recorder)
+    recorder.add_result(session.tree_key, result.as_document())
+    return result if recorder.failure is None else result._replace(missing=(*result.missing, recorder.failure))
 
 
 class PeakMemory(NamedTuple):

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from prock.accounting.perf_records import Ended
     from prock.accounting.protocol import RootWaiter
     from prock.accounting.wait_linux import LinuxWaiter
     from prock.engine.protocol import Engine
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from prock.runner.sample_stats import SampleStats
     from prock.runner.spawn_linux import LauncherReport, SpawnOptions
     from prock.sampling.forest import Forest
+    from prock.sampling.recorder import Recorder
     from prock.sampling.tree_state import TreeState
 
 FIRST_SAMPLE_NS = 10_000_000
@@ -59,6 +61,8 @@ class Options(NamedTuple):
     """Be the subreaper of the command's orphans. For programs that have no other children."""
     limits: Limits | None = None
     """The caller of `RunSession.step` ends the tree when `RunSession.limit_exceeded` is set."""
+    recorder: Recorder | None = None
+    """Records every sample, and every process that ends. Its owner closes it."""
 
 
 class Status(NamedTuple):
@@ -122,6 +126,8 @@ class RunSession:
 
             self._watch = LimitWatch(options.limits, engine)
             self.plan.first_ns = FIRST_LIMITED_SAMPLE_NS
+        self._unrecorded: list[Ended] = []
+        """Ended processes that are to be recorded."""
         self.root_ended = False
         self.start_time = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
@@ -218,6 +224,8 @@ class RunSession:
         self.start_time, self.began_ns = start_time, began_ns
         self.plan.due_ns = self.due_ns = began_ns + self.plan.first_ns
         self.members = Members(self.engine, pid, self.waiter, self.sources)
+        if self.options.recorder is not None and self.sources.records is not None:
+            self.sources.records.ended_listener = self._unrecorded.append
         if self.waiter is not None:
             self.waiter.is_member = lambda row: self.members.is_evident(row, self._sampled)
             if not self.waiter.adoption_proves and self.sources.records is not None:
@@ -273,6 +281,8 @@ class RunSession:
         if self.sources.records is not None:
             self.sources.records.drain()
             self.due_ns = min(self.due_ns, now_ns + DRAIN_NS)
+            if self.options.recorder is not None:
+                self.record_ended(self.options.recorder)
         self.cost_ns += time.thread_time_ns() - began_ns
 
     def sample(self, *, is_last: bool = False) -> None:
@@ -296,6 +306,9 @@ class RunSession:
             self.stats.take(sample, tree)
             if is_last:
                 self.stats.take_last(sample.members)
+            if self.options.recorder is not None:
+                footprint = self.stats.footprint.current_bytes
+                self.options.recorder.add_sample(self.tree_key, sample, sample.members, footprint)
             took_ns = sample.cost_ns
             if self.waiter is None and not self.root_ended and not self.forest.tree(self.pid).root_lives:
                 self.root_ended = True
@@ -322,7 +335,7 @@ class RunSession:
         waiter = self.waiter
         adopts = waiter is not None and waiter.reaps_orphans
         # Root can read the I/O of zombies before they are reaped, so that samples need not.
-        io = not adopts or sys.platform != "linux" or os.geteuid() != 0
+        io = not adopts or sys.platform != "linux" or os.geteuid() != 0 or self.options.recorder is not None
         # The events of a launched command were opened by the launcher.
         accounting = self.options.accounting if waiter is None else "ledger"
         forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
@@ -379,6 +392,17 @@ class RunSession:
         self.step()
         if whole_tree or not self.root_ended:
             self.ended_ns = time.monotonic_ns()
+
+    @property
+    def tree_key(self) -> Identity:
+        """Of this run in a recording. The root may end before its start time is read."""
+        return self.pid, 0
+
+    def record_ended(self, recorder: Recorder) -> None:
+        """Record what has ended since the last call."""
+        if self._unrecorded:
+            recorder.add_ended(self.tree_key, self._unrecorded)
+            self._unrecorded.clear()
 
     def close(self) -> None:
         """Close all sources: what still runs is not counted any more. Idempotent."""

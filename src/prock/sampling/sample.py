@@ -37,6 +37,12 @@ class TreeSample(TreeTotals):
         return first if first is not None and is_root and first.is_alive else None
 
     @property
+    def root_identity(self) -> Identity:
+        """``(pid, start_ticks)`` of the root, whether or not it lives."""
+        root: Identity = self.__dict__["_root"]
+        return root
+
+    @property
     def sharing(self) -> tuple[int, ...]:
         """Pids of members whose address space is also another member's: their memory is not in the totals again."""
         sharing: tuple[int, ...] = self.__dict__["_sharing"]

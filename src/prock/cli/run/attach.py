@@ -10,7 +10,7 @@ import time
 from prock.cli.argtypes import pid_argument
 from prock.cli.output import Failure
 from prock.cli.run import options
-from prock.cli.run.command import keep_low_descriptors_free, line_opener, session_options
+from prock.cli.run.command import keep_low_descriptors_free, line_opener, open_recorder, session_options
 from prock.cli.run.options import ATTACH, PROCK_FAILED, Settings
 from prock.cli.run.supervisor import Plan, Supervisor, open_signals
 from prock.cli.run.writer import ReportWriter
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prock.runner.session import RunSession
+    from prock.sampling.recorder import Recorder
 
 NAME = "attach"
 USAGE = "prock attach [OPTION ...] PID"
@@ -41,7 +42,8 @@ def main(words: Sequence[str], summary: str) -> int:
     settings, pid = _parse(list(words), summary)
     keep_low_descriptors_free()
     writer = ReportWriter(settings, f"process {pid}{_name(pid)}", NAME)
-    session = _attach(pid, settings)
+    recorder = open_recorder(settings)
+    session = _attach(pid, settings, recorder)
     signals = open_signals()
     try:
         plan = Plan(wait_all=settings.wait_all, detach=True)
@@ -50,6 +52,8 @@ def main(words: Sequence[str], summary: str) -> int:
         return 0 if writer.write([result._replace(cost_ns=time.process_time_ns())]) else PROCK_FAILED
     finally:
         signals.close()
+        if recorder is not None:
+            recorder.close()
 
 
 def _parse(words: list[str], summary: str) -> tuple[Settings, int]:
@@ -81,11 +85,11 @@ def _name(pid: int) -> str:
     return "" if comm is None else f" ({escape(comm)})"
 
 
-def _attach(pid: int, settings: Settings) -> RunSession:
+def _attach(pid: int, settings: Settings, recorder: Recorder | None) -> RunSession:
     from prock.errors import NoSuchProcess
     from prock.runner.session import RunSession
 
     try:
-        return RunSession.attach(pid, session_options(settings))
+        return RunSession.attach(pid, session_options(settings, recorder))
     except NoSuchProcess:
         raise Failure(f"no process {pid}") from None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from prock.runner.limits import Limits
     from prock.runner.result import RunResult
     from prock.runner.session import Options, RunSession
+    from prock.sampling.recorder import Recorder
 
 NAME = "run"
 USAGE = "prock run [OPTION ...] [--] COMMAND [ARGUMENT ...]"
@@ -68,6 +69,7 @@ examples:
   prock run -q --json cost.json pytest    write only a JSON document
   prock run -f '%{cpu} s' cc x.c          print one line in your own format
   prock run -t 10m --max-memory 2G ./job  limit and budget a CI job
+  prock run --record build.prock make -j8 record a build, for prock report
 """
 
 
@@ -92,14 +94,17 @@ def main(words: Sequence[str], summary: str) -> int:
         raise Failure("invalid --repeat 0: use a whole number, 1 or more", 2)
     keep_low_descriptors_free()
     writer = _open_writer(settings)
+    recorder = open_recorder(settings, command)
     try:
         signals = open_signals()
     except ProckError as error:
         raise Failure(str(error), PROCK_FAILED) from None
     try:
-        code, interrupted = _run_all(command, settings, signals, writer)
+        code, interrupted = _run_all(command, settings, signals, writer, recorder)
     finally:
         signals.close()
+        if recorder is not None:
+            recorder.close()
     if interrupted:
         raise KeyboardInterrupt  # so that the calling shell sees that SIGINT ended prock
     return code
@@ -114,8 +119,24 @@ def _open_writer(settings: Settings) -> ReportWriter | None:
     return ReportWriter(settings)
 
 
+def open_recorder(settings: Settings, command: Sequence[str] = ()) -> Recorder | None:
+    """Fails before the command runs if its recording cannot be created."""
+    if settings.record is None:
+        return None
+    from prock.sampling.recorder import Recorder
+
+    try:
+        return Recorder(settings.record, force=settings.force, command=command, labels=dict(settings.labels or ()))
+    except ProckError as error:
+        raise Failure(str(error), PROCK_FAILED) from None
+
+
 def _run_all(
-    command: list[str], settings: Settings, signals: SignalSource, writer: ReportWriter | None
+    command: list[str],
+    settings: Settings,
+    signals: SignalSource,
+    writer: ReportWriter | None,
+    recorder: Recorder | None,
 ) -> tuple[int, bool]:
     """Returns the exit code, and whether Ctrl-C ended the command."""
     results: list[RunResult] = []
@@ -124,7 +145,7 @@ def _run_all(
     spent_ns = 0
     while len(results) < wanted and not interrupted:
         try:
-            session = _launch(command, settings, signals)
+            session = _launch(command, settings, signals, recorder)
         except Failure as error:
             if not results:
                 raise
@@ -151,11 +172,11 @@ def _run_all(
     return _exit_code(results, settings) or (0 if all_written else PROCK_FAILED), interrupted
 
 
-def _launch(command: list[str], settings: Settings, signals: SignalSource) -> RunSession:
+def _launch(command: list[str], settings: Settings, signals: SignalSource, recorder: Recorder | None) -> RunSession:
     if not command[0]:  # joined to a directory of PATH, an empty name is that directory
         raise Failure("'': command not found", 127)
     try:
-        return _start(command, settings, signals)
+        return _start(command, settings, signals, recorder)
     except NotSupported as error:
         raise Failure(f"{error} (see prock doctor)", PROCK_FAILED) from None
     except ProckError as error:
@@ -167,26 +188,26 @@ def _launch(command: list[str], settings: Settings, signals: SignalSource) -> Ru
         raise Failure(f"cannot execute {escape(command[0])}: {os.strerror(reason or 0)}", 126) from None
 
 
-def _start(command: list[str], settings: Settings, signals: SignalSource) -> RunSession:
+def _start(command: list[str], settings: Settings, signals: SignalSource, recorder: Recorder | None) -> RunSession:
     from prock import engine
 
     if engine.active.launcher is None:
         from prock.runner.spawn_portable import start_command
 
-        env = [] if sys.platform == "win32" else _environment()
+        env = [] if sys.platform == "win32" else _environment(recorder)
         running = start_command(
-            command, session_options(settings), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
+            command, session_options(settings, recorder), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
         )
         signals.enable_child_signal()
         return running
     from prock.runner.session import RunSession
     from prock.runner.spawn_linux import SpawnOptions
 
-    spawn = SpawnOptions(_environment(), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True)
-    return RunSession.launch(command, spawn, session_options(settings), meanwhile=signals.enable_child_signal)
+    spawn = SpawnOptions(_environment(recorder), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True)
+    return RunSession.launch(command, spawn, session_options(settings, recorder), meanwhile=signals.enable_child_signal)
 
 
-def session_options(settings: Settings) -> Options:
+def session_options(settings: Settings, recorder: Recorder | None) -> Options:
     from prock.runner.session import Options
 
     return Options(
@@ -196,6 +217,7 @@ def session_options(settings: Settings) -> Options:
         processes=settings.verbose > 0,
         labels=tuple(settings.labels or ()),
         limits=_limits(settings),
+        recorder=recorder,
     )
 
 
@@ -224,9 +246,9 @@ def _not_found(word: str, error: OSError) -> str:
     return f"cannot execute {name}: {error.strerror}"
 
 
-def _environment() -> list[bytes]:
+def _environment(recorder: Recorder | None) -> list[bytes]:
     """The entries that prock was started with: `os.environ` lacks those without a name or a value, and has one for each
-    name. In the C locale, Python adds LC_CTYPE to it."""
+    name. In the C locale, Python adds LC_CTYPE to it. A recording adds its path, for ``prock mark``."""
     from prock import engine
 
     try:
@@ -234,8 +256,10 @@ def _environment() -> list[bytes]:
     except (OSError, ProckError):
         block = None
     if block is None:
-        return [b"%b=%b" % (os.fsencode(name), os.fsencode(value)) for name, value in os.environ.items()]
-    return block.removesuffix(b"\0").split(b"\0") if block else []
+        entries = [b"%b=%b" % (os.fsencode(name), os.fsencode(value)) for name, value in os.environ.items()]
+    else:
+        entries = block.removesuffix(b"\0").split(b"\0") if block else []
+    return entries if recorder is None else recorder.environment(entries)
 
 
 def _follow(session: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:

@@ -54,6 +54,8 @@ REPORT: Group = (
     Option(
         "--json", metavar="FILE", help="write all figures as a JSON document (-: standard output); see docs/formats.md"
     ),
+    Option("--record", metavar="FILE", help="record usage over time into FILE, for prock report"),
+    Option("--force", action="store_true", help="with --record: replace an earlier recording"),
     Option(
         "-f",
         "--format",
@@ -144,6 +146,8 @@ class Settings:
     output: str | None
     append: bool
     json: str | None
+    record: str | None
+    force: bool
     format: str | None
     portability: bool
     labels: list[tuple[str, str]] | None
@@ -185,6 +189,8 @@ def parse(
             raise Failure(f"{first} and {second} contradict each other: leave one out (see prock {name} --help)", 2)
         if settings.append and settings.output is None:
             raise Failure(f"-a needs a file to append to: add -o FILE (see prock {name} --help)", 2)
+        if settings.force and settings.record is None:
+            raise Failure(f"--force needs a recording to replace: add --record FILE (see prock {name} --help)", 2)
         return settings, others
     except NotPlain:
         understood = words[: len(words) - len(list(rest))]

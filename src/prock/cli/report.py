@@ -1,0 +1,157 @@
+"""``prock report``: what a recording holds, as text, page or picture.
+
+JSON (``prock.report/1``): `path`, `meta`, `samples`, `process_count`, `wall_ns`, `marks`, and `results`, the documents
+of its runs.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prock.cli import output
+from prock.recording.reader import Recording
+from prock.report.command_line import describe, quote
+from prock.report.layout import DEFAULT_WIDTH, LABEL_WIDTH, Style, format_bytes, format_span
+from prock.report.text import run_report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from prock.recording.rows import RecordedProcess
+    from prock.report.page import Bar
+
+EPILOG = """\
+FILE is a recording, as prock run --record writes it. The suffix of the file of
+-o says what it becomes: .html, one page that needs no other file and no
+network; .svg, a picture of CPU, memory and processes over time; .txt.
+
+examples:
+  prock report build.prock                 the report, and usage over time
+  prock report build.prock -o build.html   a page that explains the run
+"""
+LEVELS = "▁▂▃▄▅▆▇█"
+SUFFIXES = (".html", ".svg", ".txt")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a recording")
+    parser.add_argument("-o", "--output", metavar="FILE", help=f"write to FILE: {', '.join(SUFFIXES)}")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    suffix = os.path.splitext(arguments.output or "")[1].lower()
+    if arguments.output is not None:
+        if arguments.json:
+            raise output.Failure("-o and --json contradict each other: leave one out", 2)
+        if suffix not in SUFFIXES:
+            raise output.Failure(f"unknown suffix of {arguments.output}: use {', '.join(SUFFIXES)}", 2)
+    recording = Recording(arguments.file)
+    if not recording.samples and not recording.documents:
+        raise output.Failure(f"{arguments.file} has no samples: the run ended before the first one", 1)
+    if arguments.json:
+        output.write_json(_document(recording))
+    elif suffix in ("", ".txt"):
+        text = _text(recording, Style(width=output.terminal_width() or DEFAULT_WIDTH))
+        if arguments.output is None:
+            output.write(text.split("\n"))
+        else:
+            _write(arguments.output, text + "\n")
+    elif suffix == ".svg":
+        from prock.report.svg import timeline_svg
+
+        _write(arguments.output, timeline_svg(recording.timeline(), _title(recording)))
+    else:
+        _write(arguments.output, _page(recording))
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    from prock.files import CannotWrite, OutputFile
+
+    try:
+        OutputFile(path, whole=True).write(text)
+    except CannotWrite as error:
+        raise output.Failure(str(error)) from None
+
+
+def _document(recording: Recording) -> dict[str, object]:
+    return {
+        "schema": "prock.report/1",
+        "path": recording.path,
+        "meta": recording.meta,
+        "samples": len(recording.samples),
+        "process_count": len(recording.processes),
+        "wall_ns": recording.wall_ns,
+        "marks": [list(mark) for mark in recording.marks],
+        "results": list(recording.documents),
+    }
+
+
+def _title(recording: Recording) -> str:
+    command = recording.meta.get("command")
+    return quote(command) if command else os.path.basename(recording.path)
+
+
+def _text(recording: Recording, style: Style) -> str:
+    lines = []
+    for result in recording.results:
+        lines += run_report(result, style, None if result.args else f"process {result.pid}").split("\n")
+    if not lines:
+        lines = [f"prock: {_title(recording)}: the recording ended early, after {format_span(recording.wall_ns)}"]
+    columns = max(10, style.width - LABEL_WIDTH - 32)
+    timeline = recording.timeline(min(columns, max(1, len(recording.samples))))
+    cpu = [sum(values) / timeline.step_ns for values in zip(*timeline.cpu_ns.values(), strict=True)]
+    rss = [sum(values) for values in zip(*timeline.memory_bytes.values(), strict=True)]
+    lines.append("  over time")
+    lines.append(f"    CPU        {_curve(cpu)}  at most {max(cpu, default=0.0):.2f} cores")
+    lines.append(f"    memory     {_curve(rss)}  at most {format_bytes(max(rss, default=0))}")
+    processes = timeline.process_count
+    lines.append(f"    processes  {_curve(processes)}  at most {max(processes, default=0):,}")
+    for at_ns, text in recording.marks:
+        lines.append(f"    mark       {format_span(at_ns)} {output.Screen().clean(text)}")
+    return "\n".join(lines)
+
+
+def _curve(values: Sequence[float]) -> str:
+    top = max(values, default=0)
+    return "".join(
+        LEVELS[min(len(LEVELS) - 1, int(value / top * len(LEVELS)))] if top else LEVELS[0] for value in values
+    )
+
+
+def _page(recording: Recording) -> str:
+    from prock.report.page import page
+
+    results = recording.results
+    text = "\n".join(run_report(result, Style(verbose=1, width=100)) for result in results)
+    bars = _bars(recording.processes, recording.wall_ns)
+    return page(_title(recording), recording.meta, recording.timeline(), bars, results[0] if results else None, text)
+
+
+def _bars(processes: Sequence[RecordedProcess], wall_ns: int) -> list[Bar]:
+    """In the order of the tree: each process before those that it started."""
+    from prock.report.page import Bar
+
+    children: dict[int | None, list[RecordedProcess]] = {}
+    by_pid: dict[int, list[RecordedProcess]] = {}
+    for process in processes:
+        by_pid.setdefault(process.pid, []).append(process)
+    for process in processes:
+        before = [other for other in by_pid.get(process.ppid or 0, ()) if other.started_ns <= process.started_ns]
+        parent = before[-1].id if before and before[-1].id != process.id else None
+        children.setdefault(parent, []).append(process)
+    bars: list[Bar] = []
+    waiting = [(process, 0) for process in reversed(children.get(None, []))]
+    while waiting:
+        process, depth = waiting.pop()
+        ended_ns = wall_ns if process.ended_ns is None else process.ended_ns
+        text = describe(process.args, process.comm)
+        started_ns = max(0, process.started_ns)
+        cpu_ns = process.cpu_ns or 0
+        bars.append(
+            Bar(process.pid, text, depth, started_ns, max(started_ns, ended_ns), cpu_ns, process.peak_rss_bytes)
+        )
+        waiting += [(child, depth + 1) for child in reversed(children.get(process.id, []))]
+    return bars

@@ -1,0 +1,1 @@
+"""Recordings: the usage of trees over time, in one SQLite file."""

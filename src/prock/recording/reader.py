@@ -1,0 +1,148 @@
+"""`load`, `Recording`: what a recording holds, as rows and as series over time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+
+from prock.errors import ProckError
+from prock.recording.rows import RecordedProcess, RecordedSample
+from prock.recording.schema import COUNTERS, READ_ROWS, READ_SAMPLES, VERSION
+from prock.recording.writer import is_recording
+from prock.results import RunFigures, Timeline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+MOST_BUCKETS = 600
+"""Points of a timeline at most."""
+
+
+class NotARecording(ProckError):
+    """A file is not a recording that this version can read."""
+
+
+class Recording:
+    """A recording, read from its file, which is not changed. `load` creates it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.fspath(path)
+        """Name of the file."""
+        try:
+            with open(self.path, "rb"):
+                pass
+        except OSError as error:
+            raise NotARecording(f"cannot read {self.path}: {error.strerror}") from None
+        if not is_recording(self.path):
+            raise NotARecording(f"{self.path} is not a recording: give a file that prock run --record wrote")
+        try:
+            self._read()
+        except sqlite3.Error as error:
+            raise NotARecording(f"cannot read {self.path}: {error}; a copy needs its -wal file too") from None
+
+    def _read(self) -> None:
+        uri = f"file:{_quoted(os.path.abspath(self.path))}?mode=ro"
+        db = sqlite3.connect(uri, uri=True, timeout=5.0)
+        try:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise NotARecording(f"{self.path} has schema {version}, newer than {VERSION}: use a newer prock")
+            db.execute("BEGIN")  # one state of a file that is being written
+            self.meta: dict[str, Any] = dict(db.execute("SELECT key, value FROM meta"))
+            """Facts on the measurement: ``command``, ``host``, ``cpu_count`` ..."""
+            began_ns = self.meta.pop("began_ns", 0)
+            for key in ("command", "labels"):
+                self.meta[key] = json.loads(self.meta.get(key) or "null")
+            clocks = db.execute("SELECT monotonic_ns, epoch_ns FROM clock ORDER BY monotonic_ns").fetchall()
+            self.processes = tuple(
+                RecordedProcess(
+                    number, tree, pid, ppid, comm or "", None if args is None else tuple(json.loads(args)),
+                    started - began_ns, None if ended is None else ended - began_ns, cpu, peak,
+                )
+                for number, tree, pid, ppid, comm, args, started, ended, cpu, peak in db.execute(
+                    "SELECT id, tree, pid, ppid, comm, args, started_ns, ended_ns, cpu_ns, peak_rss_bytes "
+                    "FROM process ORDER BY started_ns, id"
+                )
+            )  # fmt: skip
+            """All processes, in the order of their start, as `RecordedProcess`."""
+            self.samples = tuple(
+                RecordedSample(number, tree, at - began_ns, _wall(clocks, at), *rest)
+                for number, tree, at, *rest in db.execute(READ_SAMPLES)
+            )
+            """All samples, in their order, as `RecordedSample`."""
+            self._rows: list[tuple[Any, ...]] = db.execute(READ_ROWS).fetchall()
+            self.marks = tuple(
+                (at - began_ns, text)
+                for at, text in db.execute("SELECT monotonic_ns, text FROM event WHERE kind = 'mark' ORDER BY 1")
+            )
+            """Marks as pairs: nanoseconds since the start of the recording, and the text."""
+            self.documents: tuple[dict[str, Any], ...] = tuple(
+                json.loads(text) for (text,) in db.execute("SELECT document FROM result ORDER BY tree")
+            )
+            """The JSON documents of its runs; none where a run did not end in order."""
+        finally:
+            db.close()
+
+    @property
+    def results(self) -> tuple[RunFigures, ...]:
+        """The results of its runs."""
+        return tuple(map(RunFigures.from_document, self.documents))
+
+    @property
+    def wall_ns(self) -> int:
+        """Time from the start of the recording to its last sample or event, in nanoseconds."""
+        ends = [process.ended_ns or 0 for process in self.processes]
+        return max([0, *ends, *(sample.at_ns for sample in self.samples[-1:])])
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row for each process and sample in which something of it had changed: counters as in the samples."""
+        for sample, process, *values in self._rows:
+            yield {"sample": sample, "process": process, **dict(zip(COUNTERS, values, strict=True))}
+
+    def timeline(self, most: int = MOST_BUCKETS) -> Timeline:
+        """CPU and memory by command over time, in at most so many steps; peaks of memory and of processes stay."""
+        from prock.recording.timeline import timeline
+
+        return timeline(self.processes, self.samples, self._rows, self.marks, self.wall_ns, most)
+
+    def to_pandas(self) -> Any:
+        """The samples as a `pandas.DataFrame`, one row each. Raises `ImportError` without pandas."""
+        import pandas  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        return pandas.DataFrame(self.samples, columns=RecordedSample._fields)
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.path}: {len(self.samples)} samples, {len(self.processes)} processes>"
+
+
+def load(path: str) -> Recording:
+    """The recording in that file, also while it is written.
+
+    Raises `ProckError` where it cannot be read or is none. Cost: about a second for a million changes.
+
+    >>> with prock.Recorder("/tmp/prock-example.prock", force=True) as recorder, prock.TreeSampler() as sampler:
+    ...     recorder.add(sampler.sample())
+    >>> recording = prock.load("/tmp/prock-example.prock")
+    >>> recording.samples[0].process_count >= 1, recording.processes[0].comm != ""
+    (True, True)
+    """
+    return Recording(path)
+
+
+def _wall(clocks: list[tuple[int, int]], at_ns: int) -> float:
+    """By the latest pair of clocks before."""
+    best = (0, 0)
+    for pair in clocks:
+        if pair[0] > at_ns and best != (0, 0):
+            break
+        best = pair
+    return (best[1] + at_ns - best[0]) / 1e9
+
+
+def _quoted(path: str) -> str:
+    from urllib.parse import quote
+
+    return quote(path, errors="surrogateescape")

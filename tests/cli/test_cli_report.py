@@ -1,0 +1,123 @@
+"""``prock report``: text, pictures and pages of real recordings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+
+import prock
+from prock.recording.rows import RecordedProcess, RecordedSample
+from prock.recording.timeline import timeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROCK = [sys.executable, "-m", "prock"]
+CHROMIUM = shutil.which("chromium")
+LOOP = "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done"
+HOSTILE = "<script>alert(1)</script>\x1b[31m"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "a.prock"
+    command = [
+        "sh",
+        "-c",
+        f"{LOOP}; sh -c '{LOOP}; sleep 0.1' & {LOOP}; wait; {sys.executable} -m prock mark end",
+        HOSTILE,
+    ]
+    subprocess.run([*PROCK, "run", "-q", "-v", "--json", "/dev/null", "--record", str(path), *command], check=True)
+    return path
+
+
+def report(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROCK, "report", *map(str, words)], capture_output=True, text=True, timeout=60)
+
+
+def test_text_has_the_report_and_curves_in_80_columns(recorded: Path) -> None:
+    done = report(recorded)
+    assert done.returncode == 0 and done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and any("exit code 0" in line for line in lines)
+    assert {"CPU", "memory", "processes", "mark"} <= {
+        line.split()[0] for line in lines[lines.index("  over time") :][1:]
+    }
+
+
+def test_json_has_the_document_of_the_run(recorded: Path) -> None:
+    document = json.loads(report("--json", recorded).stdout)
+    assert document["schema"] == "prock.report/1" and document["results"][0]["schema"] == "prock.run/1"
+    result = prock.load(str(recorded)).results[0]
+    assert result.cpu_ns == document["results"][0]["cpu_ns"]
+    assert result.as_document() == document["results"][0]
+
+
+def test_a_picture_is_well_formed_and_draws_every_step_inside(recorded: Path, tmp_path: Path) -> None:
+    assert report(recorded, "-o", tmp_path / "a.svg").returncode == 0
+    root = ElementTree.parse(tmp_path / "a.svg").getroot()
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    polygons = root.findall("{*}polygon")
+    assert len(polygons) >= 3
+    for polygon in polygons:
+        for point in polygon.attrib["points"].split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= width and 0 <= y <= height
+
+
+def test_a_page_refers_to_nothing_outside_and_cannot_be_forged(recorded: Path, tmp_path: Path) -> None:
+    assert report(recorded, "-o", tmp_path / "a.html").returncode == 0
+    text = (tmp_path / "a.html").read_text()
+    assert "<script>alert" not in text and "\x1b" not in text and "&lt;script&gt;alert" in text
+    for outside in ("src=", "href=", "@import", "url("):
+        assert outside not in text
+    assert text.count("http") == text.count("http://www.w3.org/2000/svg") + text.count("http-equiv")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+def test_a_browser_shows_the_page_without_errors(recorded: Path, tmp_path: Path) -> None:
+    assert report(recorded, "-o", tmp_path / "a.html").returncode == 0
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    options = [f"--user-data-dir={tmp_path / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    done = subprocess.run(
+        [*map(str, words), *options, f"file://{tmp_path / 'a.html'}"], capture_output=True, text=True, timeout=120
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert "<h2>Slowest" in done.stdout and 'id="search"' in done.stdout
+    assert 'aria-label="search" hidden' not in done.stdout  # the script has run
+
+
+def test_options_that_make_no_sense(recorded: Path, tmp_path: Path) -> None:
+    for words, message in (
+        (("-o", tmp_path / "a.doc"), "unknown suffix"),
+        (("--json", "-o", tmp_path / "a.svg"), "contradict"),
+    ):
+        done = report(recorded, *words)
+        assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
+    done = report(recorded, "-o", tmp_path / "no" / "a.svg")
+    assert done.returncode == 1 and "cannot write" in done.stderr
+
+
+def sample(number: int, at_ns: int, *, footprint: int | None = None) -> RecordedSample:
+    return RecordedSample(number, 1, at_ns, 0.0, 10, 0, 0, 0, 0, 0, 1, 0, 0, None, 1, None, None, footprint)
+
+
+def test_cpu_time_counts_once_and_in_the_time_in_which_it_was_used() -> None:
+    processes = [
+        RecordedProcess(1, 1, 7, 1, "a", None, 0, None, 60, 100),  # from before the recording
+        RecordedProcess(2, 1, 8, 7, "b", None, 10, 35, 30, 50),
+        RecordedProcess(3, 1, 9, 7, "b", None, 21, 24, 5, None),  # in no sample
+    ]
+    rows = [(1, 1, 40, 100), (2, 1, 50, 100), (2, 2, 10, 50), (3, 2, 20, 50), (4, 1, 60, 100)]
+    rows = [(*row, None, 1, None, None) for row in rows]  # type: ignore[misc]
+    samples = [sample(1, 0), sample(2, 20), sample(3, 30), sample(4, 40, footprint=400)]
+    made = timeline(processes, samples, rows, [(5, "x")], 40, 4)
+    assert made.step_ns == 10 and sum(made.cpu_ns["a"]) == 20 and sum(made.cpu_ns["b"]) == 35
+    assert made.cpu_ns["b"][0] == 0 and made.marks == ((5, "x"),)
+    assert made.memory_bytes["a"] == (100, 100, 100, 400) and made.memory_bytes["b"] == (0, 0, 50, 0)
