@@ -154,7 +154,7 @@ class RunCgroup:
             os.close(self.directory)
             self.directory = -1
             if self._owner == os.getpid():  # not in a fork
-                _remove(self.path, self._parent)
+                remove_group(self.path, self._parent)
 
     def _read(self, name: str) -> str:
         descriptor = os.open(name, os.O_RDONLY, dir_fd=self.directory)
@@ -169,7 +169,8 @@ class RunCgroup:
             os.close(descriptor)
 
 
-def _remove(path: str, parent: str) -> bool:
+def remove_group(path: str, parent: str) -> bool:
+    """Move the processes in it to the parent, and remove it. Returns whether it is gone."""
     for _ in range(MOVES):
         try:
             os.rmdir(path)
@@ -264,7 +265,7 @@ def _sweep(engine: Engine, parent: str, namespace: str) -> None:
         except (ProckError, ValueError):  # hidden from this user, or not a pid
             continue
         if owner is None or owner.start_ticks != began:
-            _remove(f"{parent}/{name}", parent)
+            remove_group(f"{parent}/{name}", parent)
 
 
 def _pid_namespace(proc: str) -> str | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 5
 _roots: set[int] = set()
-"""Roots of all runs of this process: no run reaps another's."""
+"""Roots of all runs of this process, and helpers: no run reaps another's."""
 _left_behind: set[int] = set()
 """Orphans of runs that are over. They stay children of this process, and zombies until it reaps them."""
 
@@ -265,6 +265,20 @@ def reap_left_behind() -> None:
             found = pid
         if found:
             _left_behind.discard(pid)
+            _roots.discard(pid)
+
+
+def keep_helper(pid: int) -> None:
+    """That child is of no run's tree, and is not reaped with it."""
+    _roots.add(pid)
+
+
+def forget_helper(pid: int, *, is_reaped: bool) -> None:
+    """If it is not reaped, that is left to a later run."""
+    if is_reaped:
+        _roots.discard(pid)
+    else:
+        _left_behind.add(pid)
 
 
 def _has_ended(kind: int, number: int) -> int | None:

@@ -12,7 +12,6 @@ from prock.runner.terminate import end_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from prock.accounting.open_sources import CpuSources
     from prock.engine.protocol import Engine
     from prock.model import Identity
 
@@ -27,10 +26,9 @@ class FoundTree:
     due_ns = NEVER_NS
     """There is nothing to do between two signals."""
 
-    def __init__(self, engine: Engine, known: dict[int, int], sources: CpuSources | None = None) -> None:
-        """`known`: pids and start times, the root first."""
-        self.members = Members(engine, next(iter(known)), None, sources)
-        self.members.known = known
+    def __init__(self, engine: Engine) -> None:
+        self.members = Members(engine, 0)
+        """Its `known` are to be set."""
         self._empty_passes = 0
 
     def step(self) -> None: ...
@@ -85,7 +83,8 @@ def kill_tree(process: int | Identity, kill_after: float = 2.0) -> bool | None:
         return None
     if pid in ancestors(os.getpid(), engine.parents()):
         raise ValueError(f"process {pid} is this process or an ancestor of it: use os.kill for one process")
-    tree = FoundTree(engine, {pid: root.start_ticks})
+    tree = FoundTree(engine)
+    tree.members.known = {pid: root.start_ticks}
     tree.members.rows()
     is_certain = tree.members.is_complete
     if not end_tree(tree, kill_after):

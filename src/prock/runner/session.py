@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
     from prock.model import Identity, ProcessInfo
     from prock.results import LimitExceeded
+    from prock.runner.caller_watch import CallerWatch
     from prock.runner.limits import Limits, LimitWatch
     from prock.runner.sample_stats import SampleStats
     from prock.runner.spawn_linux import LauncherReport, SpawnOptions
@@ -42,6 +43,7 @@ INTERVAL_NS = 100_000_000
 SAMPLING_SHARE = 400
 """Without `Options.interval`, samples take at most one 400th of the time, and PSS readings as much again."""
 LONGEST_INTERVAL_NS = 2_000_000_000
+NO_CALLER_WATCH = "die_with_caller: only Linux has what it needs, and the portable engine does not use it"
 DRAIN_NS = 100_000_000
 """Perf records are read at least this often, before their ring buffers are full."""
 
@@ -59,6 +61,8 @@ class Options(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     adopt: bool = True
     """Be the subreaper of the command's orphans. For programs that have no other children."""
+    die_with_caller: bool = False
+    """End the tree when this process ends, whatever ends it."""
     limits: Limits | None = None
     """The caller of `RunSession.step` ends the tree when `RunSession.limit_exceeded` is set."""
     recorder: Recorder | None = None
@@ -128,6 +132,7 @@ class RunSession:
             self.plan.first_ns = FIRST_LIMITED_SAMPLE_NS
         self._unrecorded: list[Ended] = []
         """Ended processes that are to be recorded."""
+        self._caller_watch: CallerWatch | None = None
         self.root_ended = False
         self.start_time = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
@@ -164,13 +169,15 @@ class RunSession:
         try:
             name = os.fsencode(executable) if executable is not None else command[0]
             cpus, with_switches = self.sources.choose_events()
+            group = self.sources.open_cgroup()
+            self.watch_caller()
             launched = launch(
                 self.engine.launcher,
                 command,
                 files_of(name, setup.env),
                 setup,
                 name=name,
-                group=self.sources.open_cgroup(),
+                group=group,
                 cpus=cpus,
                 with_switches=with_switches,
                 when_ready=lambda report, events: self._when_ready(waiter, report, events),
@@ -217,6 +224,23 @@ class RunSession:
         except (ProckError, OSError):
             io = None
         waiter.set_root(report.pid, report.used_ns, io)
+        self.follow_root(report.pid)
+
+    def watch_caller(self) -> None:
+        """Start the helper for `Options.die_with_caller`. Raises `NotSupported`."""
+        if not self.options.die_with_caller:
+            return
+        if sys.platform != "linux" or not self.engine.reads_proc:
+            raise NotSupported(NO_CALLER_WATCH)
+        from prock.runner.caller_watch import CallerWatch
+
+        self._caller_watch = CallerWatch("" if self.sources.cgroup is None else self.sources.cgroup.path)
+
+    def follow_root(self, pid: int) -> None:
+        if self._caller_watch is not None:
+            root = self.engine.info(pid)
+            if root is not None:
+                self._caller_watch.follow({pid: root.start_ticks}, {})
 
     def begin(self, pid: int, start_time: float, began_ns: int) -> None:
         """The command runs since then, by the wall clock and the monotonic clock."""
@@ -303,6 +327,8 @@ class RunSession:
             sample = self.forest.sample(due_ns=self.plan.due_ns)[self.sampled_pid]
             tree = self.forest.tree(self.sampled_pid)
             self.members.sessions |= tree.sessions
+            if self._caller_watch is not None:
+                self._caller_watch.follow(dict(self._sampled), self.members.sessions)
             self.stats.take(sample, tree)
             if is_last:
                 self.stats.take_last(sample.members)
@@ -406,6 +432,9 @@ class RunSession:
 
     def close(self) -> None:
         """Close all sources: what still runs is not counted any more. Idempotent."""
+        if self._caller_watch is not None:
+            left = {row.pid: row.start_ticks for row in self.rows() if row.is_alive} if self.pid else {}
+            self._caller_watch.close(left, self.members.sessions if self.pid else {})
         self.sources.close()
 
 

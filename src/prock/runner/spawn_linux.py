@@ -102,7 +102,7 @@ def launch(
 
     Raises `OSError` of exec or chdir.
     """
-    ours, theirs = _pair()
+    ours, theirs = socket_pair()
     started = pid = 0
     try:
         environment, is_numbered = _as_mapping(setup.env)
@@ -125,10 +125,10 @@ def launch(
         theirs.close()
         ours.close()
         if started != pid:  # otherwise it has become the command
-            _reap(started)
+            reap_child(started)
 
 
-def _pair() -> list[_socket.socket]:
+def socket_pair() -> list[_socket.socket]:
     pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     return [_socket.socket(fileno=above_standard(end.detach())) for end in pair]
 
@@ -201,8 +201,8 @@ def _converse(
             _raise(text, name, setup)
     except BaseException:
         ours.close()  # without the byte the launcher ends; with it, it may have executed the command already
-        _kill(ready.pid)
-        _reap(ready.pid)
+        kill_child(ready.pid)
+        reap_child(ready.pid)
         raise
     return Launched(ready.pid, start_time, started_ns)
 
@@ -223,8 +223,8 @@ def _raise(text: bytes, name: bytes, setup: SpawnOptions) -> None:
     raise OSError(error, os.strerror(error), os.fsdecode(setup.cwd if kind == b"d" else name))
 
 
-def _kill(pid: int) -> None:
-    """Kill the launcher. If other code reaps all children, its pid may belong to another process by now."""
+def kill_child(pid: int) -> None:
+    """Kill a child. If other code reaps all children, its pid may belong to another process by now."""
     try:
         descriptor = pidfd_of_child(pid)
     except (ProcessLookupError, ChildProcessError):
@@ -241,7 +241,7 @@ def _kill(pid: int) -> None:
         os.close(descriptor)
 
 
-def _reap(pid: int) -> None:
+def reap_child(pid: int) -> None:
     try:
         os.waitpid(pid, 0)
     except ChildProcessError:  # other code reaped it, or SIGCHLD is ignored

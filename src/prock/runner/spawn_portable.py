@@ -53,6 +53,7 @@ def start(
         session.wait_with(waiter)
     try:
         session.sources.open_cgroup()
+        session.watch_caller()
         start_time, started_ns = time.time(), time.monotonic_ns()
         process = begin()
         pid = process if isinstance(process, int) else process.pid
@@ -68,6 +69,7 @@ def start(
             session.sources.move_into_cgroup(pid)
         finally:
             session.begin(pid, start_time, started_ns)
+            session.follow_root(pid)
     except BaseException as error:
         if isinstance(error, NotSupported) and session.pid:
             from prock.runner.terminate import end_tree

@@ -130,7 +130,9 @@ def test_who_waits_for_all_children_takes_the_account() -> None:
     in_child(check)
 
 
-@pytest.mark.parametrize("options", [{"accounting": "cgroup"}, {"accounting": "perf"}, {"reap_orphans": True}])
+@pytest.mark.parametrize(
+    "options", [{"accounting": "cgroup"}, {"accounting": "perf"}, {"reap_orphans": True}, {"die_with_caller": True}]
+)
 def test_what_can_not_be_had_is_refused_before_it_starts(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(prock.NotSupported, match="only Linux"):
         prock.run(["touch", tmp_path / "started"], **options)

@@ -20,7 +20,7 @@ from prock.engine import open_engine
 from prock.model import Identity
 from prock.runner.send_signal import NotSent, send
 from prock.runner.session import Options, RunSession
-from prock.runner.spawn_linux import _kill
+from prock.runner.spawn_linux import kill_child
 
 PID = 300
 
@@ -184,11 +184,11 @@ def test_a_launch_that_is_broken_off_ends_its_own_process_alone(with_pidfds: boo
     def check() -> None:
         if not with_pidfds:
             refuse("pidfd_open", 38)
-        _kill(stranger)
+        kill_child(stranger)
         child = subprocess.Popen(["sleep", "60"])
-        _kill(child.pid)
+        kill_child(child.pid)
         assert child.wait() == -signal.SIGKILL
-        _kill(child.pid)
+        kill_child(child.pid)
 
     in_child(check)
     os.kill(stranger, 0)

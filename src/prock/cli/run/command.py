@@ -216,6 +216,7 @@ def session_options(settings: Settings, recorder: Recorder | None) -> Options:
         pss=settings.pss,
         processes=settings.verbose > 0,
         labels=tuple(settings.labels or ()),
+        die_with_caller=settings.die_with_prock,
         limits=_limits(settings),
         recorder=recorder,
     )
@@ -263,7 +264,8 @@ def _environment(recorder: Recorder | None) -> list[bytes]:
 
 
 def _follow(session: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:
-    plan = Plan(settings.timeout, settings.kill_after, settings.kill_tree, settings.wait_all)
+    kill_tree = settings.kill_tree or (settings.die_with_prock and not settings.wait_all)
+    plan = Plan(settings.timeout, settings.kill_after, kill_tree, settings.wait_all)
     supervisor = Supervisor(session, signals, plan, line_opener(settings))
     try:
         supervisor.run()

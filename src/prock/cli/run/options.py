@@ -106,6 +106,7 @@ ENDING: Group = (
         help="end the whole tree after this time: SIGTERM, later SIGKILL",
     ),
     Option("--kill-tree", action="store_true", help="end processes that the command leaves running"),
+    Option("--die-with-prock", action="store_true", help="as --kill-tree, also if prock itself is killed"),
     Option(
         "-k",
         "--kill-after",
@@ -159,6 +160,7 @@ class Settings:
     wait_all: bool
     timeout: float | None = None
     kill_tree: bool = False
+    die_with_prock: bool = False
     kill_after: float = 2.0
     repeat: int | None = None
     limit_cpu: float | None = None
