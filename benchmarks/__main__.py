@@ -14,6 +14,7 @@ BENCHMARKS = {
     "sampler": ("benchmarks.sampler.main", "following process trees: cost, accuracy, overhead, beside other monitors"),
     "run": ("benchmarks.run.main", "running a command: accuracy, overhead, behaviour, beside other tools"),
     "footprint": ("benchmarks.footprint", "peak memory of a tree: cost and accuracy"),
+    "peak": ("benchmarks.peak", "the peak of a build, beside the largest sum of PSS of its frozen tree"),
     "top": ("benchmarks.top", "one refresh of prock top"),
 }
 

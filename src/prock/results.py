@@ -46,7 +46,8 @@ class ProcessUsage(NamedTuple):
     - `ppid`: Pid of the parent that started it, or else of its parent when it was first seen.
     - `cpu_ns`: Own CPU time in nanoseconds. None: unknown. The bias is that of source ``commands``.
     - `peak_rss_bytes`: Largest resident set size. Exact for the command's own process if it has ended and reaped no
-      children (``ru_maxrss``); otherwise ``VmHWM`` as last sampled, a lower bound; None where no sample saw it.
+      children (``ru_maxrss``); otherwise ``VmHWM`` as last sampled, a lower bound; None where no sample saw it. Where
+      prock attached, of a process that existed then: as sampled, or ``VmHWM`` if it has risen since.
     - `started_ns`: Time from the start of the run to the start of the process.
     - `ended_ns`: Time from the start of the run to the end of the process. None: it was alive at the end.
     """
@@ -130,6 +131,11 @@ class RunFigures(NamedTuple):
     - `cpu_by_source`: `cpu_ns` by every source that was available, as pairs of name and nanoseconds.
     - `peak_footprint_bytes`: Largest memory of the tree in a sample, shared pages counted once; at least that of the
       largest process: `sources` names which.
+    - `peak_footprint_low_bytes`: So much was in memory at one instant: the largest sum of proportional set sizes, less
+      what changed while they were read. None where none was read.
+    - `peak_footprint_high_bytes`: Upper bound of the memory of the tree in the samples: the sum of resident sets, or
+      less where proportional ones were read since memory has changed. What came and went between two samples is
+      not in it.
     - `peak_rss_bytes`: Largest sum of resident set sizes in a sample. Shared pages count in each process.
     - `peak_pss_bytes`: Largest sum of proportional set sizes, where it was read at the peak; otherwise None.
     - `largest_process_bytes`: Largest resident set size that a single process ever had; ``ru_maxrss``.
@@ -174,6 +180,8 @@ class RunFigures(NamedTuple):
     accounting: str
     cpu_by_source: tuple[tuple[str, int], ...]
     peak_footprint_bytes: int | None
+    peak_footprint_low_bytes: int | None
+    peak_footprint_high_bytes: int | None
     peak_rss_bytes: int | None
     peak_pss_bytes: int | None
     largest_process_bytes: int | None

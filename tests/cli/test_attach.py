@@ -39,7 +39,7 @@ def test_it_reports_and_lets_go_when_told_to(number: signal.Signals, spawn: proc
 
 def test_the_peak_of_a_tree_is_not_below_its_largest_process(spawn: processes.Spawn) -> None:
     """Half of a small process are libraries that it shares with others."""
-    program = spawn("say(1); wait()")
+    program = spawn("block = bytearray(64 << 20); del block; say(1); wait()")
     words = command("attach", "--interval", "0.01", "--json", "-", program.pid)
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
@@ -49,6 +49,7 @@ def test_the_peak_of_a_tree_is_not_below_its_largest_process(spawn: processes.Sp
         out, _ = attached.communicate(timeout=TIMEOUT_S)
     document = json.loads(out)
     assert document["peak_rss_bytes"] >= document["peak_footprint_bytes"] >= document["largest_process_bytes"] > 0
+    assert document["largest_process_bytes"] < 64 << 20, "what it had before prock attached"
     assert document["peak_pss_bytes"] in (None, document["peak_footprint_bytes"])
 
 

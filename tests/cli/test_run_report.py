@@ -100,6 +100,8 @@ def test_the_long_form() -> None:
       1,234  voluntary switches
          56  involuntary switches
         430  threads started
+       800M  peak of the tree at least, at one instant
+       900M  peak of the tree at most, in a sample
        1.1G  peak sum of RSS
        1.3G  peak of the cgroup, page cache included
       812ms  CPU of the root process alone

@@ -31,6 +31,8 @@ def result(**changed: Any) -> RunResult:
         accounting="cgroup",
         cpu_by_source=(("cgroup", 21_370 * MS), ("perf", 21_301 * MS)),
         peak_footprint_bytes=812 * MIB,
+        peak_footprint_low_bytes=800 * MIB,
+        peak_footprint_high_bytes=900 * MIB,
         peak_rss_bytes=1100 * MIB,
         peak_pss_bytes=None,
         largest_process_bytes=340 * MIB,

@@ -105,6 +105,22 @@ def test_shared_memory_counts_once(machine: Machine) -> None:
     assert "estimate" in footprint.bias
 
 
+def test_the_peak_has_a_width(machine: Machine) -> None:
+    """What changed during a reading is not certain; what was never read may all be private."""
+    machine.processes = dict.fromkeys(range(1, 5), (20, 5))
+    machine.ended_since = {4}
+    footprint = machine.footprint()
+    footprint.add_sample(machine.sample())
+    assert mib(footprint.low_bytes) == 0 and mib(footprint.high_bytes) == 40
+    machine.ended_since = set()
+    machine.take(footprint, used_ms=100)
+    assert mib(footprint.low_bytes) == mib(footprint.peak_bytes) == 20
+    machine.processes = dict.fromkeys(range(1, 5), (40, 5))
+    machine.price_ns = 10**9
+    footprint.add_sample(machine.sample())
+    assert mib(footprint.low_bytes) == 20 and mib(footprint.high_bytes) == 100
+
+
 def test_huge_pages_count(machine: Machine) -> None:
     machine.processes = {1: (2, 0.5), 2: (10, 5)}
     footprint = machine.footprint()

@@ -73,6 +73,8 @@ def _counters(result: RunFigures) -> list[str]:
         ("voluntary switches", format_number(result.voluntary_switches)),
         ("involuntary switches", format_number(result.involuntary_switches)),
         ("threads started", format_number(result.threads_started)),
+        ("peak of the tree at least, at one instant", format_bytes(result.peak_footprint_low_bytes)),
+        ("peak of the tree at most, in a sample", format_bytes(result.peak_footprint_high_bytes)),
         ("peak sum of RSS", format_bytes(result.peak_rss_bytes)),
         ("peak sum of PSS", format_bytes(result.peak_pss_bytes)),
         ("peak of the cgroup, page cache included", format_bytes(result.cgroup_peak_bytes)),

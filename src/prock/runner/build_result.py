@@ -63,6 +63,8 @@ class PeakMemory(NamedTuple):
     """Fields of the result, as `Faults`."""
 
     peak_footprint_bytes: int | None
+    peak_footprint_low_bytes: int | None
+    peak_footprint_high_bytes: int | None
     peak_rss_bytes: int | None
     peak_pss_bytes: int | None
     largest_process_bytes: int | None
@@ -208,11 +210,12 @@ class ResultBuilder:
 
     def _memory(self) -> PeakMemory:
         session, stats, waiter = self._session, self._session.stats, self._waiter
-        footprint = rss = pss = None
+        footprint = low = high = rss = pss = None
         source = None
         if stats is not None and stats.samples:
             peak = stats.footprint
             footprint, rss, pss = peak.peak_bytes, peak.peak_rss_bytes, peak.peak_pss_bytes
+            low, high = peak.low_bytes, peak.high_bytes
             if footprint is not None:
                 source = Source("memory", f"samples, {peak.source}", peak.bias)
         sampled = 0 if stats is None else stats.largest_bytes
@@ -221,6 +224,7 @@ class ResultBuilder:
         part = max(sampled, reaped if self._engine.launcher is not None else 0)
         if part > (footprint or 0):
             footprint, pss = part, None
+            high = max(part, high or 0)
             bias = "lower bound: the largest process alone; samples missed the peak"
             if part <= (rss or 0):
                 bias = "estimate: the largest process alone, with pages that other programs share"
@@ -240,7 +244,7 @@ class ResultBuilder:
             how = "lower bound: since the command joined it" if cgroup.joined_late else "exact"
             bias = f"{how}; page cache and kernel memory included"
             self._sources.append(Source("cgroup_peak", "memory.peak", bias))
-        return PeakMemory(footprint, rss, pss, largest or None, group_peak)
+        return PeakMemory(footprint, low, high, rss, pss, largest or None, group_peak)
 
     def _source_of_processes(self) -> Source:
         if self._root_peak is None:

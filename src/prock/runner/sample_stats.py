@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PSS_SHARE = 400
 """PSS readings take at most one 400th of the time."""
+ROWS_EVERY_NS = 1_000_000_000
+"""Interval of rows of a tree that prock attached to; they cost more than the sample itself."""
 HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
 """Ended processes whose rows are kept at least."""
 
@@ -22,7 +24,7 @@ HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
 class _Seen:
     """One process."""
 
-    __slots__ = ("base_ns", "comm", "cpu_ns", "first_ns", "identity", "last_ns", "peak_rss", "ppid")
+    __slots__ = ("base_ns", "base_peak", "comm", "cpu_ns", "first_ns", "identity", "last_ns", "peak_rss", "ppid")
 
     def __init__(self, row: MemberSample | ProcessInfo, now_ns: int, base_ns: int) -> None:
         self.identity = row.identity
@@ -31,12 +33,15 @@ class _Seen:
         self.cpu_ns = 0
         self.last_ns = now_ns
         self.base_ns = base_ns
+        self.base_peak = 0
+        """The peak that it had before it was measured."""
         self.first_ns = now_ns
         self.peak_rss: int | None = None
 
     def update(self, comm: str, cpu_ns: int, peak_rss: int | None, now_ns: int) -> None:
         self.comm, self.cpu_ns, self.last_ns = comm, max(0, cpu_ns - self.base_ns), now_ns
-        self.peak_rss = max(self.peak_rss or 0, peak_rss or 0) or None
+        if peak_rss is not None and peak_rss > self.base_peak:
+            self.peak_rss = max(self.peak_rss or 0, peak_rss) or None
 
 
 class SampleStats:
@@ -57,6 +62,7 @@ class SampleStats:
         self._last_ns = began_ns
         self._most = MOST_ENDED if processes else HEAVIEST_ENDED
         self._since_birth = since_birth
+        self._rows_ns = 0
         self._root_pid = root_pid
         self._root_seen: _Seen | None = None
         self._living: dict[Identity, _Seen] = {}
@@ -74,6 +80,8 @@ class SampleStats:
         self.footprint.add_sample(sample)
         if self.samples == 1:
             self._take_first(sample.members, now_ns)
+        elif not self._since_birth and now_ns >= self._rows_ns:  # for their RSS, as the kernel's peaks may be older
+            self.take_rows(sample.members)
         for change in tree.changed:
             row = change.info
             if row.identity not in self._living:
@@ -93,15 +101,20 @@ class SampleStats:
     def _take_first(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
         for row in members:
             seen = self._living[row.identity] = _Seen(row, now_ns, 0 if self._since_birth else row.cpu_ns)
+            if not self._since_birth:
+                seen.base_peak = row.peak_rss_bytes or 0
             if row.pid == self._root_pid:
                 self._root_seen = seen
-        self.take_last(members)
+        self.take_rows(members)
 
-    def take_last(self, members: tuple[MemberSample, ...]) -> None:
+    def take_rows(self, members: tuple[MemberSample, ...]) -> None:
         """Of the latest sample: a member that has not changed since it was new is up to date only then."""
+        self._rows_ns = self._last_ns + ROWS_EVERY_NS
         for row in members:
             if row.identity in self._living:
-                self._living[row.identity].update(row.comm, row.cpu_ns, row.peak_rss_bytes, self._last_ns)
+                seen = self._living[row.identity]
+                seen.update(row.comm, row.cpu_ns, row.peak_rss_bytes, self._last_ns)
+                seen.peak_rss = max(seen.peak_rss or 0, row.rss_bytes or 0) or None
 
     def set_root_peak(self, peak_rss: int) -> None:
         """The exact peak of the root, known once it has ended."""

@@ -331,7 +331,7 @@ class RunSession:
                 self._caller_watch.follow(dict(self._sampled), self.members.sessions)
             self.stats.take(sample, tree)
             if is_last:
-                self.stats.take_last(sample.members)
+                self.stats.take_rows(sample.members)
             if self.options.recorder is not None:
                 footprint = self.stats.footprint.current_bytes
                 self.options.recorder.add_sample(self.tree_key, sample, sample.members, footprint)

@@ -115,6 +115,9 @@ class Footprint:
         self.peak_rss_bytes: int | None = None
         """The largest sum of RSS. Upper bound of `peak_bytes`, apart from the lag of RSS."""
         self._peak_with_huge_pages: int | None = None
+        self.low_bytes: int | None = None
+        """The largest sum of PSS, less what changed while it was read: so much was in memory at one instant."""
+        self._high = 0
         self._peak_pss: int | None = None
         """The largest sum of PSS of all members that matter."""
         self.cost_ns = 0
@@ -154,6 +157,11 @@ class Footprint:
         return self._peak if self._guess is None else max(self._peak, self._guess[0])
 
     @property
+    def high_bytes(self) -> int | None:
+        """The largest upper bound of the footprint in a sample. What came and went between two samples is not in it."""
+        return None if self.peak_bytes is None else max(self._high, self.peak_bytes)
+
+    @property
     def peak_pss_bytes(self) -> int | None:
         """`peak_bytes` as the largest sum of PSS of all members that matter; None where it was not read at the peak."""
         return self._peak_pss if self.source == "pss" else None
@@ -185,8 +193,11 @@ class Footprint:
         self.peak_rss_bytes = max(sample.rss_bytes, self.peak_rss_bytes or 0)
         self._peak_with_huge_pages = max(rss, self._peak_with_huge_pages or 0)
         self._lowest_rss = min(rss, self._lowest_rss)
-        if not (self._may_be_new_peak(sample, rss) and self._determine(sample, rss, cost_ns)):
+        bound = self._upper_bound(sample, rss)
+        determined = self._determine(sample, rss, cost_ns) if self._may_be_new_peak(sample, rss, bound) else None
+        if determined is None:
             self._estimate(rss, sample.process_count * RSS_NOISE_BYTES)
+        self._high = max(self._high, bound if determined is None else determined)
         self._rss_before = rss
         self.cost_ns += self._cpu_clock() - began_ns
 
@@ -207,16 +218,17 @@ class Footprint:
             self._passed_ns = now_ns
         self._sampled_ns = now_ns
 
-    def _may_be_new_peak(self, sample: TreeSample, rss: int) -> bool:
+    def _may_be_new_peak(self, sample: TreeSample, rss: int, bound: int) -> bool:
         if self._known is None:
             return True
         if self._always:
             return self._known[1:] != (rss, sample.cpu_ns) or sample.appeared + sample.ended > 0
-        return self._upper_bound(sample, rss) > NEW_PEAK_FACTOR * (self._peak or 0)
+        return bound > NEW_PEAK_FACTOR * (self._peak or 0)
 
     def _upper_bound(self, sample: TreeSample, rss: int) -> int:
         """Upper bound of the footprint. A single process shares with no member, so RSS shows all of its memory."""
-        assert self._known is not None
+        if self._known is None:
+            return rss
         footprint, _, cpu_ns = self._known
         hidden = 0 if sample.process_count == 1 else (sample.cpu_ns - cpu_ns) * FILLED_BYTES_PER_NS
         return min(rss, footprint + rss - self._lowest_rss + hidden)
@@ -230,13 +242,14 @@ class Footprint:
                 guess = footprint * rss // known_rss
             else:
                 grown = max(0, rss - known_rss - noise)
-                guess = max(footprint, min(rss, footprint + int(self._slope * grown)))
+                slope = self._slope if grown >= LARGE_BYTES else footprint / max(1, known_rss)
+                guess = max(footprint, min(rss, footprint + int(slope * grown)))
         self.current_bytes = guess
         if self._guess is None or guess > self._guess[0]:
             self._guess = (guess, rss)
 
-    def _determine(self, sample: TreeSample, rss: int, cost_ns: int) -> bool:
-        """Determine the footprint now. Returns whether that was possible."""
+    def _determine(self, sample: TreeSample, rss: int, cost_ns: int) -> int | None:
+        """Determine the footprint now. Returns its upper bound, or None if that was not possible."""
         may_read = self._may_read(sample, rss, cost_ns)
         if may_read or sample.process_count <= MANY_MEMBERS:
             rows = sorted(
@@ -245,10 +258,10 @@ class Footprint:
             largest = rows[0][0] if rows else 0
             if largest >= LARGE_BYTES and rss - largest <= UNREAD_SHARE * rss:
                 self._set(sample, rss, (largest + rss) // 2, "rss", BIAS_OF_ONE)
-                return True
-            if may_read and rss and self._read_pss(sample, rss, rows, cost_ns):
-                return True
-        return False
+                return rss
+            if may_read and rss:
+                return self._read_pss(sample, rss, rows, cost_ns)
+        return None
 
     def _is_as_high_as_guess(self, sample: TreeSample, rss: int) -> bool:
         """Whether memory is as high as at the time of the guess."""
@@ -266,8 +279,8 @@ class Footprint:
             budget_ns = budget_ns * min(waited_ns, SETTLING_NS) // SETTLING_NS
         return cost_ns <= budget_ns
 
-    def _read_pss(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], cost_ns: int) -> bool:
-        """A pass: largest members first, until the rest is small. Returns whether the footprint is known by it."""
+    def _read_pss(self, sample: TreeSample, rss: int, rows: list[tuple[int, int]], cost_ns: int) -> int | None:
+        """A pass: largest members first, until the rest is small. Returns an upper bound if the footprint is known."""
         began_ns, cpu_began_ns = self._clock(), self._cpu_clock()
         until_ns = began_ns + 8 * cost_ns + 50_000_000
         found, denied, ended, at = sample.hugetlb_bytes or 0, 0, 0, 0
@@ -296,15 +309,16 @@ class Footprint:
         self.passes += 1
         self._charge(sample, rss, self._clock() - began_ns, self._cpu_clock() - cpu_began_ns, complete)
         if not complete or found + denied == 0:
-            return False
+            return None
         moved = ended + sum(abs(self._rss_now(pid, size) - size) for size, pid in read)
+        self.low_bytes = max(found - moved, self.low_bytes or 0)
         settled = moved <= UNREAD_SHARE * found + len(read) * RSS_NOISE_BYTES
         if not settled and self._peak is not None:
-            return False
+            return None
         self._set_from_pss(sample, rss, found, denied, ended, left)
         if not settled:
             self._is_provisional, self._peak_pss = True, None
-        return True
+        return min(rss, found + denied + left + moved)
 
     def _rss_now(self, pid: int, known: int) -> int:
         """RSS of a member that was read; the known one if access is denied, 0 if it has ended."""

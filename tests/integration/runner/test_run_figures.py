@@ -182,6 +182,8 @@ def test_the_footprint(tmp_path: Path, kind: str, expected_mib: int) -> None:
         process.kill()
     result = process.finish()
     assert result.peak_footprint_bytes == pytest.approx(expected_mib * MIB, rel=0.12)
+    assert (result.peak_footprint_low_bytes or 0) > 0.85 * expected_mib * MIB
+    assert (result.peak_footprint_high_bytes or 0) >= (result.peak_footprint_bytes or 0)
     assert result.peak_rss_bytes is not None and result.peak_rss_bytes >= 0.95 * expected_mib * MIB
 
 
