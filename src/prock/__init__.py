@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         load as load,
     )
     from prock.recording.rows import (
+        ProcessSample as ProcessSample,
         RecordedProcess as RecordedProcess,
         RecordedSample as RecordedSample,
     )
@@ -119,7 +120,7 @@ else:
             "get_process_path get_start_time get_tty list_all_pids process_exists snapshot_process"
         ),
         "recording.reader": "Recording load",
-        "recording.rows": "RecordedProcess RecordedSample",
+        "recording.rows": "ProcessSample RecordedProcess RecordedSample",
         "results": "CommandUsage LargeProcess LimitExceeded ProcessUsage Source Survivor Timeline",
         "runner.kill_tree": "kill_tree",
         "runner.limits": "Limits",

@@ -72,9 +72,9 @@ class OutputFile:
         else:  # to open a pipe now would fail if its reader comes later
             location.check_pipe()
 
-    def write(self, text: str) -> None:
+    def write(self, content: str | bytes) -> None:
         """Write all of it, or raise `CannotWrite`."""
-        data = text.encode("utf-8", "backslashreplace")
+        data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
         try:
             if self._location is not None and self._replaces:
                 self._location.replace(data)

@@ -83,6 +83,21 @@ def write(lines: Iterable[str]) -> None:
         raise Failure(f"cannot write the output: {error.strerror}") from None
 
 
+def write_bytes(data: bytes) -> None:
+    """As `write`, as they are: for the formats of other programs."""
+    stream = sys.stdout
+    if stream is None:
+        raise Failure("cannot write the output: standard output is closed")
+    try:
+        stream.buffer.write(data)
+        stream.flush()
+    except OSError as error:
+        _abandon(stream)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Failure(f"cannot write the output: {error.strerror}") from None
+
+
 def write_json(document: Mapping[str, object], *, one_line: bool = False) -> None:
     """One document in ASCII, so that no name in it can control the terminal. Indented on a terminal.
 

@@ -10,7 +10,7 @@ import os
 
 from prock.cli import output
 from prock.recording.reader import Recording
-from prock.report.command_line import describe, quote
+from prock.report.command_line import describe
 from prock.report.layout import DEFAULT_WIDTH, LABEL_WIDTH, Style, format_bytes, format_span
 from prock.report.text import run_report
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from prock.recording.rows import RecordedProcess
     from prock.report.page import Bar
 
 EPILOG = """\
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif suffix == ".svg":
         from prock.report.svg import timeline_svg
 
-        _write(arguments.output, timeline_svg(recording.timeline(), _title(recording)))
+        _write(arguments.output, timeline_svg(recording.timeline(), recording.title))
     else:
         _write(arguments.output, _page(recording))
     return 0
@@ -89,17 +88,12 @@ def _document(recording: Recording) -> dict[str, object]:
     }
 
 
-def _title(recording: Recording) -> str:
-    command = recording.meta.get("command")
-    return quote(command) if command else os.path.basename(recording.path)
-
-
 def _text(recording: Recording, style: Style) -> str:
     lines = []
     for result in recording.results:
         lines += run_report(result, style, None if result.args else f"process {result.pid}").split("\n")
     if not lines:
-        lines = [f"prock: {_title(recording)}: the recording ended early, after {format_span(recording.wall_ns)}"]
+        lines = [f"prock: {recording.title}: the recording ended early, after {format_span(recording.wall_ns)}"]
     columns = max(10, style.width - LABEL_WIDTH - 32)
     timeline = recording.timeline(min(columns, max(1, len(recording.samples))))
     cpu = [sum(values) / timeline.step_ns for values in zip(*timeline.cpu_ns.values(), strict=True)]
@@ -126,32 +120,20 @@ def _page(recording: Recording) -> str:
 
     results = recording.results
     text = "\n".join(run_report(result, Style(verbose=1, width=100)) for result in results)
-    bars = _bars(recording.processes, recording.wall_ns)
-    return page(_title(recording), recording.meta, recording.timeline(), bars, results[0] if results else None, text)
+    bars = _bars(recording)
+    return page(recording.title, recording.meta, recording.timeline(), bars, results[0] if results else None, text)
 
 
-def _bars(processes: Sequence[RecordedProcess], wall_ns: int) -> list[Bar]:
-    """In the order of the tree: each process before those that it started."""
+def _bars(recording: Recording) -> list[Bar]:
     from prock.report.page import Bar
 
-    children: dict[int | None, list[RecordedProcess]] = {}
-    by_pid: dict[int, list[RecordedProcess]] = {}
-    for process in processes:
-        by_pid.setdefault(process.pid, []).append(process)
-    for process in processes:
-        before = [other for other in by_pid.get(process.ppid or 0, ()) if other.started_ns <= process.started_ns]
-        parent = before[-1].id if before and before[-1].id != process.id else None
-        children.setdefault(parent, []).append(process)
-    bars: list[Bar] = []
-    waiting = [(process, 0) for process in reversed(children.get(None, []))]
-    while waiting:
-        process, depth = waiting.pop()
-        ended_ns = wall_ns if process.ended_ns is None else process.ended_ns
-        text = describe(process.args, process.comm)
+    depths: dict[int, int] = {}
+    bars = []
+    for process, parent in recording.family():
+        depth = depths[process.id] = 0 if parent is None else depths[parent.id] + 1
         started_ns = max(0, process.started_ns)
-        cpu_ns = process.cpu_ns or 0
-        bars.append(
-            Bar(process.pid, text, depth, started_ns, max(started_ns, ended_ns), cpu_ns, process.peak_rss_bytes)
-        )
-        waiting += [(child, depth + 1) for child in reversed(children.get(process.id, []))]
+        ended_ns = recording.wall_ns if process.ended_ns is None else process.ended_ns
+        text = describe(process.args, process.comm)
+        life = started_ns, max(started_ns, ended_ns)
+        bars.append(Bar(process.pid, text, depth, *life, process.cpu_ns or 0, process.peak_rss_bytes))
     return bars

@@ -7,9 +7,10 @@ import os
 import sqlite3
 
 from prock.errors import ProckError
-from prock.recording.rows import RecordedProcess, RecordedSample
+from prock.recording.rows import ProcessSample, RecordedProcess, RecordedSample
 from prock.recording.schema import COUNTERS, READ_ROWS, READ_SAMPLES, VERSION
 from prock.recording.writer import is_recording
+from prock.report.command_line import quote
 from prock.results import RunFigures, Timeline
 
 TYPE_CHECKING = False
@@ -102,6 +103,48 @@ class Recording:
         for sample, process, *values in self._rows:
             yield {"sample": sample, "process": process, **dict(zip(COUNTERS, values, strict=True))}
 
+    def process_samples(self) -> Iterator[ProcessSample]:
+        """A row for each process in each sample, in the order of the samples."""
+        by_tree: dict[int, list[RecordedProcess]] = {}
+        for process in self.processes:
+            by_tree.setdefault(process.tree, []).append(process)
+        ids = {process.id: process for process in self.processes}
+        latest: dict[int, dict[int, tuple[Any, ...]]] = {tree: {} for tree in by_tree}
+        place = 0
+        for sample in self.samples:
+            now = latest.setdefault(sample.tree, {})
+            while place < len(self._rows) and self._rows[place][0] <= sample.id:
+                now[self._rows[place][1]] = self._rows[place][2:]
+                place += 1
+            for number, values in list(now.items()):
+                process = ids[number]
+                if process.ended_ns is not None and process.ended_ns < sample.at_ns:
+                    del now[number]
+                    continue
+                fields = process.tree, number, process.pid, process.ppid, process.comm, *values
+                yield ProcessSample(sample.id, sample.at_ns / 1e9, sample.time, *fields)
+
+    def family(self) -> Iterator[tuple[RecordedProcess, RecordedProcess | None]]:
+        """All processes in the order of the tree, each with its parent where that is recorded, parents first."""
+        by_pid: dict[int, list[RecordedProcess]] = {}
+        children: dict[int | None, list[tuple[RecordedProcess, RecordedProcess | None]]] = {}
+        for process in self.processes:  # in the order of their start
+            before = by_pid.get(process.ppid or 0)
+            parent = before[-1] if before else None
+            children.setdefault(None if parent is None else parent.id, []).append((process, parent))
+            by_pid.setdefault(process.pid, []).append(process)
+        waiting = children.get(None, [])[::-1]
+        while waiting:
+            pair = waiting.pop()
+            yield pair
+            waiting += children.get(pair[0].id, [])[::-1]
+
+    @property
+    def title(self) -> str:
+        """The command, or the name of the file."""
+        command = self.meta.get("command")
+        return quote(command) if command else os.path.basename(self.path)
+
     def timeline(self, most: int = MOST_BUCKETS) -> Timeline:
         """CPU and memory by command over time, in at most so many steps; peaks of memory and of processes stay."""
         from prock.recording.timeline import timeline
@@ -143,6 +186,6 @@ def _wall(clocks: list[tuple[int, int]], at_ns: int) -> float:
 
 
 def _quoted(path: str) -> str:
-    from urllib.parse import quote
+    import urllib.parse
 
-    return quote(path, errors="surrogateescape")
+    return urllib.parse.quote(path, errors="surrogateescape")

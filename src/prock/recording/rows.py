@@ -66,3 +66,30 @@ class RecordedSample(NamedTuple):
     read_bytes: int | None
     write_bytes: int | None
     footprint_bytes: int | None
+
+
+class ProcessSample(NamedTuple):
+    """A process in one sample.
+
+    - `sample`: Number of the sample in the recording.
+    - `seconds`: Seconds since the start of the recording.
+    - `time`: The wall clock, in seconds since the epoch.
+    - `tree`: Number of the tree.
+    - `process`: Number of the process in the recording.
+    - `cpu_ns`: Own CPU time so far, in nanoseconds.
+    """
+
+    sample: int
+    seconds: float
+    time: float
+    tree: int
+    process: int
+    pid: int
+    ppid: int | None
+    comm: str
+    cpu_ns: int
+    rss_bytes: int | None
+    pss_bytes: int | None
+    thread_count: int
+    read_bytes: int | None
+    write_bytes: int | None
