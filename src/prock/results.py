@@ -124,6 +124,8 @@ class RunFigures(NamedTuple):
     - `start_time`: Start of the run, in seconds since the epoch.
     - `wall_ns`: Elapsed time from just before the start to the end of the root (with ``wait_all``: of the whole tree).
     - `cpu_ns`: CPU time of the whole tree, `survivors` included. `accounting` names the source, `sources` the bias.
+    - `cpu_upper_ns`: CPU time that the tree used at most: the growth of a cgroup that it cannot leave. None: it can
+      leave every group that could be read, as mostly where it is root's.
     - `user_ns`: The part of `cpu_ns` in user mode. Estimate, as `CpuTime.user_ns`.
     - `system_ns`: The part of `cpu_ns` in the kernel. Estimate, as `CpuTime.system_ns`.
     - `root_cpu_ns`: CPU time of the root process alone.
@@ -174,6 +176,7 @@ class RunFigures(NamedTuple):
     start_time: float
     wall_ns: int
     cpu_ns: int | None
+    cpu_upper_ns: int | None
     user_ns: int | None
     system_ns: int | None
     root_cpu_ns: int | None

@@ -25,6 +25,7 @@ def result(**changed: Any) -> RunResult:
         start_time=1_700_000_000.25,
         wall_ns=12_413 * MS,
         cpu_ns=21_370 * MS,
+        cpu_upper_ns=None,
         user_ns=18_900 * MS,
         system_ns=2_470 * MS,
         root_cpu_ns=812 * MS,

@@ -29,6 +29,7 @@ PERF_COUNTED_NO_MORE = "lower bound, by at most about 0.1 ms for each process th
 
 class CpuEstimate(NamedTuple):
     total_ns: int | None
+    upper_ns: int | None
     user_ns: int | None
     system_ns: int | None
     accounting: str
@@ -37,10 +38,11 @@ class CpuEstimate(NamedTuple):
     missing: tuple[str, ...]
 
 
-def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
+def estimate_cpu(wanted: str, readings: Iterable[CpuReading], upper_ns: int | None = None) -> CpuEstimate:
     """The best total of these readings, its source and its bias.
 
     `wanted`: ``auto`` or the one source that makes the total. A source that was not used has no reading.
+    `upper_ns`: the tree used at most this much, by its enclosing cgroup.
     """
     known: dict[str, CpuReading] = {}
     for reading in sorted(readings, key=lambda reading: SOURCES.index(reading.source)):
@@ -51,9 +53,14 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
     candidates = [known[name] for name in known if wanted in ("auto", CGROUP, PERF, name)]
     if not candidates:
         accounting = LEDGER if wanted == "auto" else wanted
-        return CpuEstimate(None, None, None, accounting, by_source, (Source("cpu", "none", "unknown"),), ())
+        return CpuEstimate(None, upper_ns, None, None, accounting, by_source, (Source("cpu", "none", "unknown"),), ())
     best, bias = _best(candidates)
     total_ns = best.lower_ns
+    if upper_ns is not None and total_ns > upper_ns:
+        if best.is_exact:  # the two are read one after the other
+            upper_ns = total_ns
+        else:
+            total_ns, bias = upper_ns, f"upper bound: {best.source} counted more than the enclosing cgroup"
     sources, user_ns, system_ns = [Source("cpu", best.source, bias)], None, None
     splits = [best] if best.source == CGROUP else [known[name] for name in (CGROUP, WAITED) if name in known]
     split = max(splits, key=lambda reading: reading.lower_ns, default=None)
@@ -69,7 +76,7 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading]) -> CpuEstimate:
     missing = [
         sentence for sentence in candidates[0].missing if all(sentence in reading.missing for reading in known.values())
     ]
-    return CpuEstimate(total_ns, user_ns, system_ns, best.source, by_source, tuple(sources), tuple(missing))
+    return CpuEstimate(total_ns, upper_ns, user_ns, system_ns, best.source, by_source, tuple(sources), tuple(missing))
 
 
 def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:

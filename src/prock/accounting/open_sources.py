@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prock.accounting.cgroup import RunCgroup
+    from prock.accounting.enclosing_group import EnclosingGroup
     from prock.accounting.perf_attach import TaskClocks
     from prock.accounting.perf_clock import PerfSource
     from prock.accounting.perf_records import TaskRecords
@@ -48,6 +49,8 @@ class CpuSources:
         self._cpu_count = 0
         """CPUs for which perf events are opened; 0: one event for all CPUs."""
         self._others: list[CpuSource] = []
+        self.enclosing: EnclosingGroup | None = None
+        """Bounds the CPU time of the tree from above."""
         self.refused: dict[str, str] = {}
         """Sources that ``auto`` could not use, and why."""
         if wanted not in ACCOUNTINGS:
@@ -142,6 +145,13 @@ class CpuSources:
             self.cgroup.close()
             self.cgroup = None
         self._refuse((CGROUP,), f"cgroup v2: it cannot be entered ({os.strerror(error)})")
+
+    def open_enclosing(self, pids: Sequence[int] | None = None) -> None:
+        """Bound the CPU time from now on. `pids`: all processes of a tree that runs already."""
+        if self._engine.reads_proc and sys.platform == "linux":
+            from prock.accounting.enclosing_group import EnclosingGroup
+
+            self.enclosing = EnclosingGroup(self._engine.root, pids)
 
     def add(self, source: CpuSource) -> None:
         """Add the waiter or the samples' ledger."""

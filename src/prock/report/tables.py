@@ -78,6 +78,7 @@ def _counters(result: RunFigures) -> list[str]:
         ("peak sum of RSS", format_bytes(result.peak_rss_bytes)),
         ("peak sum of PSS", format_bytes(result.peak_pss_bytes)),
         ("peak of the cgroup, page cache included", format_bytes(result.cgroup_peak_bytes)),
+        ("CPU of the tree at most", format_span(result.cpu_upper_ns)),
         ("CPU of the root process alone", format_span(result.root_cpu_ns)),
         ("read by calls", format_bytes(disk_io.read_chars) if disk_io else "-"),
         ("written by calls", format_bytes(disk_io.write_chars) if disk_io else "-"),

@@ -6,6 +6,8 @@ terminal.
 
 from __future__ import annotations
 
+from math import ceil
+
 from prock._compat.signals import name as signal_name
 from prock.redaction import redact
 from prock.report.command_line import quote
@@ -27,11 +29,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prock.results import LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Survivor
+    from prock.results import LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Source, Survivor
 
 COMMAND_WIDTH = 120
 SHORTEST_COMMAND = 20
 SURVIVORS = 5
+ACCURATE = 0.01
+"""A total that is accurate to this part has one accuracy, not two bounds."""
 STILL_RUNNING = "still running:"
 
 
@@ -216,12 +220,26 @@ def accuracy(result: RunFigures, style: Style) -> list[str]:
     chosen = [(what, result.source(figure)) for what, figure in (("CPU", "cpu"), ("memory", "memory"))]
     is_long = bool(style.verbose or style.verify)
     known = [
-        f"{what}: {escape(source.bias)} ({escape(source.source)})"
+        f"{what}: {escape(_with_upper(result, source))} ({escape(source.source)})"
         for what, source in chosen
         if source is not None and (is_long or _matters(what, source.bias, result))
     ]
     own = [f"prock itself used {format_span(result.cost_ns)} CPU"] if is_long else []
     return [*known, *map(escape, result.missing), *own]
+
+
+def _with_upper(result: RunFigures, source: Source) -> str:
+    """The bias of a figure; of the CPU time also what it was at most."""
+    upper, bias = result.source("cpu_upper"), source.bias
+    if source.figure != "cpu" or not bias.startswith("lower bound"):
+        return bias
+    if upper is None or not result.cpu_ns or result.cpu_upper_ns is None:
+        return bias
+    part = result.cpu_upper_ns / result.cpu_ns - 1
+    if part <= ACCURATE:
+        return f"accurate to {max(1, ceil(1000 * part)) / 10:g} %, as its cgroup used no more"
+    loose = "" if upper.bias.startswith("upper bound: of") else " (the whole machine)"
+    return f"{bias}; at most {format_span(result.cpu_upper_ns)}{loose}"
 
 
 def _matters(what: str, bias: str, result: RunFigures) -> bool:

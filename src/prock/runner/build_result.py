@@ -127,6 +127,7 @@ class ResultBuilder:
             start_time=session.start_time,
             wall_ns=max(0, session.ended_ns - session.began_ns),
             cpu_ns=cpu.total_ns,
+            cpu_upper_ns=cpu.upper_ns,
             user_ns=cpu.user_ns,
             system_ns=cpu.system_ns,
             root_cpu_ns=root_cpu_ns,
@@ -182,8 +183,11 @@ class ResultBuilder:
 
     def _cpu(self) -> CpuEstimate:
         sources = self._session.sources
-        cpu = estimate_cpu(sources.wanted, sources.readings(self._members))
+        cpu = estimate_cpu(sources.wanted, sources.readings(self._members), self._upper_ns())
         self._sources += cpu.sources
+        if cpu.upper_ns is not None and sources.enclosing is not None:
+            name, bias = sources.enclosing.source
+            self._sources.append(Source("cpu_upper", name, bias))
         self._missing += cpu.missing
         if self._waiter is not None and not self._waiter.includes_children:
             self._missing.append(NO_SPLIT)
@@ -191,6 +195,16 @@ class ResultBuilder:
         refused = [why for source, why in sources.refused.items() if source != CGROUP or not has_perf]
         self._missing += [f"Not used: {why}." for why in refused]
         return cpu
+
+    def _upper_ns(self) -> int | None:
+        """Read after all other sources."""
+        enclosing = self._session.sources.enclosing
+        upper_ns = None if enclosing is None else enclosing.growth_ns()
+        if upper_ns is None or not self._living or sys.platform != "linux":
+            return upper_ns
+        from prock.engine.linux.procfs import TICK_NS
+
+        return upper_ns + (os.cpu_count() or 1) * TICK_NS  # what runs now lags by at most a tick
 
     def _root_cpu_ns(self) -> int | None:
         session, waiter = self._session, self._waiter

@@ -199,6 +199,7 @@ class RunSession:
         self = cls(engine or engines.active, options, (), attached=True)
         self.pid = pid
         start_time = time.time()
+        self.sources.open_enclosing([row.pid for row in (self.engine.tree(pid, 0) or ([], 0, []))[0]])
         self._open_forest(pid)
         self.begin(pid, start_time, time.monotonic_ns())
         self.plan.due_ns = self.due_ns = self.began_ns
@@ -212,6 +213,7 @@ class RunSession:
         self.sources.add(waiter)
 
     def _when_ready(self, waiter: LinuxWaiter, report: LauncherReport, events: list[int]) -> None:
+        self.sources.open_enclosing()
         self.sources.take_launched(
             events,
             cgroup_error=report.group_error,

@@ -54,6 +54,7 @@ def start(
     try:
         session.sources.open_cgroup()
         session.watch_caller()
+        session.sources.open_enclosing()
         start_time, started_ns = time.time(), time.monotonic_ns()
         process = begin()
         pid = process if isinstance(process, int) else process.pid

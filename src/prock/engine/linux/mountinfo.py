@@ -29,8 +29,8 @@ def mounts(proc: str, kind: str) -> list[Mount]:
     return found
 
 
-def cgroup2_home(proc: str) -> tuple[Mount, str] | None:
-    """Where cgroup v2 is mounted, and the directory of the group that this process is in.
+def cgroup2_home(proc: str, pid: int | None = None) -> tuple[Mount, str] | None:
+    """Where cgroup v2 is mounted, and the directory of the group that a process is in (None: this one).
 
     The top of the mount where that directory can't be seen, as in a container. None: it is not mounted.
     """
@@ -38,7 +38,7 @@ def cgroup2_home(proc: str) -> tuple[Mount, str] | None:
     if not mounted:
         return None
     mount = mounted[0]
-    own = cgroup2_name(proc, None) or "/"
+    own = cgroup2_name(proc, pid) or "/"
     below = own.removeprefix(mount.root) if mount.root != "/" else own
     visible = ".." not in below.split("/")
     return mount, os.path.normpath(f"{mount.point}/{below}") if visible else mount.point
