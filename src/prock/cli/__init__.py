@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "run a command and report the CPU time, memory and I/O of its whole process tree",
     "attach": "measure a process tree that is already running, and report it as prock run does",
     "report": "show a recording as text, as a page, or as a picture",
+    "diff": "show what has changed between two runs, and fail where that is too much",
     "export": "write a recording in the format of another program",
     "mark": "mark the beginning of a phase in the recording of the calling command",
     "doctor": "show what prock can measure on this machine, and what would enable the rest",

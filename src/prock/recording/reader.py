@@ -175,6 +175,27 @@ def load(path: str) -> Recording:
     return Recording(path)
 
 
+def read_results(path: str) -> tuple[RunFigures, ...]:
+    """The results in a recording, or in a JSON document of ``prock run``. Raises `NotARecording` without one."""
+    if os.path.isfile(path) and not is_recording(path):
+        try:
+            with open(path, "rb") as file:
+                document = json.load(file)
+            schema = document["schema"]
+        except OSError as error:
+            raise NotARecording(f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            schema = None
+        if schema not in ("prock.run/1", "prock.run-repeat/1"):
+            raise NotARecording(f"{path} is neither a recording nor a document of prock run: give one of them")
+        documents = document["runs"] if schema == "prock.run-repeat/1" else [document]
+        return tuple(map(RunFigures.from_document, documents))
+    results = load(path).results
+    if not results:
+        raise NotARecording(f"{path} has no result, as its run did not end in order: record it again")
+    return results
+
+
 def _wall(clocks: list[tuple[int, int]], at_ns: int) -> float:
     """By the latest pair of clocks before."""
     best = (0, 0)
