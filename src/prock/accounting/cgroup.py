@@ -169,6 +169,15 @@ class RunCgroup:
             os.close(descriptor)
 
 
+def kill_group(path: str) -> None:
+    """SIGKILL to all processes in it and below it, atomically. Does nothing before Linux 5.14."""
+    try:
+        with open(f"{path}/cgroup.kill", "wb", buffering=0) as file:
+            file.write(b"1")
+    except OSError:
+        pass
+
+
 def remove_group(path: str, parent: str) -> bool:
     """Move the processes in it to the parent, and remove it. Returns whether it is gone."""
     for _ in range(MOVES):

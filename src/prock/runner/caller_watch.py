@@ -108,15 +108,12 @@ def main() -> None:
     tree = FoundTree(engines.active)
     if _wait(tree, _socket.socket(fileno=control), caller):
         cgroup = ""  # the run is over, and has removed it
-    try:
-        with open(f"{cgroup}/cgroup.kill", "wb", buffering=0) as file:
-            file.write(b"1")
-    except OSError:  # there is none, or before Linux 5.14
-        pass
+    if cgroup:
+        from prock.accounting.cgroup import kill_group, remove_group
+
+        kill_group(cgroup)
     end_tree(tree, 0)
     if cgroup:
-        from prock.accounting.cgroup import remove_group
-
         remove_group(cgroup, os.path.dirname(cgroup))
     os._exit(0)
 
