@@ -74,6 +74,23 @@ class Survivor(NamedTuple):
     rss_bytes: int | None
 
 
+class ReceivedSignal(NamedTuple):
+    """A signal that a process sent to the command ``prock`` while it measured.
+
+    - `number`: Number of the signal.
+    - `sender_pid`: Pid of the process that sent it; 0: it is in another PID namespace.
+    - `sender_uid`: Real user id of the sender.
+    - `sender_comm`: Name of the sender; None if it had ended, or access is denied.
+    - `wall_ns`: Time from the start of the run.
+    """
+
+    number: int
+    sender_pid: int
+    sender_uid: int
+    sender_comm: str | None
+    wall_ns: int
+
+
 class LargeProcess(NamedTuple):
     """A process of a tree that exceeded a limit.
 
@@ -164,6 +181,9 @@ class RunFigures(NamedTuple):
     - `sources`: Source and bias of each known figure: see `source`.
     - `missing`: What the figures may lack, and why, in sentences.
     - `limit_exceeded`: The limit of `prock.Limits` for which the tree was ended; None without one.
+    - `oom_kills`: Number of processes that the kernel killed during the run as memory ran out, in the command's cgroup
+      or the nearest one around it that counts them: `sources` names which. None where none does.
+    - `signals_received`: Signals that processes sent to the command ``prock``, with their senders; at most ten.
     - `stdout`: Captured output, as by `subprocess.run`.
     - `stderr`: Captured error output, as by `subprocess.run`.
     """
@@ -210,6 +230,8 @@ class RunFigures(NamedTuple):
     sources: tuple[Source, ...]
     missing: tuple[str, ...]
     limit_exceeded: LimitExceeded | None = None
+    oom_kills: int | None = None
+    signals_received: tuple[ReceivedSignal, ...] = ()
     stdout: Any = None
     stderr: Any = None
 

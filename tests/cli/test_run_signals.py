@@ -154,6 +154,12 @@ def test_what_ends_by_the_signal_gives_its_exit_code_and_a_report() -> None:
     assert errors.partition("\n")[0].endswith("killed by SIGTERM")
 
 
+def test_the_report_names_the_sender() -> None:
+    run = Run("sh", "-c", "echo ready; exec sleep 60")
+    run.popen.send_signal(signal.SIGTERM)
+    assert f"SIGTERM from pid {os.getpid()} (" in run.end()[2]
+
+
 def test_a_second_signal_kills() -> None:
     run = Run("sh", "-c", DEAF)
     run.popen.send_signal(signal.SIGTERM)

@@ -127,5 +127,5 @@ class Script:
         self._tree.now_ns = max(self._tree.now_ns, self._at_ns)
         if callable(what):
             what()
-            return 17, True
-        return what, bool(terminal and terminal[0])
+            return 17, True, None
+        return what, bool(terminal and terminal[0]), None

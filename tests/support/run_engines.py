@@ -21,6 +21,7 @@ SENDER = "handlers of Python's are not told who sent a signal, nor that there we
 PORTABLE_CANNOT = {
     "test_what_is_left_is_named_and_lives": ORPHAN,
     "test_start_imports_nothing_dear": STARTS,
+    "test_the_report_names_the_sender": SENDER,
     "test_it_is_what_gnu_time_prints[words0-%I|%O|%F]": NEVER_SEEN,
     "test_it_is_what_gnu_time_prints[words1-%I|%O|%F]": NEVER_SEEN,
 }

@@ -45,6 +45,7 @@ def run_report(result: RunFigures, style: Style | None = None, title: str | None
     lines = [
         *headline(result, style, title),
         *_limit(result, style),
+        *_signals(result, style),
         *style.lines("time", [_time(result)]),
         *style.lines("memory", [_memory(result)]),
         *style.lines("disk", [_disk(result)]),
@@ -125,6 +126,22 @@ def _limit(result: RunFigures, style: Style) -> list[str]:
         rss = "memory unknown" if process.rss_bytes is None else format_bytes(process.rss_bytes)
         lines.append(f"{process.pid} {escape(process.comm)}: {rss}, {format_span(process.cpu_ns)} CPU")
     return style.lines("limit", lines)
+
+
+def _signals(result: RunFigures, style: Style) -> list[str]:
+    """What killed the tree or parts of it, as far as the kernel says."""
+    lines = []
+    for one in result.signals_received:
+        sender = (
+            f"pid {one.sender_pid} ({escape(one.sender_comm or '?')})" if one.sender_pid else "another PID namespace"
+        )
+        lines.append(f"{signal_name(one.number)} from {sender} after {format_span(one.wall_ns)}")
+    if result.oom_kills:
+        source = result.source("oom_kills")
+        where = "" if source is None or source.bias.startswith("exact") else f" ({source.bias.partition(': ')[2]})"
+        killed = count(result.oom_kills, "process", "processes")
+        lines.append(f"{killed} killed by the kernel as memory ran out{where}")
+    return style.lines("signals", lines) if lines else []
 
 
 def _time(result: RunFigures) -> str:

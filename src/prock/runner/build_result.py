@@ -111,6 +111,7 @@ class ResultBuilder:
         cpu = self._cpu()
         root_cpu_ns = self._root_cpu_ns()
         memory = self._memory()
+        oom_kills = self._oom_kills()
         io = self._io()
         faults = self._faults()
         counts = self._records or stats
@@ -150,6 +151,8 @@ class ResultBuilder:
             sources=tuple(self._sources),
             missing=tuple(self._missing),
             limit_exceeded=session.limit_exceeded,
+            oom_kills=oom_kills,
+            signals_received=tuple(session.received),
             **memory._asdict(),
             **faults._asdict(),
         )
@@ -259,6 +262,16 @@ class ResultBuilder:
             bias = f"{how}; page cache and kernel memory included"
             self._sources.append(Source("cgroup_peak", "memory.peak", bias))
         return PeakMemory(footprint, low, high, rss, pss, largest or None, group_peak)
+
+    def _oom_kills(self) -> int | None:
+        oom = self._session.oom_kills
+        killed = None if oom is None else oom.count()
+        if oom is not None and killed is not None:
+            bias = f"estimate: in {oom.group}, where other processes than this tree may be"
+            self._sources.append(
+                Source("oom_kills", "cgroup", "exact: in the command's cgroup" if oom.is_own else bias)
+            )
+        return killed
 
     def _source_of_processes(self) -> Source:
         if self._root_peak is None:

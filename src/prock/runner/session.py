@@ -21,12 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from prock.accounting.oom_kills import OomKills
     from prock.accounting.perf_records import Ended
     from prock.accounting.protocol import RootWaiter
     from prock.accounting.wait_linux import LinuxWaiter
     from prock.engine.protocol import Engine
     from prock.model import Identity, ProcessInfo
-    from prock.results import LimitExceeded
+    from prock.results import LimitExceeded, ReceivedSignal
     from prock.runner.caller_watch import CallerWatch
     from prock.runner.limits import Limits, LimitWatch
     from prock.runner.sample_stats import SampleStats
@@ -133,6 +134,9 @@ class RunSession:
         self._unrecorded: list[Ended] = []
         """Ended processes that are to be recorded."""
         self._caller_watch: CallerWatch | None = None
+        self.oom_kills: OomKills | None = None
+        self.received: list[ReceivedSignal] = []
+        """Signals that processes sent to the caller."""
         self.root_ended = False
         self.start_time = 0.0
         self.began_ns = self.ended_ns = self.due_ns = 0
@@ -249,6 +253,10 @@ class RunSession:
         self.pid = pid
         self.start_time, self.began_ns = start_time, began_ns
         self.plan.due_ns = self.due_ns = began_ns + self.plan.first_ns
+        if self.engine.reads_proc:
+            from prock.accounting.oom_kills import OomKills
+
+            self.oom_kills = OomKills(self.engine.root, pid if self.waiter is None else None, self.sources.cgroup)
         self.members = Members(self.engine, pid, self.waiter, self.sources)
         if self.options.recorder is not None and self.sources.records is not None:
             self.sources.records.ended_listener = self._unrecorded.append

@@ -25,9 +25,12 @@ class LinuxSignals:
         if kernel.getsignal(kernel.SIGCHLD) == kernel.SIG_IGN:
             kernel.signal(kernel.SIGCHLD, kernel.SIG_DFL)
 
-    def wait(self, seconds: float) -> tuple[int, bool] | None:
+    def wait(self, seconds: float) -> tuple[int, bool, tuple[int, int] | None] | None:
         info = kernel.sigtimedwait(self._numbers, max(0.0, seconds))
-        return None if info is None else (info.si_signo, info.si_code > 0)
+        if info is None:
+            return None
+        from_kernel = info.si_code > 0
+        return info.si_signo, from_kernel, None if from_kernel else (info.si_pid, info.si_uid)
 
     def close(self) -> None:
         """Drop pending signals, so that a late one does not end prock instead of its exit code."""

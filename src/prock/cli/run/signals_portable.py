@@ -28,7 +28,7 @@ class HandlerSignals:
     def __init__(self, wanted: tuple[int, ...]) -> None:
         self.original: tuple[int, ...] = ()
         """The signal mask for the command."""
-        self._received: list[tuple[int, bool]] = []
+        self._received: list[tuple[int, bool, tuple[int, int] | None]] = []
         self._child = numbers("SIGCHLD")
         self._pipe: tuple[int, int] | None = None
         self._wakeup_before = -1
@@ -43,13 +43,13 @@ class HandlerSignals:
 
     def _receive(self, number: int, _: Any) -> None:
         if number not in self._child:
-            self._received.append((number, number in FROM_KEYS and in_foreground()))
+            self._received.append((number, number in FROM_KEYS and in_foreground(), None))
 
     @staticmethod
     def enable_child_signal() -> None:
         """Its handler is installed already."""
 
-    def wait(self, seconds: float) -> tuple[int, bool] | None:
+    def wait(self, seconds: float) -> tuple[int, bool, tuple[int, int] | None] | None:
         """The next signal; None if none arrived in that time, or if a child changed state."""
         seconds = 0 if self._received else max(0, seconds)
         if self._pipe is None:

@@ -13,6 +13,7 @@ import time
 from prock import engine as engines
 from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import CONT, TERM, kernel, name, numbers
+from prock.errors import ProckError
 from prock.report.layout import count
 
 TYPE_CHECKING = False
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
         def enable_child_signal(self) -> None: ...
 
-        def wait(self, seconds: float, /) -> tuple[int, bool] | None:
-            """The number of the next signal, and whether the terminal or the kernel sent it."""
+        def wait(self, seconds: float, /) -> tuple[int, bool, tuple[int, int] | None] | None:
+            """The number of the next signal, whether the terminal or the kernel sent it, and the pid and user id of the
+            process that did, where that is known."""
 
         def close(self) -> None: ...
 
@@ -48,6 +50,7 @@ STOP_KEY = numbers("SIGTSTP")
 STOPS = numbers("SIGTSTP SIGTTIN SIGTTOU SIGSTOP")
 SAME_NS = 50_000_000
 """timeout(1) and signals to a process group reach prock twice: within this time they count as one."""
+MOST_SENDERS = 10
 HINT_NS = 1_000_000_000
 LINE_NS = 1_000_000_000
 """Commands that end sooner get no status line, and do not pay for its import."""
@@ -134,7 +137,7 @@ class Supervisor:
     def drain_signals(self) -> None:
         """Ctrl-C signals one process after the other: the command's end may be noticed before prock's own signal."""
         while (received := self._signals.wait(0)) is not None:
-            if received == (kernel.SIGINT, True):
+            if received[:2] == (kernel.SIGINT, True):
                 self.interrupted = True
 
     def _is_done(self) -> bool:
@@ -181,8 +184,10 @@ class Supervisor:
         if self._line is not None:
             self._line.step(self._session, now_ns)
 
-    def _handle(self, number: int, from_terminal: bool) -> None:
+    def _handle(self, number: int, from_terminal: bool, sender: tuple[int, int] | None) -> None:
         now_ns = time.monotonic_ns()
+        if sender is not None and number in (*FOR_TREE, *FOR_ROOT):
+            self._note_sender(number, *sender, now_ns)
         if number in FOR_TREE:
             if self._plan.detach:
                 self.detached = True
@@ -201,6 +206,17 @@ class Supervisor:
                 self._session.signal_tree(number)
         elif number in RESIZED and self._line is not None:
             self._line.resized()
+
+    def _note_sender(self, number: int, pid: int, uid: int, now_ns: int) -> None:
+        from prock.results import ReceivedSignal
+
+        session = self._session
+        if len(session.received) < MOST_SENDERS:
+            try:
+                comm = session.engine.comm(pid) if pid else None
+            except ProckError:
+                comm = None
+            session.received.append(ReceivedSignal(number, pid, uid, comm, now_ns - session.began_ns))
 
     def _forward(self, number: int, now_ns: int) -> None:
         """A signal from a process: the first one is sent to the tree; a second one means that it did not help."""
