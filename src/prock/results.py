@@ -50,6 +50,7 @@ class ProcessUsage(NamedTuple):
       prock attached, of a process that existed then: as sampled, or ``VmHWM`` if it has risen since.
     - `started_ns`: Time from the start of the run to the start of the process.
     - `ended_ns`: Time from the start of the run to the end of the process. None: it was alive at the end.
+    - `cmdline`: The arguments, at most 4 KiB of them, as read while it ran; None where they were not read.
     """
 
     pid: int
@@ -59,6 +60,7 @@ class ProcessUsage(NamedTuple):
     peak_rss_bytes: int | None
     started_ns: int | None
     ended_ns: int | None
+    cmdline: tuple[str, ...] | None = None
 
 
 class Survivor(NamedTuple):
@@ -66,12 +68,14 @@ class Survivor(NamedTuple):
 
     - `cpu_ns`: Own CPU time so far; part of the total.
     - `rss_bytes`: Resident set size; None where access is denied, or it has ended.
+    - `cmdline`: The arguments, at most 4 KiB of them, as read while it ran; None where they were not read.
     """
 
     pid: int
     comm: str
     cpu_ns: int
     rss_bytes: int | None
+    cmdline: tuple[str, ...] | None = None
 
 
 class ReceivedSignal(NamedTuple):
@@ -96,12 +100,14 @@ class LargeProcess(NamedTuple):
 
     - `rss_bytes`: Resident set size, shared pages included; None where access is denied.
     - `cpu_ns`: Own CPU time.
+    - `cmdline`: The arguments, at most 4 KiB of them, as read while it ran; None where they were not read.
     """
 
     pid: int
     comm: str
     rss_bytes: int | None
     cpu_ns: int
+    cmdline: tuple[str, ...] | None = None
 
 
 class LimitExceeded(NamedTuple):
@@ -364,10 +370,13 @@ def _of_document(kind: Any, row: Mapping[str, Any]) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        fields = value._asdict()
+        if fields.get("cmdline") is not None:
+            fields["cmdline"] = redact(fields["cmdline"])
+        return {name: _plain(part) for name, part in fields.items()}
     if isinstance(value, tuple):
-        return {name: _plain(part) for name, part in value._asdict().items()} if hasattr(value, "_asdict") else [
-            _plain(part) for part in value
-        ]  # fmt: skip
+        return [_plain(part) for part in value]
     return _text(value) if isinstance(value, str) else value
 
 

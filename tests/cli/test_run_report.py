@@ -11,7 +11,7 @@ from prock.cli.run import repeat
 from prock.report.command_line import quote
 from prock.report.layout import Style
 from prock.report.text import accuracy, ending, headline, run_report
-from prock.results import ProcessUsage, Source
+from prock.results import LargeProcess, LimitExceeded, ProcessUsage, Source, Survivor
 from prock.runner.limits import exceeded_budgets
 from prock.runner.result import RunResult
 
@@ -47,6 +47,26 @@ def test_the_slowest_and_the_largest_processes() -> None:
         "  largest     30.0M  make",
     ]
     assert "  largest     30.0M  make" in text(result(largest=(make,)), Style(width=40)).split("\n")
+
+
+SECRET = ("/usr/bin/python3", "/srv/jobs/nightly/job.py", "--token", "hunter2")
+
+
+def test_command_lines_are_shown_without_secrets_and_cut() -> None:
+    make, cc1 = result().processes
+    job = cc1._replace(comm="python3", cmdline=SECRET)
+    large = LargeProcess(7, "python3", MIB, S, SECRET)
+    exceeded = LimitExceeded("cpu", S, 2 * S, S, MIB, 1, 2 * S, (large,))
+    living = Survivor(9, "python3", S, None, (*SECRET, *["x" * 9] * 9))
+    made = result(slowest=(job, make), largest=(job,), limit_exceeded=exceeded, survivors=(living,), processes=(job,))
+    lines = text(made, Style(width=90)).split("\n")
+    assert "  slowest    2.000s CPU  python3 /srv/jobs/nightly/job.py --token ***" in lines
+    assert "            7 python3 /srv/jobs/nightly/job.py --token ***: 1.0M, 1.000s CPU" in lines
+    assert "            9 python3 .../job.py --token *** xxxxxxxxx xxxxxxxxx xxxxxxxxx xxxx...: 1.000s" in lines
+    assert "  slowest    2.000s CPU  python3 .../job.p..." in text(made, Style(width=45)).split("\n")
+    assert "hunter2" not in text(made, Style(verbose=2))
+    row = next(line for line in text(made, Style(verbose=2, width=80)).split("\n") if line.startswith("    4712 "))
+    assert row == "    4712     -  100ms    -  2.000s         -  python3 .../job.py --token ***"
 
 
 def test_a_report_of_what_is_not_known() -> None:

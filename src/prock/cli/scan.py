@@ -201,7 +201,7 @@ def _name(tree: Tree, value: Callable[[Row], float], screen: output.Screen, cmdl
     """The command of the root, and which others use the most."""
     if tree.is_kernel:
         return "[kernel threads]", ""
-    name = describe(cmdlines.get(tree.root.identity), tree.root.comm, screen.encoding)
+    name = describe(cmdlines.get(tree.root.identity, tree.root.comm), tree.root.comm, screen.encoding)
     main = tree.main_command(value)
     if main is None:
         return name, ""
@@ -243,7 +243,7 @@ def _as_json(machine: Machine, shown: list[Tree], cmdlines: CommandLines) -> dic
             {
                 "root_pid": tree.root.pid,
                 "root_comm": decode_bytes(tree.root.comm),
-                "root_cmdline": as_document(cmdlines.get(tree.root.identity)),
+                "root_cmdline": as_document(cmdlines.get(tree.root.identity, tree.root.comm)),
                 "is_kernel": tree.is_kernel,
                 **_sums([tree])._asdict(),
                 "pids": sorted(row.pid for row in tree.rows),

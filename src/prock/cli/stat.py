@@ -92,7 +92,7 @@ class Subject:
         self.cgroup = self._read(facts.cgroup, pid, "cgroup")
         cmdlines = CommandLines(engine.active, arguments=arguments)
         cmdlines.read([(self.info.identity, self.info.comm)])
-        self.cmdline = cmdlines.get(self.info.identity)
+        self.cmdline = cmdlines.get(self.info.identity, self.info.comm)
         liveness = self._read(prock.get_liveness_info, pid, "stat")
         if liveness is None or liveness.identity != self.info.identity:
             raise output.Failure(f"no process {pid}: it ended while it was read")

@@ -60,7 +60,7 @@ class RecordingWriter:
     """One transaction a sample: what was added is in the file whatever happens to this process.
 
     `path` must not exist, unless `force`: then an earlier recording is replaced. `meta`: facts on the measurement.
-    `args_of`: the command line of a process as it is known now. The mode of the file is 0600.
+    `args_of`: the command line of a process with that name, as it is known now. The mode of the file is 0600.
 
     Raises `CannotRecord`. Later errors, such as a full disk, end the recording: `failure` is the reason then, and
     nothing is raised. A forked child does not write.
@@ -72,7 +72,7 @@ class RecordingWriter:
         meta: Mapping[str, object],
         *,
         force: bool = False,
-        args_of: Callable[[Identity], tuple[str, ...] | None] = lambda _: None,
+        args_of: Callable[[Identity, str], tuple[str, ...] | None] = lambda *_: None,
     ) -> None:
         self.path = os.fspath(path)
         self.failure: str | None = None
@@ -194,7 +194,7 @@ class RecordingWriter:
             known = before.pop(identity, None)
             if known is None:
                 known = self._begin(db, tree, member, now_ns)
-            args = self._args_of(identity)
+            args = self._args_of(identity, member.comm)
             if known.comm != member.comm or (args is not None and args is not known.args):
                 known.comm, known.args = member.comm, args
                 text = None if args is None else json.dumps([*map(_text, redact(args))], ensure_ascii=False)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-from prock.redaction import redact
+from prock.redaction import HIDDEN, redact
 from prock.report.layout import cut, decode_bytes, escape, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from prock.results import LargeProcess, ProcessUsage, Survivor
+
 _PLAIN = "@%+=:,./-_"
-_DIRECTORIES = re.compile(r"(?<![\w.~/-])[~.]{0,2}/(?:[^/\s']+/)+(?=[^/\s'])")
 
 
 def quote(args: Iterable[str], encoding: str = "utf-8") -> str:
@@ -26,7 +25,7 @@ def quote(args: Iterable[str], encoding: str = "utf-8") -> str:
 
 def _quote(argument: str, encoding: str) -> str:
     text = escape(argument, encoding)
-    if text != argument or (text and all(letter.isalnum() or letter in _PLAIN for letter in text)):
+    if text != argument or (text and all(letter.isalnum() or letter in _PLAIN for letter in text.replace(HIDDEN, ""))):
         return text
     return "'" + text.replace("'", "'\\''") + "'"
 
@@ -49,6 +48,11 @@ def describe(cmdline: Sequence[str] | None, comm: str, encoding: str = "utf-8") 
     return text if program.removeprefix("-").startswith(comm) else f"{escape(comm, encoding)}: {text}"
 
 
+def command_of(process: ProcessUsage | Survivor | LargeProcess) -> str:
+    """Without passwords."""
+    return describe(None if process.cmdline is None else redact(process.cmdline), process.comm)
+
+
 def as_document(cmdline: Sequence[str] | None) -> list[str] | None:
     """For JSON: without passwords; bytes that are not UTF-8 as ``\\xff``."""
     return None if cmdline is None else [decode_bytes(argument) for argument in redact(cmdline)]
@@ -61,5 +65,15 @@ def shorten(text: str, columns: int, mark: str = "…") -> str:
     ('python3 …/worker.py --id 3', 'python3 …/worker.py…')
     """
     if width(text) > columns:
-        text = _DIRECTORIES.sub(f"{mark}/", text)
+        text = " ".join(_without_directory(word, mark) for word in text.split(" "))
     return cut(text, columns, mark)
+
+
+def _without_directory(word: str, mark: str) -> str:
+    """Of a path, also behind ``--option=`` or a quote; not of an address."""
+    start, _, rest = word.partition("/")
+    directory, _, name = rest.rpartition("/")
+    if not name or not (start or directory) or start.endswith(":"):
+        return word
+    before = start[: 1 + max(start.rfind("="), start.rfind("'"))]
+    return f"{before}{mark}/{name}"

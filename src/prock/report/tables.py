@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from prock.report.layout import count, escape, format_bytes, format_number, format_span, table, wrap
+from prock.report.command_line import command_of, shorten
+from prock.report.layout import count, escape, format_bytes, format_number, format_span, table, width, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from prock.results import ProcessUsage, RunFigures
 
 ROWS = 10
+SHORTEST_COMMAND = 20
+INDENT = 4
 
 
 def tables(result: RunFigures, style: Style) -> list[str]:
@@ -50,7 +53,7 @@ def _commands(result: RunFigures, style: Style) -> list[str]:
 
 
 def _processes(result: RunFigures, style: Style) -> list[str]:
-    """Those with the most CPU, in order of start."""
+    """Those with the most CPU, in order of start. Commands are cut at the width, but not below `SHORTEST_COMMAND`."""
     if not result.processes:
         return []
     shown: Sequence[ProcessUsage] = result.processes
@@ -61,7 +64,9 @@ def _processes(result: RunFigures, style: Style) -> list[str]:
     for usage in shown:
         parent = "-" if usage.ppid is None else str(usage.ppid)
         times = map(format_span, (usage.started_ns, usage.ended_ns, usage.cpu_ns))
-        rows.append((str(usage.pid), parent, *times, format_bytes(usage.peak_rss_bytes), escape(usage.comm)))
+        rows.append((str(usage.pid), parent, *times, format_bytes(usage.peak_rss_bytes), command_of(usage)))
+    left = style.width - INDENT - min(width(line) - width(row[-1]) for line, row in zip(table(rows), rows, strict=True))
+    rows = [(*row[:-1], shorten(row[-1], max(SHORTEST_COMMAND, left), "...")) for row in rows]
     return _block("by process", rows, len(result.processes) - len(shown))
 
 
@@ -103,7 +108,7 @@ def _sources(result: RunFigures, style: Style) -> list[str]:
 
 
 def _block(title: str, rows: Sequence[Sequence[str]], left_out: int = 0) -> list[str]:
-    lines = [f"  {title}", *(f"    {line}" for line in table(rows))]
+    lines = [f"  {title}", *(" " * INDENT + line for line in table(rows))]
     if left_out:
         lines.append(f"    and {count(left_out, 'more', 'more')} (-vv: all)")
     return lines

@@ -10,7 +10,7 @@ from math import ceil
 
 from prock._compat.signals import name as signal_name
 from prock.redaction import redact
-from prock.report.command_line import quote
+from prock.report.command_line import command_of, quote, shorten
 from prock.report.layout import (
     LABEL_WIDTH,
     Style,
@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prock.results import LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Source, Survivor
+    from prock.results import LargeProcess, LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Source, Survivor
 
 COMMAND_WIDTH = 120
 SHORTEST_COMMAND = 20
@@ -124,7 +124,8 @@ def _limit(result: RunFigures, style: Style) -> list[str]:
     lines = [limit_line(exceeded)]
     for process in exceeded.largest:
         rss = "memory unknown" if process.rss_bytes is None else format_bytes(process.rss_bytes)
-        lines.append(f"{process.pid} {escape(process.comm)}: {rss}, {format_span(process.cpu_ns)} CPU")
+        after = f": {rss}, {format_span(process.cpu_ns)} CPU"
+        lines.append(_fitted(f"{process.pid} ", process, after, style))
     return style.lines("limit", lines)
 
 
@@ -206,7 +207,7 @@ def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
     shown = sorted(survivors, key=lambda survivor: (-survivor.cpu_ns, survivor.pid))
     for survivor in shown if style.verbose > 1 else shown[:SURVIVORS]:
         rss = "" if survivor.rss_bytes is None else f", {format_bytes(survivor.rss_bytes)}"
-        lines.append(f"{survivor.pid} {escape(survivor.comm)}: {format_span(survivor.cpu_ns)}{rss}")
+        lines.append(_fitted(f"{survivor.pid} ", survivor, f": {format_span(survivor.cpu_ns)}{rss}", style))
     if style.verbose < 2 and len(survivors) > SURVIVORS:
         lines.append(f"and {len(survivors) - SURVIVORS:,} more")
     first, *others = wrap(f"  {STILL_RUNNING} {number}, {format_span(used)} CPU so far", style.width, "    ")
@@ -215,14 +216,19 @@ def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
 
 def _heaviest(result: RunFigures, style: Style) -> list[str]:
     """The processes with the most CPU time, and the largest ones."""
-    columns = style.width - 2 - LABEL_WIDTH
-    slowest = [f"{format_span(usage.cpu_ns):>7} CPU{_life(usage)}  {escape(usage.comm)}" for usage in result.slowest]
-    largest = [f"{format_bytes(usage.peak_rss_bytes):>7}  {escape(usage.comm)}" for usage in result.largest]
+    slowest = [(f"{format_span(usage.cpu_ns):>7} CPU{_life(usage)}  ", usage) for usage in result.slowest]
+    largest = [(f"{format_bytes(usage.peak_rss_bytes):>7}  ", usage) for usage in result.largest]
     return [
         line
-        for label, texts in (("slowest", slowest), ("largest", largest))
-        for line in style.lines(label, [cut(text, columns, "...") for text in texts])
+        for label, rows in (("slowest", slowest), ("largest", largest))
+        for line in style.lines(label, [_fitted(size, usage, "", style) for size, usage in rows])
     ]
+
+
+def _fitted(before: str, process: ProcessUsage | Survivor | LargeProcess, after: str, style: Style) -> str:
+    """With the command of a process between the two, as much of it as fits into the line."""
+    columns = style.width - 2 - LABEL_WIDTH - len(before) - len(after)
+    return before + shorten(command_of(process), max(SHORTEST_COMMAND, columns), "...") + after
 
 
 def _life(usage: ProcessUsage) -> str:

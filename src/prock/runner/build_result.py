@@ -13,6 +13,7 @@ from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import Source, Survivor
 from prock.runner.result import RunResult
 from prock.runner.usage_tables import attributed_ns, by_command, by_process, heaviest, within
+from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def finish(session: RunSession, *, timed_out: bool = False, whole_tree: bool = F
             result = _recorded(result, session, session.options.recorder)
     finally:
         session.close()
-    return result._replace(cost_ns=session.cost_ns + time.thread_time_ns() - began_ns)
+    of_readers_ns = 0 if session.stats is None else session.stats.cmdlines.cost_ns
+    return result._replace(cost_ns=session.cost_ns + of_readers_ns + time.thread_time_ns() - began_ns)
 
 
 def _recorded(result: RunResult, session: RunSession, recorder: Recorder) -> RunResult:
@@ -120,7 +122,7 @@ class ResultBuilder:
         commands, rows = self._usage(cpu.total_ns, stopped=stopped)
         attributed = attributed_ns(commands)
         return RunResult(
-            args=session.args,
+            args=session.args if session.options.arguments else session.args[:1],
             pid=session.pid,
             returncode=None if waiter is None or waiter.root is None or lost_root else waiter.root.returncode,
             timed_out=timed_out,
@@ -404,10 +406,13 @@ class ResultBuilder:
 
     def _survivors(self) -> tuple[Survivor, ...]:
         survivors = []
+        cmdlines = CommandLines(self._engine, arguments=self._session.options.arguments)
+        cmdlines.read((row.identity, row.comm) for row in self._living)
         for row in self._living:
             base_ns = self._session.used_before_ns if row.pid == self._session.pid else 0
             rss = self._rss_of(row)
-            survivors.append(Survivor(row.pid, row.comm, max(0, row.user_ns + row.system_ns - base_ns), rss))
+            own_ns = max(0, row.user_ns + row.system_ns - base_ns)
+            survivors.append(Survivor(row.pid, row.comm, own_ns, rss, cmdlines.get(row.identity, row.comm)))
         return tuple(sorted(survivors, key=lambda one: (-one.cpu_ns, one.pid)))
 
     def _rss_of(self, row: ProcessInfo) -> int | None:

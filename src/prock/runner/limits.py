@@ -7,6 +7,7 @@ import time
 
 from prock._compat.namedtuple import NamedTuple
 from prock.results import LargeProcess, LimitExceeded
+from prock.sampling.command_lines import SHORT_WAIT_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
     from prock.model import MemberSample
     from prock.results import RunFigures
+    from prock.sampling.command_lines import CommandLines
     from prock.sampling.sample import TreeSample
 
 FASTEST_GROWTH = 2
@@ -70,7 +72,13 @@ class LimitWatch:
         """Of a sample, for each process: the least so far, as the first sample also imports modules."""
 
     def check(
-        self, sample: TreeSample, *, wall_ns: int, cpu_ns: int | None, footprint_bytes: int | None
+        self,
+        sample: TreeSample,
+        *,
+        wall_ns: int,
+        cpu_ns: int | None,
+        footprint_bytes: int | None,
+        cmdlines: CommandLines,
     ) -> LimitExceeded | None:
         """The first limit that the tree exceeds in this sample."""
         limits = self._limits
@@ -91,7 +99,7 @@ class LimitWatch:
                     memory_bytes=memory if limit == "memory" else footprint_bytes,
                     process_count=sample.process_count,
                     cpu_ns=cpu_ns,
-                    largest=self._largest(sample.members, by_cpu=limit == "cpu"),
+                    largest=_largest(sample.members, cmdlines, by_cpu=limit == "cpu"),
                 )
         return None
 
@@ -130,9 +138,13 @@ class LimitWatch:
         self._pss_due_ns = ended_ns + (ended_ns - began_ns) * PSS_SHARE
         return max(self._pss, largest)
 
-    def _largest(self, members: Iterable[MemberSample], *, by_cpu: bool) -> tuple[LargeProcess, ...]:
-        rows = sorted(members, key=lambda row: -(row.cpu_ns if by_cpu else row.rss_bytes or 0))
-        return tuple(LargeProcess(row.pid, row.comm, row.rss_bytes, row.cpu_ns) for row in rows[:LARGEST])
+
+def _largest(members: Iterable[MemberSample], cmdlines: CommandLines, *, by_cpu: bool) -> tuple[LargeProcess, ...]:
+    rows = sorted(members, key=lambda row: -(row.cpu_ns if by_cpu else row.rss_bytes or 0))[:LARGEST]
+    cmdlines.read(((row.identity, row.comm) for row in rows), wait_s=SHORT_WAIT_S)
+    return tuple(
+        LargeProcess(row.pid, row.comm, row.rss_bytes, row.cpu_ns, cmdlines.get(row.identity, row.comm)) for row in rows
+    )
 
 
 def exceeded_budgets(

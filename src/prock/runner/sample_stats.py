@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prock.model import Identity
 from prock.results import ProcessUsage
+from prock.sampling.command_lines import CommandLines
 from prock.sampling.footprint import Footprint
 
 TYPE_CHECKING = False
@@ -19,12 +20,29 @@ ROWS_EVERY_NS = 1_000_000_000
 """Interval of rows of a tree that prock attached to; they cost more than the sample itself."""
 HEAVIEST_ENDED, MOST_ENDED = 100, 100_000
 """Ended processes whose rows are kept at least."""
+HEAVY = 8
+"""Of so many processes with the most CPU time, and with the largest resident sets, command lines are read."""
+CMDLINES_EVERY_NS = 1_000_000_000
+"""Longest time between two such readings; early ones are twice as long after the start as the one before."""
+MOST_CMDLINE_LETTERS = 64 << 20
+"""Of the command lines of all ended processes."""
 
 
 class _Seen:
     """One process."""
 
-    __slots__ = ("base_ns", "base_peak", "comm", "cpu_ns", "first_ns", "identity", "last_ns", "peak_rss", "ppid")
+    __slots__ = (
+        "base_ns",
+        "base_peak",
+        "cmdline",
+        "comm",
+        "cpu_ns",
+        "first_ns",
+        "identity",
+        "last_ns",
+        "peak_rss",
+        "ppid",
+    )
 
     def __init__(self, row: MemberSample | ProcessInfo, now_ns: int, base_ns: int) -> None:
         self.identity = row.identity
@@ -37,6 +55,8 @@ class _Seen:
         """The peak that it had before it was measured."""
         self.first_ns = now_ns
         self.peak_rss: int | None = None
+        self.cmdline: tuple[str, ...] | None = None
+        """Set when it has ended."""
 
     def update(self, comm: str, cpu_ns: int, peak_rss: int | None, now_ns: int) -> None:
         self.comm, self.cpu_ns, self.last_ns = comm, max(0, cpu_ns - self.base_ns), now_ns
@@ -52,12 +72,22 @@ class SampleStats:
     """
 
     def __init__(
-        self, engine: Engine, began_ns: int, root_pid: int, *, pss: bool, processes: bool, since_birth: bool
+        self,
+        engine: Engine,
+        began_ns: int,
+        root_pid: int,
+        *,
+        pss: bool,
+        processes: bool,
+        since_birth: bool,
+        arguments: bool = True,
     ) -> None:
         self.footprint = Footprint(engine, share=PSS_SHARE, always_pss=pss)
         self.samples = 0
         self.longest_ns = 0
         self.peak_process_count = self.peak_thread_count = 0
+        self.cmdlines = CommandLines(engine, arguments=arguments)
+        self._cmdlines_due_ns = self._cmdline_letters = 0
         self._began_ns = began_ns
         self._last_ns = began_ns
         self._most = MOST_ENDED if processes else HEAVIEST_ENDED
@@ -91,12 +121,34 @@ class SampleStats:
             seen = self._living.pop(end.identity, None)
             if seen is not None:
                 seen.update(end.comm, end.cpu_ns, end.peak_rss_bytes, before_ns)
+                self._note_cmdline(seen)
                 self._ended.append(seen)
                 self._count(self._commands, seen)
         if len(self._ended) > 4 * self._most:
             largest = sorted(self._ended, key=lambda seen: -(seen.peak_rss or 0))[: self._most]
             busiest = sorted(self._ended, key=lambda seen: -seen.cpu_ns)[: self._most]
             self._ended = list({id(seen): seen for seen in (*largest, *busiest)}.values())
+            self._cmdline_letters = sum(sum(map(len, seen.cmdline or ())) for seen in self._ended)
+        if now_ns >= self._cmdlines_due_ns:
+            self._read_cmdlines(sample.members, now_ns)
+
+    def _read_cmdlines(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
+        """Of the heaviest, or of all with `processes`."""
+        self._cmdlines_due_ns = now_ns + min(now_ns - self._began_ns, CMDLINES_EVERY_NS)
+        rows = [row for row in members if row.state != "Z"]
+        if self._most != MOST_ENDED and len(rows) > HEAVY:
+            busiest = sorted(rows, key=lambda row: -row.cpu_ns)[:HEAVY]
+            largest = sorted(rows, key=lambda row: -(row.rss_bytes or 0))[:HEAVY]
+            rows = [*busiest, *largest]
+        self.cmdlines.read(((row.identity, row.comm) for row in rows), wait_s=0)
+
+    def _note_cmdline(self, seen: _Seen) -> None:
+        """Of a process that has ended."""
+        cmdline = self.cmdlines.get(seen.identity, seen.comm)
+        self.cmdlines.forget(seen.identity)
+        if cmdline is not None and self._cmdline_letters < MOST_CMDLINE_LETTERS:
+            seen.cmdline = cmdline
+            self._cmdline_letters += sum(map(len, cmdline))
 
     def _take_first(self, members: tuple[MemberSample, ...], now_ns: int) -> None:
         for row in members:
@@ -160,6 +212,7 @@ class SampleStats:
                 peak_rss_bytes=seen.peak_rss,
                 started_ns=max(0, seen.first_ns - self._began_ns),
                 ended_ns=None if self._living.get(seen.identity) is seen else max(0, seen.last_ns - self._began_ns),
+                cmdline=seen.cmdline or self.cmdlines.get(seen.identity, seen.comm),
             )
             for seen in sorted([*self._ended, *self._living.values()], key=lambda seen: (seen.first_ns, seen.identity))
         ]

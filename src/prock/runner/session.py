@@ -64,6 +64,8 @@ class Options(NamedTuple):
     """Be the subreaper of the command's orphans. For programs that have no other children."""
     die_with_caller: bool = False
     """End the tree when this process ends, whatever ends it."""
+    arguments: bool = True
+    """Keep the arguments of commands, not only their names."""
     limits: Limits | None = None
     """The caller of `RunSession.step` ends the tree when `RunSession.limit_exceeded` is set."""
     recorder: Recorder | None = None
@@ -350,10 +352,20 @@ class RunSession:
                 self.root_ended = True
                 self.ended_ns = now_ns
         self.plan.advance(took_ns)
-        if self._watch is not None and sample is not None and self.limit_exceeded is None and not is_last:
+        if (
+            self._watch is not None
+            and self.stats is not None
+            and sample is not None
+            and self.limit_exceeded is None
+            and not is_last
+        ):
             status = self.status()
             self.limit_exceeded = self._watch.check(
-                sample, wall_ns=status.wall_ns, cpu_ns=status.cpu_ns, footprint_bytes=status.footprint_bytes
+                sample,
+                wall_ns=status.wall_ns,
+                cpu_ns=status.cpu_ns,
+                footprint_bytes=status.footprint_bytes,
+                cmdlines=self.stats.cmdlines,
             )
             if self.limit_exceeded is not None and self.sources.cgroup is not None:
                 self.sources.cgroup.kill()  # at once; the caller of `step` ends the rest
@@ -394,6 +406,7 @@ class RunSession:
             pss=self.options.pss,
             processes=self.options.processes,
             since_birth=self.waiter is not None,
+            arguments=self.options.arguments,
         )
 
     def _adopt_members(self, forest: Forest) -> None:

@@ -76,14 +76,15 @@ def _start_of(record: Ended) -> int:
 def _of_record(record: Ended, sampled: ProcessUsage | None, began_ns: int) -> ProcessUsage:
     pid, ppid, comm, cpu_ns, start_ns, end_ns = record
     started_ns, ended_ns = max(0, start_ns - began_ns), max(0, end_ns - began_ns)
-    peak = None
+    peak = cmdline = None
     if sampled is not None:
         peak = sampled.peak_rss_bytes
+        cmdline = sampled.cmdline if sampled.comm == comm else None
         ppid = ppid or sampled.ppid or 0
         last_ns = sampled.ended_ns or 0  # None: it was in the last sample, whose time is not known here
         if cpu_ns is None and last_ns - started_ns >= NEARLY_ALL * (ended_ns - started_ns):
             cpu_ns = sampled.cpu_ns
-    return ProcessUsage(pid, ppid or None, comm, cpu_ns, peak, started_ns, ended_ns)
+    return ProcessUsage(pid, ppid or None, comm, cpu_ns, peak, started_ns, ended_ns, cmdline)
 
 
 def within(rows: Sequence[Usage], total_ns: int | None) -> list[Usage]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from _thread import allocate_lock, start_new_thread  # importing threading costs 2 ms
-from collections import deque
 
 from prock.errors import ProckError
 
@@ -31,8 +30,8 @@ STALE_NS = 1_000_000_000
 FIRST_REREAD_NS, LAST_REREAD_NS = 50_000_000, 5_000_000_000
 """A program that executes another one of the same name shows no sign of that. It mostly does so early: reads are
 repeated after this time, then after twice that, and so on up to the longest."""
-WAIT_S = 0.2
-"""For a batch, where it delays nothing else; for one that hangs once."""
+WAIT_S, SHORT_WAIT_S = 0.2, 0.005
+"""For a batch; the second where it delays other work. A read that hangs is waited for once."""
 NEVER = sys.maxsize
 
 
@@ -59,16 +58,16 @@ class CommandLines:
         self._engine = engine
         self._most = None if arguments else 1
         self._known: dict[Identity, CommandLine] = {}
-        self._queue: deque[CommandLine] = deque()
+        self._queue: list[CommandLine] = []
         self._readers = 0
         self._lock = allocate_lock()
         self.cost_ns = 0
         """CPU time of the readers."""
 
-    def get(self, identity: Identity) -> tuple[str, ...] | None:
-        """As last read; None where it is unknown."""
+    def get(self, identity: Identity, comm: str) -> tuple[str, ...] | None:
+        """As last read; None where it is unknown, also under this name."""
         line = self._known.get(identity)
-        return None if line is None else line.args
+        return None if line is None or line.comm != comm else line.args
 
     def forget(self, identity: Identity) -> None:
         self._known.pop(identity, None)
@@ -108,7 +107,7 @@ class CommandLines:
         began_ns = time.thread_time_ns()
         try:
             while self._queue:
-                self._read(self._queue.popleft())
+                self._read(self._queue.pop(0))
         except IndexError:  # another reader has taken the last one
             pass
         finally:

@@ -46,7 +46,7 @@ def read_of(engine: Engine, pid: int, lines: CommandLines, comm: str) -> tuple[s
     info = prock.get_liveness_info(pid)
     assert info is not None
     lines.read([(info.identity, comm)], wait_s=10)
-    return lines.get(info.identity)
+    return lines.get(info.identity, comm)
 
 
 def test_a_process(engine: Engine, spawn: processes.Spawn) -> None:
@@ -86,9 +86,10 @@ def test_each_is_read_once() -> None:
     lines.read(wanted(1, comm="b"), wait_s=10)
     assert engine.reads == [1, 2, 1]
     lines.keep({(1, 0)})
-    assert lines.get((1, 0)) == ("command", "1") and lines.get((2, 0)) is None
+    assert lines.get((1, 0), "a") is None and lines.get((1, 0), "b") == ("command", "1")
+    assert lines.get((2, 0), "a") is None
     lines.forget((1, 0))
-    assert lines.get((1, 0)) is None
+    assert lines.get((1, 0), "b") is None
 
 
 def test_a_read_that_hangs_delays_nothing() -> None:
@@ -98,13 +99,13 @@ def test_a_read_that_hangs_delays_nothing() -> None:
     for pid in (2, 4, 6, 8):
         lines.read(wanted(pid, pid + 1), wait_s=0.01)
         lines.read(wanted(1), wait_s=10 if pid < 8 else 0)
-    assert lines.get((1, 0)) == ("command", "1")
-    assert lines.get((3, 0)) == ("command", "3") and lines.get((2, 0)) is None
+    assert lines.get((1, 0), "a") == ("command", "1")
+    assert lines.get((3, 0), "a") == ("command", "3") and lines.get((2, 0), "a") is None
     asked = len(engine.reads)
     lines.read(wanted(10, 11), wait_s=10)  # no reader is left: returns at once
     assert len(engine.reads) == asked
     engine.go_on.set()
-    while lines.get((11, 0)) is None or lines.get((2, 0)) is None:
+    while lines.get((11, 0), "a") is None or lines.get((2, 0), "a") is None:
         time.sleep(0.001)
 
 
@@ -114,7 +115,7 @@ def test_a_request_that_waited_long_is_dropped(monkeypatch: pytest.MonkeyPatch) 
     engine = Slow()
     lines = lines_of(engine)
     lines.read(wanted(1), wait_s=10)
-    assert engine.reads == [] and lines.get((1, 0)) is None
+    assert engine.reads == [] and lines.get((1, 0), "a") is None
 
 
 def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +126,6 @@ def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(command_lines, "start_new_thread", refuse)
         lines.read(wanted(1), wait_s=10)
-    assert lines.get((1, 0)) is None
+    assert lines.get((1, 0), "a") is None
     lines.read(wanted(2), wait_s=10)
-    assert lines.get((1, 0)) == ("command", "1")
+    assert lines.get((1, 0), "a") == ("command", "1")

@@ -217,6 +217,7 @@ def session_options(settings: Settings, recorder: Recorder | None) -> Options:
         processes=settings.verbose > 0,
         labels=tuple(settings.labels or ()),
         die_with_caller=settings.die_with_prock,
+        arguments=settings.arguments,
         limits=_limits(settings),
         recorder=recorder,
     )

@@ -62,6 +62,14 @@ REPORT: Group = (
         metavar="FORMAT",
         help="report as gnu (GNU time -v), posix, or a template: fields of GNU time and %%{NAME}; see below",
     ),
+    Option(
+        "--no-args",
+        action="store_const",
+        const=False,
+        default=True,
+        dest="arguments",
+        help="report the names of commands without their arguments",
+    ),
     Option("-p", "--portability", action="store_true", help="as -f posix: real, user, sys"),
     Option(
         "--label",
@@ -152,6 +160,7 @@ class Settings:
     format: str | None
     portability: bool
     labels: list[tuple[str, str]] | None
+    arguments: bool
     progress: bool | None
     interval: float | None
     accounting: str

@@ -40,7 +40,7 @@ class MemberCommandLines:
         self._lines.read((member.identity, member.comm) for member in members if member.is_alive)
 
     def of(self, member: MemberSample) -> tuple[str, ...] | None:
-        return self._lines.get(member.identity) if member.is_alive else None
+        return self._lines.get(member.identity, member.comm) if member.is_alive else None
 
 
 class Source:
