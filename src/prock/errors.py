@@ -18,6 +18,7 @@ import errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -90,6 +91,16 @@ class MalformedProcFile(ProckError, ValueError):
         super().__init__(f"{what} of process {pid} does not have the format of proc(5): check what is mounted on /proc")
         self.pid = pid
         self.what = what
+
+
+def require_call(name: str, call: Callable[[], object]) -> None:
+    """Raises `NotSupported` where a sandbox refuses that system call. A missing child is no reason."""
+    try:
+        call()
+    except ChildProcessError:
+        pass
+    except OSError as error:
+        raise NotSupported(f"{name}(2) ({error.strerror}): allow it in the seccomp profile of the sandbox") from None
 
 
 LONGEST_INTERVAL_S = 1e6

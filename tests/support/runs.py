@@ -206,6 +206,10 @@ SYSCALLS = {
     "pidfd_send_signal": {"x86_64": 424, "aarch64": 424},
     "close_range": {"x86_64": 436, "aarch64": 436},
     "kcmp": {"x86_64": 312, "aarch64": 272},
+    "waitid": {"x86_64": 247, "aarch64": 95},
+    "wait4": {"x86_64": 61, "aarch64": 260},
+    "rt_sigtimedwait": {"x86_64": 128, "aarch64": 137},
+    "socketpair": {"x86_64": 53, "aarch64": 199},
 }
 OLDEST_OF_5_1 = 424
 """Linux 5.1 gave its new system calls one number on all machines; each later one has a larger."""

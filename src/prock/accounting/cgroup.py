@@ -54,7 +54,7 @@ class RunCgroup:
         self._parent = home[1]
         self._engine = engine
         info = engine.info(None)
-        namespace = _pid_namespace(engine.root)
+        namespace = _namespaces(engine.root)
         if info is None or namespace is None:
             raise NotSupported("cgroup v2: /proc does not show this process")
         _sweep(engine, self._parent, namespace)
@@ -277,9 +277,13 @@ def _sweep(engine: Engine, parent: str, namespace: str) -> None:
             remove_group(f"{parent}/{name}", parent)
 
 
-def _pid_namespace(proc: str) -> str | None:
-    """Part of the name: processes of another PID namespace, with other pids, may use the same directory."""
+def _namespaces(proc: str) -> str | None:
+    """Part of the name: other PID namespaces have other pids, and other time namespaces other start times."""
     try:
-        return f"{os.stat(f'{proc}/self/ns/pid').st_ino:x}"
+        pids = os.stat(f"{proc}/self/ns/pid").st_ino
     except OSError:
         return None
+    try:
+        return f"{pids:x}.{os.stat(f'{proc}/self/ns/time').st_ino:x}"
+    except OSError:  # before Linux 5.6
+        return f"{pids:x}"

@@ -17,7 +17,7 @@ from _thread import RLock  # the module threading around it costs two millisecon
 
 from prock._compat.signals import is_child, kernel, pidfd_of_child
 from prock.accounting.protocol import ExitedChild, RootWaiter, without_start
-from prock.errors import ProckError
+from prock.errors import ProckError, require_call
 from prock.model import NO_IO, DiskIo
 
 TYPE_CHECKING = False
@@ -47,6 +47,8 @@ class LinuxWaiter(RootWaiter):
 
     def __init__(self, engine: Engine, *, adopt: bool) -> None:
         super().__init__()
+        require_call("waitid", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        require_call("wait4", lambda: os.wait4(os.getpid(), os.WNOHANG))  # which is no child of itself
         reap_left_behind()
         self._engine = engine
         self._was_subreaper: bool | None = None

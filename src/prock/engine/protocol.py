@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         """Whether `root` shows the pids of the caller's PID namespace, and CPU clocks can be read. If not, CPU time is
         counted in ticks."""
 
+        @property
+        def foreign(self) -> str | None:
+            """Why its pids are not those of this process's system calls; None if they are."""
+
         io_includes_children: bool
         """Whether the counters of children that were waited for are added to their parent's."""
         children_list_is_racy: bool

@@ -17,6 +17,7 @@ import time
 from prock._compat.namedtuple import NamedTuple
 from prock._compat.signals import is_child, kernel, pidfd_of_child
 from prock.accounting.cgroup import ABOVE_STANDARD, above_standard
+from prock.errors import NotSupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 STOPS = (kernel.SIGTSTP, kernel.SIGTTIN, kernel.SIGTTOU)
 """Blocked for the launcher: if Ctrl-Z stopped it, the caller would block until it continues."""
+REFUSALS = (errno.EPERM, errno.ENOSYS)
+"""Errors of system calls that a seccomp profile refuses."""
 MOST_EVENTS = 253
 """Most descriptors of one message (SCM_MAX_FD)."""
 
@@ -129,7 +132,12 @@ def launch(
 
 
 def socket_pair() -> list[_socket.socket]:
-    pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            raise NotSupported(f"socketpair(2) ({error.strerror}): allow it in the sandbox") from None
+        raise
     return [_socket.socket(fileno=above_standard(end.detach())) for end in pair]
 
 
@@ -177,6 +185,8 @@ def _spawn(
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EACCES):  # the launcher itself
             raise
+        if error.errno in REFUSALS:
+            raise NotSupported(f"a new process ({error.strerror}): allow clone(2) in the sandbox") from None
         about = () if error.errno == errno.EBADF else (os.fsdecode(name),)
         raise OSError(error.errno, error.strerror, *about) from None
     finally:

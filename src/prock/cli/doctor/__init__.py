@@ -12,6 +12,7 @@ import prock
 from prock import engine
 from prock.cli import output
 from prock.cli.doctor.checks import LIMITED, NO, OK, Check
+from prock.errors import NotSupported
 from prock.report.layout import count, decode_bytes
 
 TYPE_CHECKING = False
@@ -47,7 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    checks = [check() for check in doctor_checks()]
+    try:
+        checks = [check() for check in doctor_checks()]
+    except NotSupported:  # the engine is another PID namespace's
+        with engine.using(engine.open_chosen()):
+            checks = [check() for check in doctor_checks()]
     works = all(check.status != NO for check in checks if check.name == "engine")
     if arguments.json:
         output.write_json(

@@ -41,7 +41,7 @@ def system_name() -> str:
 def engine_that_fails() -> str | None:
     """Why the engine cannot read its own process; None if it can."""
     try:
-        return None if engine.active.info(None) is not None else "cannot find its own process"
+        return "cannot find its own process" if engine.active.info(None) is None else engine.active.foreign
     except (ProckError, OSError) as error:
         return str(error) if isinstance(error, ProckError) else describe(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from prock._compat.signals import kernel
+from prock.errors import require_call
 
 assert sys.platform == "linux"
 
@@ -13,6 +14,7 @@ class LinuxSignals:
     """While open, the wanted signals are blocked and queued; signals that prock was started to ignore stay ignored."""
 
     def __init__(self, wanted: tuple[int, ...]) -> None:
+        require_call("rt_sigtimedwait", lambda: kernel.sigtimedwait([], 0))
         self._numbers = [number for number in wanted if kernel.getsignal(number) != kernel.SIG_IGN]
         if kernel.SIGCHLD not in self._numbers:
             self._numbers.append(kernel.SIGCHLD)

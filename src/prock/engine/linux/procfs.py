@@ -69,6 +69,17 @@ class ProcFiles:
         except OSError:
             return False
 
+    @property
+    def foreign(self) -> str | None:
+        try:
+            if os.readlink(f"{self.root}/self") == str(os.getpid()):
+                return None
+        except OSError:
+            pass
+        if not os.path.exists(f"{self.root}/stat"):
+            return f"processes: no proc is mounted at {self.root} (mount -t proc proc {self.root})"
+        return f"processes: {self.root} belongs to another PID namespace (mount -t proc proc {self.root})"
+
     def own_ns(self, pid: int, /) -> int | None:
         """By the CPU clock; None where the pid is not a process."""
         try:

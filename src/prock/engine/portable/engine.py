@@ -40,6 +40,7 @@ class PortableEngine:
     name = "portable"
     root = "/proc"
     clocks_usable = False
+    foreign: str | None = None
     io_includes_children = IS_LINUX
     children_list_is_racy = False
     reads_proc = False
