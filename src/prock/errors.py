@@ -94,7 +94,7 @@ class MalformedProcFile(ProckError, ValueError):
 
 
 def require_call(name: str, call: Callable[[], object]) -> None:
-    """Raises `NotSupported` where a sandbox refuses that system call. A missing child is no reason."""
+    """Raises `NotSupported` where a sandbox refuses that system call. Without a child, `call` may raise that."""
     try:
         call()
     except ChildProcessError:

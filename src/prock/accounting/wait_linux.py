@@ -48,7 +48,7 @@ class LinuxWaiter(RootWaiter):
     def __init__(self, engine: Engine, *, adopt: bool) -> None:
         super().__init__()
         require_call("waitid", lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT))
-        require_call("wait4", lambda: os.wait4(os.getpid(), os.WNOHANG))  # which is no child of itself
+        require_call("wait4", lambda: os.wait4(os.getpid(), os.WNOHANG))  # never its own child
         reap_left_behind()
         self._engine = engine
         self._was_subreaper: bool | None = None

@@ -17,6 +17,7 @@ import sys
 from prock._compat.signals import kernel
 from prock.accounting.wait_linux import forget_helper, keep_helper
 from prock.errors import NotSupported
+from prock.runner.args import environment_of
 from prock.runner.spawn_linux import kill_child, reap_child, socket_pair
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ class CallerWatch:
             self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, *words],
-                os.environ,
+                dict(entry.split(b"=", 1) for entry in environment_of(None)),
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), theirs.fileno()),  # clears its close-on-exec flag
                     *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)),

@@ -66,7 +66,7 @@ def kill_tree(process: int | Identity, kill_after: float = 2.0) -> bool | None:
 
     >>> import subprocess
     >>> server = subprocess.Popen(["sh", "-c", "sleep 60 & wait"])
-    >>> kill_tree(server.pid), server.wait()
+    >>> kill_tree(server.pid) is not False, server.wait()
     (True, -15)
     """
     check_seconds("kill_after", kill_after)
