@@ -32,6 +32,7 @@ static void unmake(struct prock_rings *rings)
     free(rings->rings);
     free(rings->running);
     free(rings->run_times);
+    free(rings->executing);
 }
 
 /* Writes some bytes and a write position, mostly the right one. */
@@ -58,9 +59,9 @@ static void drain(struct prock_rings *rings, uint64_t until_ns)
     ASSERT(list.n <= most && list.n <= list.cap);
     for (size_t i = 0; i < list.n; i++) {
         enum prock_record_kind kind = list.v[i].kind;
-        ASSERT(kind >= PROCK_RECORD_FORK && kind <= PROCK_RECORD_EXEC);
+        ASSERT((kind >= PROCK_RECORD_FORK && kind <= PROCK_RECORD_EXEC) || kind == PROCK_RECORD_STOPPED);
         ASSERT(list.v[i].time_ns <= until_ns && list.v[i].comm_len <= PROCK_RECORD_COMM_MAX);
-        ASSERT(kind == PROCK_RECORD_EXIT || kind == PROCK_RECORD_EXEC || list.v[i].cpu_ns == 0);
+        ASSERT(kind == PROCK_RECORD_EXIT || kind >= PROCK_RECORD_EXEC || list.v[i].cpu_ns == 0);
     }
     free(list.v);
     for (size_t i = 0; i < rings->n; i++) {

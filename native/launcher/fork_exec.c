@@ -6,10 +6,11 @@
  * A separate program because of its size: on exec a process keeps the largest resident set that it ever had, and so does
  * a child forked by a Python of 200 MB. The launcher has about 100 kB.
  *
- * The launcher clones a sibling, a child of its own parent, and exits; the sibling becomes the command. It is created in
- * the cgroup of the directory descriptor CGROUP: moving a process later takes up to 8 ms, as the kernel waits until no
- * fork is in progress anywhere. It opens its own perf events, sends them through the socket CONTROL, waits for a byte
- * (the caller maps the ring buffers first), and tries the COUNT names of the program in turn.
+ * The launcher clones a sibling, a child of its own parent, which becomes the command. It is created in the cgroup of the
+ * directory descriptor CGROUP: moving a process later takes up to 8 ms, as the kernel waits until no fork is in progress
+ * anywhere. The launcher opens perf events on the sibling, so that the command cannot disable them, sends them through
+ * the socket CONTROL and exits. The sibling waits for that and for a byte from CONTROL (the caller maps the ring buffers
+ * first), and tries the COUNT names of the program in turn.
  *
  *   CONTROL    descriptor of a socket
  *   CGROUP     descriptor of a directory, or "-1": stay in the caller's cgroup
@@ -71,7 +72,7 @@ struct clone_into {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
 
-/* Returns 0 in the new process, or in this process if clone failed. *joined: the new process is in the cgroup. */
+/* Returns 0 in the new process, -1 if clone failed. *joined: the new process is in the cgroup. */
 static long clone_sibling(int cgroup, bool *joined)
 {
     struct clone_into options = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = (uint64_t)cgroup};
@@ -83,26 +84,27 @@ static long clone_sibling(int cgroup, bool *joined)
 #else
         pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
 #endif
-    return pid > 0 ? pid : 0;
+    return pid;
 }
 
 /* For kernels before Linux 5.7, and sandboxes without clone3. */
-static int join_cgroup(int cgroup)
+static int join_cgroup(int cgroup, pid_t pid)
 {
-    int procs = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-    int error = procs < 0 || write(procs, "0", 1) < 0 ? errno : 0;
+    char text[16];
+    int procs = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC), len = snprintf(text, sizeof text, "%d", (int)pid);
+    int error = procs < 0 || write(procs, text, (size_t)len) < 0 ? errno : 0;
     if (procs >= 0)
         close(procs);
     return error;
 }
 
 /* One event per CPU of the list, or one for any CPU if it is empty; none if one fails. */
-static size_t open_all(const char *cpus, int open_one(int), int *events, size_t cap, int *error)
+static size_t open_all(const char *cpus, pid_t pid, int open_one(int32_t, int), int *events, size_t cap, int *error)
 {
     size_t n = 0;
     int cpu = -1;
     while (n < cap && (next_number(&cpus, &cpu) || n == 0)) {
-        int fd = open_one(cpu);
+        int fd = open_one(pid, cpu);
         if (fd < 0) {
             *error = -fd;
             while (n > 0)
@@ -114,15 +116,15 @@ static size_t open_all(const char *cpus, int open_one(int), int *events, size_t 
     return n;
 }
 
-static size_t open_events(const struct arguments *options, int *events, int *error)
+static size_t open_events(const struct arguments *options, pid_t pid, int *events, int *error)
 {
     *error = 0;
     if (!options->events)
         return 0;
-    size_t n = open_all(options->cpus, prock_exec_event_open, events, MOST_EVENTS, error);
+    size_t n = open_all(options->cpus, pid, prock_exec_event_open, events, MOST_EVENTS, error);
     int ignored;
     if (n > 0 && options->switches && 2 * n <= MOST_EVENTS)
-        n += open_all(options->cpus, prock_exec_switch_event_open, events + n, n, &ignored);
+        n += open_all(options->cpus, pid, prock_exec_switch_event_open, events + n, n, &ignored);
     return n;
 }
 
@@ -204,10 +206,12 @@ static void remove_numbers(char **entries)
     }
 }
 
-static long long cpu_used_ns(void)
+static long long cpu_used_ns(pid_t pid)
 {
     struct timespec used = {0};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    clockid_t clock;
+    if (clock_getcpuclockid(pid, &clock) == 0)
+        clock_gettime(clock, &used);
     return used.tv_sec * 1000000000LL + used.tv_nsec;
 }
 
@@ -224,20 +228,28 @@ static void unblock_signals(const char *list)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void run_child(const struct arguments *options, bool joined)
+/* Returns -errno. Without is_other, pid is this process, and no events are opened: the command could disable them. */
+static int report_child(const struct arguments *options, pid_t pid, bool joined, bool is_other)
 {
     static int events[MOST_EVENTS];
-    char text[128], byte;
-    int cgroup_error = 0, perf_error, control = options->control;
+    char text[128];
+    int cgroup_error = 0, perf_error = options->events ? EAGAIN : 0;
     long long outside_ns = 0;
     if (options->cgroup >= 0 && !joined) {
-        cgroup_error = join_cgroup(options->cgroup);
-        outside_ns = cpu_used_ns();
+        cgroup_error = join_cgroup(options->cgroup, pid);
+        outside_ns = cpu_used_ns(pid);
     }
-    size_t n = open_events(options, events, &perf_error);
+    size_t n = is_other ? open_events(options, pid, events, &perf_error) : 0;
     snprintf(
-        text, sizeof text, "b %d %d %d %lld %lld", (int)getpid(), cgroup_error, perf_error, cpu_used_ns(), outside_ns);
-    if (send_message(control, text, events, n) < 0 || recv(control, &byte, 1, 0) != 1)
+        text, sizeof text, "b %d %d %d %lld %lld", (int)pid, cgroup_error, perf_error, cpu_used_ns(pid), outside_ns);
+    return send_message(options->control, text, events, n);
+}
+
+static void run_child(const struct arguments *options)
+{
+    char byte;
+    int control = options->control;
+    if (recv(control, &byte, 1, 0) != 1)
         _exit(127); /* the caller is gone */
 
     reset_libc_signals();
@@ -270,7 +282,19 @@ int main(int argc, char **argv)
     if (options.cgroup >= 0)
         fcntl(options.cgroup, F_SETFD, FD_CLOEXEC);
     bool joined;
-    if (clone_sibling(options.cgroup, &joined) == 0)
-        run_child(&options, joined);
-    return 0;
+    int gate[2];
+    char byte = 0;
+    long pid = pipe2(gate, O_CLOEXEC) < 0 ? -1 : clone_sibling(options.cgroup, &joined);
+    if (pid > 0) /* the sibling sees the end of the pipe if the report fails */
+        return report_child(&options, (pid_t)pid, joined, true) == 0 && write(gate[1], &byte, 1) == 1 ? 0 : 125;
+    if (pid == 0) {
+        close(gate[1]);
+        if (read(gate[0], &byte, 1) != 1)
+            return 127;
+        close(gate[0]);
+    } else if (report_child(&options, getpid(), false, false) < 0) { /* no process can be made: become the command */
+        return 127;
+    }
+    run_child(&options);
+    return 127;
 }

@@ -1,5 +1,10 @@
-/* Events that a process opens on itself before it calls exec. Uses nothing else of native/, as the launcher must stay
- * small.
+/* Events of a process that is about to call exec. Uses nothing else of native/, as the launcher must stay small.
+ *
+ * Another process opens them: prctl(PR_TASK_PERF_EVENTS_DISABLE) disables all events that the caller has opened, and
+ * those that were inherited from them. A command that had opened its own could hide its tree: 0.000 s of 0.30 s.
+ *
+ * Records of executable mappings show an exec at which the kernel ends a process's events: setuid, setgid, with file
+ * capabilities, or not readable. It writes an exit record then, before the program is mapped; a real exit comes after.
  *
  * One event per CPU, as the kernel maps no buffer of an inherited event that is not bound to a CPU. Forks, exits and
  * names are written by the CPU's own event, so no two CPUs write to one buffer. Without inherit_stat: with it each
@@ -17,9 +22,9 @@
 
 #define FORMAT_LOST (1U << 4) /* PERF_FORMAT_LOST of Linux 6.0 */
 
-static int open_event(struct perf_event_attr *attributes, int cpu)
+static int open_event(struct perf_event_attr *attributes, int32_t tid, int cpu)
 {
-    long fd = syscall(SYS_perf_event_open, attributes, 0, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    long fd = syscall(SYS_perf_event_open, attributes, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
     return fd < 0 ? -errno : (int)fd;
 }
 
@@ -44,26 +49,26 @@ static void add_ids_to_records(struct perf_event_attr *attributes)
     attributes->clockid = CLOCK_MONOTONIC;
 }
 
-int prock_exec_event_open(int cpu)
+int prock_exec_event_open(int32_t tid, int cpu)
 {
     struct perf_event_attr attributes = enabled_on_exec(PERF_COUNT_SW_TASK_CLOCK);
     if (cpu < 0)
-        return open_event(&attributes, -1);
-    attributes.task = attributes.comm = attributes.comm_exec = 1;
+        return open_event(&attributes, tid, -1);
+    attributes.task = attributes.comm = attributes.comm_exec = attributes.mmap = 1;
     add_ids_to_records(&attributes);
     attributes.read_format = FORMAT_LOST;
-    int fd = open_event(&attributes, cpu);
+    int fd = open_event(&attributes, tid, cpu);
     if (fd == -EINVAL) {
         attributes.read_format = 0;
-        fd = open_event(&attributes, cpu);
+        fd = open_event(&attributes, tid, cpu);
     }
     return fd;
 }
 
-int prock_exec_switch_event_open(int cpu)
+int prock_exec_switch_event_open(int32_t tid, int cpu)
 {
     struct perf_event_attr attributes = enabled_on_exec(PERF_COUNT_SW_DUMMY);
     attributes.context_switch = 1;
     add_ids_to_records(&attributes);
-    return open_event(&attributes, cpu);
+    return open_event(&attributes, tid, cpu);
 }

@@ -12,10 +12,10 @@ int prock_task_clock_open(int32_t tid); /* returns a descriptor; -ENOTSUP withou
 /* Sum of the events, and of the records that they lost (NULL: not wanted; 0 before Linux 6.0). Returns -errno. */
 int prock_perf_read(const int *fds, size_t n, uint64_t *total_ns, uint64_t *lost);
 
-/* exec_events.c: events on the calling process that start on exec and are inherited by all that it starts. Return a
+/* exec_events.c: events on a thread that start when it calls exec and are inherited by all that it starts. Return a
  * close-on-exec descriptor or -errno. They need no privilege up to kernel.perf_event_paranoid 2. */
-int prock_exec_event_open(int cpu);        /* task-clock with records of tasks; cpu -1: any CPU, no records */
-int prock_exec_switch_event_open(int cpu); /* counts nothing, records context switches */
+int prock_exec_event_open(int32_t tid, int cpu);        /* task-clock with records; cpu -1: any CPU, no records */
+int prock_exec_switch_event_open(int32_t tid, int cpu); /* counts nothing, records context switches */
 
 enum prock_record_kind {
     PROCK_RECORD_OTHER, /* ignored */
@@ -26,6 +26,8 @@ enum prock_record_kind {
     PROCK_RECORD_IN, /* switched in */
     PROCK_RECORD_OUT,
     PROCK_RECORD_LOST,
+    PROCK_RECORD_STOPPED, /* not an exit: the kernel has ended the events of a process at its exec */
+    PROCK_RECORD_MAP,     /* of executable memory */
 };
 
 #define PROCK_RECORD_COMM_MAX 15
@@ -68,6 +70,8 @@ struct prock_rings {
     } *run_times; /* hash table: run time of processes since their last exit or exec */
     size_t run_times_n, run_times_size;
     uint64_t switches;
+    int32_t *executing; /* pids of processes that have mapped no program since their exec */
+    size_t executing_n, executing_cap;
 };
 
 struct prock_record_list {

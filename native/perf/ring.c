@@ -13,7 +13,7 @@
 enum {
     HEADER = 8,
     IDS = 16,      /* pid, tid and time, at the end of every record */
-    SCRATCH = 128, /* longer than any record of our events */
+    SCRATCH = 128, /* longer than any record that is needed; every program maps something with a short name, too */
 };
 
 static uint32_t u32(const unsigned char *at)
@@ -54,6 +54,9 @@ static enum prock_record_kind kind_of(uint32_t type, uint16_t misc, size_t *body
     case PERF_RECORD_LOST:
         *body = 16;
         return PROCK_RECORD_LOST;
+    case PERF_RECORD_MMAP:
+        *body = 8;
+        return PROCK_RECORD_MAP;
     default:
         *body = 0;
         return PROCK_RECORD_OTHER;
@@ -134,7 +137,7 @@ static bool advance(struct prock_ring *ring)
         if (record_size < HEADER || record_size > left) {
             ring->lost++;
             ring->tail = ring->head;
-        } else if (record_size > SCRATCH) { /* not a record of our events */
+        } else if (record_size > SCRATCH) {
             ring->tail += record_size;
         } else {
             copy_out(ring, scratch, record_size);
@@ -225,6 +228,36 @@ static int track_cpu(struct prock_rings *rings, struct prock_running *running, s
     return error;
 }
 
+/* ---- processes whose events the kernel has ended ---- */
+
+static int begin_exec(struct prock_rings *rings, int32_t pid)
+{
+    if (rings->executing_n == rings->executing_cap) {
+        size_t cap = rings->executing_cap ? 2 * rings->executing_cap : 16;
+        int32_t *larger = realloc(rings->executing, cap * sizeof *larger);
+        if (!larger)
+            return -ENOMEM;
+        rings->executing = larger;
+        rings->executing_cap = cap;
+    }
+    rings->executing[rings->executing_n++] = pid;
+    return 0;
+}
+
+/* Whether the process was still executing. */
+static bool end_exec(struct prock_rings *rings, int32_t pid)
+{
+    bool found = false;
+    for (size_t i = 0; i < rings->executing_n;)
+        if (rings->executing[i] == pid) {
+            rings->executing[i] = rings->executing[--rings->executing_n];
+            found = true;
+        } else {
+            i++;
+        }
+    return found;
+}
+
 /* ---- all ring buffers ---- */
 
 static int append(struct prock_record_list *list, const struct prock_record *record)
@@ -249,6 +282,10 @@ static int handle_record(struct prock_rings *rings, size_t index, struct prock_r
     int error = 0;
     switch (record->kind) {
     case PROCK_RECORD_OTHER:
+    case PROCK_RECORD_STOPPED:
+        break;
+    case PROCK_RECORD_MAP:
+        end_exec(rings, record->pid);
         break;
     case PROCK_RECORD_LOST:
         ring->lost += record->lost;
@@ -264,6 +301,10 @@ static int handle_record(struct prock_rings *rings, size_t index, struct prock_r
     case PROCK_RECORD_EXIT:
     case PROCK_RECORD_EXEC:
         error = track_cpu(rings, running, record);
+        if (record->kind == PROCK_RECORD_EXEC)
+            error = error ? error : begin_exec(rings, record->pid);
+        else if (end_exec(rings, record->pid))
+            record->kind = PROCK_RECORD_STOPPED;
         if (!error)
             error = append(append_to, record);
     }
@@ -276,8 +317,8 @@ int prock_rings_drain(struct prock_rings *rings, uint64_t until_ns, struct prock
     for (size_t i = 0; i < rings->n; i++) {
         struct prock_ring *ring = &rings->rings[i];
         load_head(ring);
-        /* The kernel reports lost switches late or never, so a full buffer counts as a loss. */
-        if (i >= rings->cpus && ring->head - ring->tail > ring->bytes - SCRATCH)
+        /* The kernel reports losses late or never, so a full buffer counts as one. */
+        if (ring->head - ring->tail > ring->bytes - SCRATCH)
             ring->lost++;
     }
     for (;;) {
@@ -349,5 +390,6 @@ void prock_rings_unmap(struct prock_rings *rings)
     free(rings->rings);
     free(rings->running);
     free(rings->run_times);
+    free(rings->executing);
     *rings = (struct prock_rings){0};
 }

@@ -49,7 +49,7 @@ static void test_rings_that_cannot_be_mapped(void)
     CHECK(prock_perf_read((const int[]){-1}, 1, &total, &lost) == -EBADF);
     int error = prock_perf_stop((const int[]){-1}, 1);
     CHECK(error == -EBADF || error == -ENOSYS); /* ENOSYS: of an emulator without this call */
-    CHECK(prock_exec_event_open(1 << 20) < 0 && prock_exec_switch_event_open(1 << 20) < 0);
+    CHECK(prock_exec_event_open(0, 1 << 20) < 0 && prock_exec_switch_event_open(0, 1 << 20) < 0);
 }
 
 #define BUFFER 131072

@@ -14,7 +14,7 @@ from support.engines import COMPILED, core
 from support.examples import examples
 from support.records_oracle import PureRecords
 
-from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME
+from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME, RECORD_STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not COMPILED, reason="there is no native engine 
 READERS = pytest.mark.parametrize("map_records", [core().map_records, PureRecords] if COMPILED else [])
 SIZE = mmap.PAGESIZE
 HEAD, TAIL = 1024, 1032
-FORK, EXIT, COMM, LOST, SWITCH = 7, 4, 3, 2, 14
+MMAP, FORK, EXIT, COMM, LOST, SWITCH = 1, 7, 4, 3, 2, 14
 EXEC = OUT = 1 << 13
 FOREVER = 2**64 - 1
 
@@ -118,7 +118,8 @@ def test_any_bytes(data: bytes, head: int, choose: st.DataObject) -> None:
 
 @READERS
 def test_what_is_read(map_records: Any) -> None:
-    first = name(EXEC, 10, 5, b"sh") + task(FORK, 20, 6, 5) + task(EXIT, 50, 5, 1)
+    mapped = record(MMAP, 0, struct.pack("=ii24x", 5, 5) + b"[vdso]\0\0", 5, 5, 15)
+    first = name(EXEC, 10, 5, b"sh") + mapped + task(FORK, 20, 6, 5) + task(EXIT, 50, 5, 1)
     second = name(0, 30, 6, b"\xff)") + task(EXIT, 40, 6, 5) + record(LOST, 0, struct.pack("=QQ", 1, 3), 0, 0, 60)
     on_first = record(SWITCH, OUT, b"", 5, 5, 25) + record(SWITCH, 0, b"", 5, 5, 45)
     on_second = record(SWITCH, 0, b"", 6, 6, 28)
@@ -133,6 +134,13 @@ def test_what_is_read(map_records: Any) -> None:
     ]
     assert answers == [(expected[0], 0, 2, 0), (expected[1], 3, 3, 0)]
     assert tails == [len(first), len(second), len(on_first), len(on_second)]
+
+
+@READERS
+def test_an_exit_before_the_program_is_mapped_is_not_an_exit(map_records: Any) -> None:
+    first = name(EXEC, 10, 5, b"su") + task(EXIT, 11, 5, 1) + task(EXIT, 12, 6, 5)
+    answers, _ = read(map_records, [first], [None], 0, [FOREVER])
+    assert [event[0] for event in answers[0][0]] == [RECORD_EXEC, RECORD_STOPPED, RECORD_EXIT]  # type: ignore[index]
 
 
 @READERS

@@ -8,7 +8,7 @@ import mmap
 import os
 from struct import Struct
 
-from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME
+from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME, RECORD_STOPPED
 from prock.engine.tuples import DrainedEvents, TaskEvent
 from prock.errors import AccessDenied, NotSupported, OutOfDescriptors
 
@@ -19,11 +19,11 @@ LONGEST = 128
 COMM_MAX = 15
 HEAD, TAIL = 1024 // 8, 1032 // 8
 """Places of the positions in a buffer's first page, in words."""
-TYPE_LOST, TYPE_COMM, TYPE_EXIT, TYPE_FORK, TYPE_SWITCH = 2, 3, 4, 7, 14
+TYPE_MMAP, TYPE_LOST, TYPE_COMM, TYPE_EXIT, TYPE_FORK, TYPE_SWITCH = 1, 2, 3, 4, 7, 14
 MISC_EXEC = MISC_OUT = 1 << 13
-OTHER, IN, OUT, LOST_RECORDS = 0, 5, 6, 7
+OTHER, IN, OUT, LOST_RECORDS, MAP = 0, 5, 6, 7, 9
 """Kinds of records that are no events."""
-BODY = {TYPE_LOST: 16, TYPE_COMM: 8, TYPE_EXIT: 24, TYPE_FORK: 24}
+BODY = {TYPE_MMAP: 8, TYPE_LOST: 16, TYPE_COMM: 8, TYPE_EXIT: 24, TYPE_FORK: 24}
 IOC_DISABLE = 0x20002401 if os.uname().machine in ("ppc64le", "sparc64") else 0x2401
 
 
@@ -45,6 +45,8 @@ def parse_record(data: bytes) -> TaskEvent:
         return TaskEvent(RECORD_EXEC if misc & MISC_EXEC else RECORD_RENAME, time_ns, pid, tid, 0, 0, name, 0)
     if kind == TYPE_SWITCH:
         return TaskEvent(OUT if misc & MISC_OUT else IN, time_ns, pid, tid, 0, 0, None, 0)
+    if kind == TYPE_MMAP:
+        return TaskEvent(MAP, time_ns, pid, tid, 0, 0, None, 0)
     if kind == TYPE_LOST:
         return TaskEvent(LOST_RECORDS, time_ns, pid, tid, LOST.unpack_from(data, HEADER.size)[1], 0, None, 0)
     return TaskEvent(OTHER, time_ns, pid, tid, 0, 0, None, 0)
@@ -65,9 +67,9 @@ class _Ring:
         self.front: TaskEvent | None = None
         self.lost = 0
 
-    def look(self, suspicious: bool) -> None:
+    def look(self) -> None:
         self._head = self._words[HEAD]
-        if suspicious and (self._head - self._at) % 2**64 > self._size - LONGEST:
+        if (self._head - self._at) % 2**64 > self._size - LONGEST:
             self.lost += 1
 
     def _copy(self, length: int) -> bytes:
@@ -118,6 +120,7 @@ class PureRecords:
         self._running: list[tuple[int, int] | None] = [None] * self._cpus
         self._ran: dict[int, int] = {}
         self._switches = 0
+        self._executing: set[int] = set()
         self._owner = os.getpid()
         try:
             for descriptor in descriptors + switches:
@@ -139,8 +142,8 @@ class PureRecords:
 
     def drain(self, until_ns: int, /) -> DrainedEvents:
         self._check()
-        for place, ring in enumerate(self._rings):
-            ring.look(place >= self._cpus)
+        for ring in self._rings:
+            ring.look()
         events: list[TaskEvent] = []
         while True:
             first: TaskEvent | None = None
@@ -164,7 +167,15 @@ class PureRecords:
         elif kind in (RECORD_FORK, RECORD_RENAME):
             events.append(event)
         elif kind in (RECORD_EXIT, RECORD_EXEC):
-            events.append(event._replace(cpu_ns=self._follow(event, place % self._cpus)))
+            event = event._replace(cpu_ns=self._follow(event, place % self._cpus))
+            if kind == RECORD_EXEC:
+                self._executing.add(event[2])
+            elif event[2] in self._executing:
+                self._executing.remove(event[2])
+                event = event._replace(kind=RECORD_STOPPED)
+            events.append(event)
+        elif kind == MAP:
+            self._executing.discard(event[2])
         elif kind in (IN, OUT):
             self._switches += 1
             self._follow(event, place % self._cpus)

@@ -23,7 +23,9 @@ ENDS_FACTOR, ENDS_NS = 1.25, 20_000_000
 """Perf events end before a process's memory is freed: other sources may have this many times as much CPU time, and this
 much more."""
 OF_SPLIT = {CGROUP: "the processes in the command's cgroup", WAITED: "the reaped processes"}
-PERF_COUNTED_NO_MORE = "lower bound, by at most about 0.1 ms for each process that ended"
+PERF_COUNTED_NO_MORE = (
+    "lower bound, by at most about 0.1 ms for each process that ended and 10 µs for each context switch"
+)
 """Of reaped processes, where perf events, which also count unreaped ones but lack that much, counted no more."""
 
 
@@ -95,11 +97,8 @@ def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:
 
 
 def events_stopped(perf_ns: int, other_ns: int) -> bool:
-    """Whether perf events lack much more CPU time than another source has of the ends of processes.
-
-    A process can disable the events that it inherited (prctl), and the kernel does at a user's exec of a setuid or
-    unreadable program. Then records of processes are missing, too.
-    """
+    """Whether perf events lack much more CPU time than another source has of the ends of processes, as the kernel ends
+    a process's events at its exec of a program with other privileges, or one that it may not read."""
     return other_ns > ENDS_FACTOR * perf_ns + ENDS_NS
 
 

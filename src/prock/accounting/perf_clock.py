@@ -1,13 +1,14 @@
 """CPU time of a launched command by perf events: `PerfSource`, `LaunchedClock`.
 
-The command's process opens an event ``task-clock`` on itself before it executes the command. Processes and threads
-inherit events from the thread that starts them, and their time stays in it when they end. Measured on Linux 6.18
-against a cgroup:
+The launcher opens an event ``task-clock`` on the command's process before that executes the command. Processes and
+threads inherit events from the thread that starts them, and their time stays in it when they end. Measured on Linux
+6.18 against a cgroup:
 
 - The events of a process end before its memory is torn down. Of children that use 2 ms the sum has 97 %, of
   double-forked ones 93 %, of children of 20 ms with a copy of 100 MB 86 %.
-- The exec of a setuid or unreadable program by an ordinary user disables its events without an error, inherited ones
-  too: the sum has 202 of 404 ms. In a tree of root's they stay enabled.
+- The kernel ends the events of a process that executes a setuid, setgid or unreadable program, without an error: the
+  sum has 202 of 404 ms. Where nothing changes (root executes a program that is setuid root) they stay enabled.
+- Switching between tasks counts for neither: of processes that sleep 700 times in 30 ms of CPU time the sum has 82 %.
 - Events count wall time on a CPU. In a virtual machine that includes time that the host stole, which no other source
   counts: 1.8 % in one measurement. Otherwise the sum is a lower bound.
 """
@@ -100,7 +101,7 @@ class PerfSource:
         self._stolen = stolen
 
     def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading:
-        """Without the part that the host stole. Lower bound, by about 0.1 ms for each process that ended."""
+        """Without the part that the host stole. Lower bound, as `PERF_LACKS` says."""
         total_ns = self._clock.total_ns()
         part, stolen_ns = self._stolen.read()
         proven_ns = 0 if stolen_ns is None else max(0, round((total_ns - stolen_ns) * (1 - UNCERTAIN)))

@@ -1,13 +1,14 @@
 """`TaskRecords`: every fork, exec and exit of a launched tree, from the ring buffers of its perf events.
 
-Before the command executes, its process (the launcher) opens an event on itself for each CPU, inherited by all that it
-starts, and passes the descriptors on. Measured on Linux 6.18:
+Before the command executes, the launcher opens an event on its process for each CPU, inherited by all that it starts,
+and passes the descriptors on. Measured on Linux 6.18:
 
 - No fork, exit or exec is missing: storms on all CPUs, orphans, children that are never reaped, vfork, threads, an exec
   by any thread. Records are there before a parent's wait returns.
-- Root and ordinary users get the same, up to kernel.perf_event_paranoid 2. Where an ordinary user's tree executes a
-  setuid or unreadable program, the events of that process are disabled: by the records it exits, and what it does
-  afterwards is missing.
+- Root and ordinary users get the same, up to kernel.perf_event_paranoid 2. Where a process executes a program with
+  other privileges or one that it may not read, the kernel ends its events: it writes an exit record before the program
+  is mapped, which `stopped` counts, and what the process does afterwards is missing.
+- The command cannot disable the events, as it has not opened them.
 - An event per CPU costs a fork about 2 µs: with two CPUs, a storm of processes of 2 ms uses 0.4 % more CPU than without
   prock, as with one event for all CPUs. Processing a record costs 3 to 4 µs a process.
 - inherit_stat cannot give the CPU time of each process (see ``native/perf/exec_events.c``), but records of context
@@ -22,7 +23,8 @@ import time
 
 from prock._compat import fork
 from prock.accounting.perf_clock import is_event
-from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK
+from prock.engine.linux.mountinfo import lines
+from prock.engine.protocol import RECORD_EXEC, RECORD_EXIT, RECORD_FORK, RECORD_RENAME
 from prock.errors import AccessDenied, NotSupported
 
 TYPE_CHECKING = False
@@ -79,8 +81,8 @@ class TaskRecords:
     `descriptors`: one task event for each CPU, opened by the launcher. `switches`: events of context switches for the
     same CPUs in the same order, or none: then per-process CPU time is unknown. Both belong to this object from then on.
 
-    Counts are exact if `lost` is 0, otherwise lower bounds; the command's own process is included. An exec changes no
-    count. Cost: some microseconds a process, one read a CPU for the total. Not for two threads at once.
+    Counts are exact if `lost` and `stopped` are 0, otherwise lower bounds; the command's own process is included. An
+    exec changes no count. Cost: some microseconds a process, one read a CPU for the total. Not for two threads at once.
 
     Raises `AccessDenied` where the user may lock no more memory for buffers, `NotSupported` where the kernel has none,
     and `OutOfDescriptors`. The descriptors remain the caller's then.
@@ -95,6 +97,8 @@ class TaskRecords:
         """Whether context switches are recorded; otherwise per-process CPU is unknown from now on."""
         self.started = self.threads_started = 0
         """Processes, and threads besides the first of each."""
+        self.stopped = 0
+        """Processes whose events the kernel has ended: what they did afterwards is missing."""
         self.peak_process_count = self.peak_thread_count = 0
         """Most at once; each process has at least one thread."""
         self._lost = self._switches = self._most_ns = 0
@@ -108,6 +112,7 @@ class TaskRecords:
         self._most = MOST_ENDED if keep_processes else HEAVIEST_ENDED
         self._starts: dict[int, int] | None = None
         """Pids of ended processes, and when they started; None: not kept."""
+        self._offset_ns = _monotonic_offset_ns(engine.root)
         self._records = _map(engine, descriptors, switches or [])
         self._descriptors = descriptors + (switches or [])
         fork.register(self)
@@ -121,7 +126,7 @@ class TaskRecords:
 
         Cost: some microseconds without records, otherwise 2 µs a record.
         """
-        until_ns = time.monotonic_ns()
+        until_ns = time.monotonic_ns() - self._offset_ns
         events, lost, switches, switches_lost = self._open_records().drain(until_ns)
         self._lost = max(self._lost, lost)
         if self.has_switches:
@@ -139,8 +144,11 @@ class TaskRecords:
                 self._exit(event)
             elif kind == RECORD_EXEC:
                 self._exec(event)
-            else:
+            elif kind == RECORD_RENAME:
                 self._rename(event)
+            else:
+                self.stopped += 1
+                self._exit(event)
 
     def total_ns(self) -> int:
         """CPU time of the tree since the exec, ended processes included. Never decreases.
@@ -215,8 +223,9 @@ class TaskRecords:
         if known is not None:  # its exit was lost
             self._end(known, start_ns)
         process = self._living[pid] = _Process(pid, ppid, comm, start_ns)
-        self.started += 1
         self._threads += 1
+        if self._lost:  # then processes and threads that have ended may seem to live
+            return process
         if len(self._living) > self.peak_process_count:  # a call of max() would take longer than all else here
             self.peak_process_count = len(self._living)
         if self._threads > self.peak_thread_count:
@@ -252,9 +261,11 @@ class TaskRecords:
 
     def _fork(self, event: TaskEvent) -> None:
         _, time_ns, pid, tid, ppid, ptid, _, _ = event
+        time_ns += self._offset_ns
         parent = self._living.get(ppid)
         name = None if parent is None or parent.names is None else parent.names.get(ptid)
         if pid != ppid:
+            self.started += 1
             self._begin(pid, ppid, name or ("" if parent is None else parent.comm), time_ns)
             return
         if parent is None:  # its own fork was lost
@@ -264,7 +275,8 @@ class TaskRecords:
         parent.threads += 1
         self.threads_started += 1
         self._threads += 1
-        self.peak_thread_count = max(self.peak_thread_count, self._threads)
+        if not self._lost:
+            self.peak_thread_count = max(self.peak_thread_count, self._threads)
 
     def _exit(self, event: TaskEvent) -> None:
         _, time_ns, pid, tid, _, _, _, cpu_ns = event
@@ -273,7 +285,7 @@ class TaskRecords:
             return
         process.cpu_ns += cpu_ns
         if process.threads == 1:
-            self._end(process, time_ns)
+            self._end(process, time_ns + self._offset_ns)
             return
         process.threads -= 1
         self._threads -= 1
@@ -284,7 +296,8 @@ class TaskRecords:
         _, time_ns, pid, _, _, _, name, cpu_ns = event
         process = self._living.get(pid)
         if process is None:  # the command itself, or its fork was lost
-            self._begin(pid, 0, name or "", time_ns)
+            self.started = self.started or 1
+            self._begin(pid, 0, name or "", time_ns + self._offset_ns)
             return
         # The other threads have exited before. If the remaining thread was not the first, it takes over that one's
         # tid, and the exit record of that.
@@ -306,6 +319,16 @@ class TaskRecords:
             return
         process.names = process.names or {}
         process.names[tid] = name or ""
+
+
+def _monotonic_offset_ns(proc: str) -> int:
+    """Of this process's time namespace: records have the time of the initial one."""
+    for line in lines(f"{proc}/self/timens_offsets"):
+        name, _, numbers = line.partition(" ")
+        if name == "monotonic":
+            seconds, nanoseconds = map(int, numbers.split())
+            return seconds * 1_000_000_000 + nanoseconds
+    return 0
 
 
 def _map(engine: Engine, descriptors: list[int], switches: list[int]) -> Records:

@@ -56,7 +56,7 @@ NOT_SAMPLED = (
     "CPU time and I/O of processes that ended between two samples are missing; this system has no record of them."
 )
 NOT_ADOPTED = "Processes that outlived their parent are missing, except for what samples saw of them."
-PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended"
+PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended and 10 µs for each context switch"
 BETWEEN_SAMPLES = "lower bound: lacks processes that ended between two samples"
 
 

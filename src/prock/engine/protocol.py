@@ -193,5 +193,5 @@ WANT_STAT = 2
 """One read of ``stat`` a member."""
 WANT_IO = 4
 """One read of ``io`` a member."""
-RECORD_FORK, RECORD_EXIT, RECORD_RENAME, RECORD_EXEC = 1, 2, 3, 4
+RECORD_FORK, RECORD_EXIT, RECORD_RENAME, RECORD_EXEC, RECORD_STOPPED = 1, 2, 3, 4, 8
 """Kinds of `TaskEvent`. A fork whose pid is also the parent's pid is a new thread; an exit is the exit of a thread."""

@@ -7,7 +7,7 @@ import sys
 import time
 
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.estimate_cpu import estimate_cpu, events_stopped
+from prock.accounting.estimate_cpu import estimate_cpu
 from prock.accounting.protocol import CGROUP, PERF
 from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import Source, Survivor
@@ -80,10 +80,6 @@ class Faults(NamedTuple):
     involuntary_switches: int | None = None
 
 
-END_NS = 200_000
-"""CPU time of the end of a process that perf events may lack."""
-
-
 class ResultBuilder:
     """Reads what a session and its sources know, without closing them."""
 
@@ -117,7 +113,7 @@ class ResultBuilder:
         io = self._io()
         faults = self._faults()
         counts = self._records or stats
-        stopped = self._events_stopped(cpu)
+        stopped = self._records is not None and self._records.stopped > 0
         self._count_source(stopped=stopped)
         commands, rows = self._usage(cpu.total_ns, stopped=stopped)
         attributed = attributed_ns(commands)
@@ -358,18 +354,10 @@ class ResultBuilder:
         if self._records is not None:
             bias = "lower bound: some records were lost" if self._records.lost else "exact"
             if stopped:
-                bias = "lower bound: perf events stopped in a part of the tree"
+                bias = "lower bound: lacks what programs with other privileges, and unreadable ones, started"
             self._sources.append(Source("processes", "perf records", bias))
         elif self._session.stats is not None:
             self._sources.append(Source("processes", "samples", "lower bound: as sampled"))
-
-    def _events_stopped(self, cpu: CpuEstimate) -> bool:
-        """Whether records of processes are missing, as perf events have stopped."""
-        by_source = dict(cpu.by_source)
-        perf_ns = by_source.pop(PERF, None)
-        if self._records is None or perf_ns is None:
-            return False
-        return events_stopped(perf_ns, max(by_source.values(), default=0) - self._records.started * END_NS)
 
     def _counted(self) -> dict[str, tuple[int, int | None]]:
         """By command: processes and CPU time by the perf records, and what living processes used up to now."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,14 +190,44 @@ def test_a_command_of_some_milliseconds(account: CpuReference) -> None:
 
 @pytest.mark.skipif(not has_perf(), reason="no perf events here")
 def test_a_command_that_disables_its_perf_events() -> None:
-    """PR_TASK_PERF_EVENTS_DISABLE: what it starts from then on is in no record."""
+    """PR_TASK_PERF_EVENTS_DISABLE: it disables events that the command opened, but those are not its own."""
     source = """
 import ctypes
 ctypes.CDLL(None).prctl(31, 0, 0, 0, 0)
-for _ in range(5): os.waitpid(child(lambda: use(0.06)), 0)"""
-    result = prock.run(python(source), check=True)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(5):
+    pid = child(lambda: use(0.06))
+    while os.path.exists(f'/proc/{pid}'): time.sleep(0.001)"""
+    result = prock.run(python(source), check=True, accounting="perf")
     assert result.cpu_ns is not None and result.cpu_ns >= 300 * MS - 2 * TICK_NS
-    (bias,) = (source.bias for source in result.sources if source.figure == "processes")
-    assert bias == "lower bound: perf events stopped in a part of the tree"
-    waited = prock.run(python(source), check=True, accounting="perf")
-    assert waited.accounting == "waited" and "at most" not in waited.sources[0].bias  # nothing bounds what it lacks
+    assert (result.processes_started, bias_of_count(result)) == (6, "exact")
+
+
+def bias_of_count(result: prock.RunResult) -> str:
+    source = result.source("processes")
+    assert source is not None and source.source == "perf records"
+    return source.bias
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not has_perf(), reason="needs root and perf events")
+def test_a_program_of_another_user_ends_the_events_of_its_process(tmp_path: Path) -> None:
+    """Set-user-id: the kernel drops its events, and writes a record as if it had exited."""
+    shell = shutil.copy(os.path.realpath("/bin/sh"), tmp_path / "other")
+    os.chown(shell, 65534, -1)
+    os.chmod(shell, 0o4755)
+    result = prock.run(["sh", "-c", f"/bin/true; {shell} -p -c '/bin/true; /bin/true'; /bin/true"], check=True)
+    assert bias_of_count(result).startswith("lower bound")
+    assert result.processes_started == 4  # of 6
+    quick = prock.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do /bin/true & done; wait"], check=True)
+    assert (quick.processes_started, bias_of_count(quick)) == (10, "exact")
+
+
+@pytest.mark.skipif(not has_perf(), reason="no perf events here")
+def test_records_in_a_time_namespace() -> None:
+    """Their times are of the initial one."""
+    unshare = ["unshare", "--time", "--monotonic=-900", "--boottime=-900", "--fork"]
+    if subprocess.run([*unshare, "true"], check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no time namespace can be made")
+    program = "import prock; print(prock.run(['sh', '-c', 'for i in 1 2 3; do /bin/true; done']).processes_started)"
+    done = subprocess.run([*unshare, sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "4\n"
