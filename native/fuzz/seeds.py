@@ -71,6 +71,13 @@ SEEDS: dict[str, list[bytes]] = {
     "statm": [b"3 2 1 1 0 1 0\n", b"18446744073709551615 18446744073709551616 0\n", b"3 2", b"0 0 "],
     "io": [IO, IO + b"later_bytes: 9\n", IO.replace(b": 4", b": -4"), IO[:-1], IO + IO],
     "pss": [ROLLUP, ROLLUP.replace(b"1234", b"18446744073709551615"), b"Pss: 1 kB", b"Pss:kB\nPss: 1 kB\n"],
+    "status": [
+        b"Name:\tsh\nVmHWM:\t    1234 kB\nVmRSS:\t 9 kB\nHugetlbPages:\t    2048 kB\nCpus:\t1\n",
+        b"VmHWM:\t18446744073709551615 kB\n",
+        b"VmHWM: 1 kB",
+        b"Name:\tsh\nState:\tZ (zombie)\n",
+        b"HugetlbPages: 1 MB\n",
+    ],
     "children": [
         b"\0" + b"5 6 7 ",
         b"\1" + b"".join(b"%d " % pid for pid in range(900, 2400)),

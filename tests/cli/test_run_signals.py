@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -158,6 +159,16 @@ def test_the_report_names_the_sender() -> None:
     run = Run("sh", "-c", "echo ready; exec sleep 60")
     run.popen.send_signal(signal.SIGTERM)
     assert f"SIGTERM from pid {os.getpid()} (" in run.end()[2]
+
+
+def test_a_sender_that_writes_its_own_pid_is_not_named() -> None:
+    """sigqueue(3) lets it."""
+    kill = shutil.which("kill")
+    assert kill is not None
+    run = Run("sh", "-c", "echo ready; exec sleep 60")
+    subprocess.run([kill, "-q", "1", "-TERM", str(run.popen.pid)], check=True)
+    errors = run.end()[2]
+    assert "killed by SIGTERM" in errors and "SIGTERM from" not in errors
 
 
 def test_a_second_signal_kills() -> None:

@@ -9,6 +9,9 @@ from prock.errors import require_call
 
 assert sys.platform == "linux"
 
+SI_USER, SI_TKILL = 0, -6
+"""Codes for which the kernel sets the sender. That of sigqueue(3) is what the sender wrote."""
+
 
 class LinuxSignals:
     """While open, the wanted signals are blocked and queued; signals that prock was started to ignore stay ignored."""
@@ -31,8 +34,8 @@ class LinuxSignals:
         info = kernel.sigtimedwait(self._numbers, max(0.0, seconds))
         if info is None:
             return None
-        from_kernel = info.si_code > 0
-        return info.si_signo, from_kernel, None if from_kernel else (info.si_pid, info.si_uid)
+        sender = (info.si_pid, info.si_uid) if info.si_code in (SI_USER, SI_TKILL) else None
+        return info.si_signo, info.si_code > 0, sender
 
     def close(self) -> None:
         """Drop pending signals, so that a late one does not end prock instead of its exit code."""
