@@ -26,6 +26,7 @@ help:
 	@echo "make check-wheel     install wheel and sdist for every Python found here, and test them (some minutes)"
 	@echo "make check-cross     the C code for arm64 (emulated) and with musl: its tests and the launcher"
 	@echo "make check-fuzz      fuzz the C parsers, SECONDS=60 each"
+	@echo "make check-recording cost and size of recordings, 100 SIGKILLs, reports on an hour"
 	@echo "make check-peak      the peak memory of 25 builds, beside their frozen trees (root)"
 	@echo "make check-chaos     fork bombs, reused pids, processes that end during a read (root; some minutes)"
 	@echo "make check-windows   a Windows Python under Wine (installs both)"
@@ -135,11 +136,14 @@ docs: $(PACKAGE) $(VENV)/.docs-installed
 check-peak: $(PACKAGE)
 	@$(BIN)/python -m benchmarks peak
 
+check-recording: $(PACKAGE)
+	@$(BIN)/python -m benchmarks recording
+
 # One after the other, also after a failure. Quick ones first. PARTS selects some. LIMIT_S is three times the slowest part
 # on two slow cores: a part that takes longer hangs.
 LIMIT_S := 3600
-PARTS ?= test docs check-peak check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-chaos
-.PHONY: check check-peak
+PARTS ?= test docs check-peak check-recording check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-chaos
+.PHONY: check check-peak check-recording
 check:
 	@mkdir -p build/check; failed=; \
 	for part in $(PARTS); do \

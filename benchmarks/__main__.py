@@ -15,6 +15,7 @@ BENCHMARKS = {
     "run": ("benchmarks.run.main", "running a command: accuracy, overhead, behaviour, beside other tools"),
     "footprint": ("benchmarks.footprint", "peak memory of a tree: cost and accuracy"),
     "peak": ("benchmarks.peak", "the peak of a build, beside the largest sum of PSS of its frozen tree"),
+    "recording": ("benchmarks.recording", "recordings: cost and size, SIGKILL, reports on an hour"),
     "top": ("benchmarks.top", "one refresh of prock top"),
 }
 
