@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from prock.model import Identity, MemberSample, TreeTotals
 
-ENVIRONMENT = "PROCK_RECORDING"
-"""The variable by which a recorded command finds its recording."""
 CLOCK_EVERY_NS = 60_000_000_000
 BUSY_S = 1.0
 """How long a transaction waits for another program that writes, as ``prock mark`` does."""
@@ -101,6 +99,11 @@ class RecordingWriter:
             raise CannotRecord(f"cannot record to {self.path}: {error}") from None
         fork.register(self)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was recorded."""
+        return not self._trees
+
     def after_fork(self) -> None:
         # Not closed: to close it here could remove the journal of the parent. So it is kept for ever.
         self._abandoned, self._db = self._db, None
@@ -144,6 +147,11 @@ class RecordingWriter:
         except sqlite3.Error:
             pass
         db.close()
+
+    def discard(self) -> None:
+        """Remove the file: what was to be recorded has not begun."""
+        self.close()
+        os.unlink(self.path)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], object]) -> None:
         db = self._db

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from prock.recording import ENVIRONMENT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +36,11 @@ def environment_of(env: Mapping[Any, Any] | None) -> list[bytes]:
     if env is not None and any(b"=" in name for name in encoded):
         raise ValueError("illegal environment variable name")
     return [b"%b=%b" % pair for pair in encoded.items()]
+
+
+def with_recording(env: Mapping[Any, Any] | None, path: str) -> dict[Any, Any]:
+    """The environment, by default this process's, with the variable by which ``prock mark`` finds a recording."""
+    return {**(os.environ if env is None else env), ENVIRONMENT: os.path.abspath(path)}
 
 
 def mask() -> Iterable[int]:

@@ -12,7 +12,7 @@ import time
 from prock import engine as engines
 from prock._compat.signals import IGNORED_BY_PYTHON, KILL
 from prock.errors import NotSupported, check_seconds
-from prock.runner.args import command_of, environment_of, mask, words_of
+from prock.runner.args import command_of, environment_of, mask, with_recording, words_of
 from prock.runner.session import Options, RunSession
 from prock.runner.terminate import end_tree
 from prock.runner.thread import POLL_S, SessionThread, wait_for
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prock.runner.limits import Limits
     from prock.runner.result import RunResult
     from prock.runner.spawn_linux import SpawnOptions
+    from prock.sampling.recorder import Recorder
 
 KILL_AFTER_S = 2.0
 """Between SIGTERM and SIGKILL."""
@@ -53,6 +54,9 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
       depend on the thread that started the command. Without a cgroup, an orphan that left its session between two
       samples is not found. Default: False.
 
+    - `record`: a file for a recording, which must not exist: see `Recorder`. It adds PROCK_RECORDING to the environment
+      of the command, for ``prock mark``. Default: none.
+
     Without Linux there are no ``cgroup``, ``perf``, `reap_orphans` and `die_with_caller`; on Windows no ``waited``
     either.
 
@@ -80,15 +84,28 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         whole_tree: bool = False,
         reap_orphans: bool = False,
         die_with_caller: bool = False,
+        record: str | None = None,
         **options: Any,
     ) -> None:
-        labels_ = tuple((labels or {}).items())
         self._options = Options(
-            accounting, interval, pss, processes, labels_, reap_orphans, die_with_caller=die_with_caller, limits=limits
+            accounting,
+            interval,
+            pss,
+            processes,
+            tuple((labels or {}).items()),
+            reap_orphans,
+            die_with_caller=die_with_caller,
+            limits=limits,
+            recorder=None if record is None else _recorder(record, args, labels),
         )
         self._whole_tree = whole_tree
         self._thread: SessionThread | None = None
-        super().__init__(args, *positional, **options)
+        try:
+            super().__init__(args, *positional, **options)
+        except BaseException:
+            if self._options.recorder is not None:
+                self._options.recorder.discard()
+            raise
 
     # fmt: off
     def _execute_child(
@@ -106,6 +123,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
             raise ValueError(UNSUPPORTED.format(f"process_group={process_group}"))
         if cwd is not None and not os.fspath(cwd):  # which to the launcher means: stay
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cwd)
+        if self._options.recorder is not None:
+            env = with_recording(env, self._options.recorder.path)
         pipes = (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
         by_launcher = engines.active.launcher is not None
         if not by_launcher:
@@ -218,6 +237,12 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         return thread.result()
 
 
+def _recorder(path: str, args: Any, labels: Mapping[str, str] | None) -> Recorder:
+    from prock.sampling.recorder import Recorder
+
+    return Recorder(path, command=words_of(args, False, None), labels=labels)
+
+
 def run(
     args: Any,
     *,
@@ -237,7 +262,7 @@ def run(
     - `kill_tree`: when the command has ended, end what it left running. Default: False.
     - `kill_after`: seconds from SIGTERM to SIGKILL. Default: 2.
     - `options`: as of `prock.Popen`: those of `subprocess.Popen`, and `accounting`, `interval`, `pss`, `processes`,
-      `labels`, `limits`, `reap_orphans` and `die_with_caller`.
+      `labels`, `limits`, `reap_orphans`, `die_with_caller` and `record`.
 
     After `timeout` seconds, and where waiting is interrupted, the whole tree is ended, orphans included.
     `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.

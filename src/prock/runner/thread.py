@@ -76,6 +76,8 @@ class SessionThread:
                 self._failure = error
                 self._session.close()
         finally:
+            if self._session.options.recorder is not None:
+                self._session.options.recorder.close()
             self._note_root()
             self.root_ended.set()
             self.is_closed.set()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from prock.engine.protocol import Engine
     from prock.model import TreeTotals
     from prock.sampling.options import SamplingKeywords
+    from prock.sampling.recorder import Recorder
+    from prock.sampling.sample import TreeSample
 
 LARGEST = {
     "peak_rss_bytes": "rss_bytes",
@@ -52,6 +54,7 @@ class Monitor:
     - `interval`: seconds between samples; default: 0.1.
     - `root`: pid of the root; default: the calling process.
     - `series`: keep the totals of every sample. Default: False.
+    - `record`: a file for a recording, which must not exist: see `Recorder`. Default: none.
     - `options`, `engine`: as of `TreeSampler`.
 
     The constructor raises `ValueError` for an invalid interval, entering the block what `TreeSampler` raises, and
@@ -70,6 +73,7 @@ class Monitor:
         root: int | None = None,
         *,
         series: bool = False,
+        record: str | None = None,
         engine: Engine | None = None,
         **options: Unpack[SamplingKeywords],
     ) -> None:
@@ -77,6 +81,8 @@ class Monitor:
         self._interval = interval
         self._root = root
         self._keep_series = series
+        self._record = record
+        self._recorder: Recorder | None = None
         SamplingOptions(**options).check()
         self._options = options
         self._engine = engine
@@ -98,6 +104,15 @@ class Monitor:
         self._series: list[TreeTotals] = []
         self._failure: BaseException | None = None
         self._sampler = TreeSampler(self._root, engine=self._engine, **self._options)
+        if self._record is not None:
+            from prock.sampling.recorder import Recorder
+
+            try:
+                self._recorder = Recorder(self._record)
+            except BaseException:
+                self._sampler.close()
+                self._sampler = None
+                raise
         self._deadlines = Deadlines(self._interval, time.monotonic_ns())
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prock-monitor", daemon=True)
@@ -111,10 +126,12 @@ class Monitor:
         self._thread.join()
         try:
             if self._failure is None:
-                self._add(self._sampler.sample().totals, is_last=True)
+                self._add(self._sampler.sample(), is_last=True)
         finally:
             self._sampler.close()
-            self._sampler = self._thread = None
+            if self._recorder is not None:
+                self._recorder.close()
+            self._sampler = self._thread = self._recorder = None
         if self._failure is not None:
             raise self._failure
         last = self._last
@@ -141,12 +158,14 @@ class Monitor:
         try:
             while not self._done.wait(self._deadlines.remaining(time.monotonic_ns())):
                 due_ns, skipped = self._deadlines.advance(time.monotonic_ns())
-                self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped).totals)
+                self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped))
         except BaseException as error:  # raised again where the block ends
             self._failure = error
 
-    def _add(self, totals: TreeTotals, *, is_last: bool = False) -> None:
-        self._last = totals
+    def _add(self, sample: TreeSample, *, is_last: bool = False) -> None:
+        if self._recorder is not None:
+            self._recorder.add(sample)
+        totals = self._last = sample.totals
         self._samples += 1
         self._skipped += totals.skipped
         self._cost_ns += totals.cost_ns

@@ -6,7 +6,8 @@ import os
 import sys
 
 from prock import engine as engines
-from prock.recording.writer import ENVIRONMENT, RecordingWriter
+from prock.recording import ENVIRONMENT
+from prock.recording.writer import RecordingWriter
 from prock.redaction import redact
 from prock.sampling.command_lines import CommandLines
 

@@ -246,3 +246,30 @@ def test_secrets_are_not_recorded(tmp_path: Path) -> None:
     assert record(file, "sh", "-c", "sleep 0.1; : $0 $1", "--password", "hunter2").returncode == 0
     data = file.read_bytes()
     assert b"hunter2" not in data and b"--password" in data
+
+
+def test_the_library_records_runs_and_blocks(tmp_path: Path) -> None:
+    mark = f"{sys.executable} -m prock mark here"
+    result = prock.run(["sh", "-c", f"{LOOP}; {mark}"], record=str(tmp_path / "run"), labels={"of": "test"})
+    recording = prock.load(str(tmp_path / "run"))
+    assert [text for _, text in recording.marks] == ["here"] and recording.meta["labels"] == {"of": "test"}
+    assert recording.results[0].cpu_ns == result.cpu_ns and recording.processes[0].pid == result.pid
+    with prock.Monitor(0.01, record=str(tmp_path / "block")) as monitor:
+        time.sleep(0.1)
+    assert monitor.result is not None
+    assert len(prock.load(str(tmp_path / "block")).samples) == monitor.result.samples
+    with pytest.raises(prock.ProckError, match="exists"), prock.Monitor(record=str(tmp_path / "block")):
+        pass
+    with pytest.raises(prock.ProckError, match="exists"):
+        prock.run(["touch", str(tmp_path / "ran")], record=str(tmp_path / "run"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_cannot_be_started_leaves_no_recording(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        prock.run(["no-such-command"], record=str(tmp_path / "a"))
+    assert record(tmp_path / "a", "no-such-command").returncode == 127
+    done = subprocess.run(
+        [*PROCK, "attach", "--record", str(tmp_path / "a"), "4194303"], capture_output=True, timeout=60
+    )
+    assert done.returncode != 0 and list(tmp_path.iterdir()) == []

@@ -103,7 +103,7 @@ def test_percent_does_not_exceed_the_cpus(interval: float, engine: Engine) -> No
         for shell in shells:
             assert shell.wait() == 0
     result = monitor.result
-    assert result is not None and result.cpu_ns > 500 * MS
+    assert result is not None and result.cpu_ns > 100 * MS
     percents = [sample.cpu_percent or 0.0 for sample in result.series]
     assert max(percents) <= 102.5 * cpus
 

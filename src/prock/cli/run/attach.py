@@ -43,7 +43,12 @@ def main(words: Sequence[str], summary: str) -> int:
     keep_low_descriptors_free()
     writer = ReportWriter(settings, f"process {pid}{_name(pid)}", NAME)
     recorder = open_recorder(settings)
-    session = _attach(pid, settings, recorder)
+    try:
+        session = _attach(pid, settings, recorder)
+    except BaseException:
+        if recorder is not None:
+            recorder.discard()
+        raise
     signals = open_signals()
     try:
         plan = Plan(wait_all=settings.wait_all, detach=True)

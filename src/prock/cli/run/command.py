@@ -101,6 +101,10 @@ def main(words: Sequence[str], summary: str) -> int:
         raise Failure(str(error), PROCK_FAILED) from None
     try:
         code, interrupted = _run_all(command, settings, signals, writer, recorder)
+    except Failure:
+        if recorder is not None and recorder.is_empty:
+            recorder.discard()
+        raise
     finally:
         signals.close()
         if recorder is not None:
