@@ -120,3 +120,11 @@ def check_seconds(name: str, seconds: float) -> None:
         seconds + 0.0
     except TypeError:
         raise TypeError(f"invalid {name} {seconds!r}: use seconds") from None
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raises `TypeError` unless it is a number or None, and `ValueError` for nan."""
+    if timeout is not None:
+        check_seconds("timeout", timeout)
+        if timeout != timeout:  # only nan differs from itself
+            raise ValueError(f"invalid timeout {timeout!r}: use seconds")

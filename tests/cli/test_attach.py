@@ -29,7 +29,7 @@ def test_it_reports_and_lets_go_when_told_to(number: signal.Signals, spawn: proc
         out, errors = attached.communicate(timeout=TIMEOUT_S)
     assert attached.returncode == 0
     assert errors.startswith(f"prock: process {program.pid} (")
-    assert "): still running" in errors.partition("\n")[0]
+    assert ") since prock attached: still running" in errors.partition("\n")[0]
     document = json.loads(out)
     assert (document["pid"], document["args"], document["returncode"]) == (program.pid, [], None)
     assert {survivor["pid"] for survivor in document["survivors"]} == {program.pid, child}
@@ -61,7 +61,7 @@ def test_it_ends_with_the_process(spawn: processes.Spawn) -> None:
         program.finish()
         _, errors = attached.communicate(timeout=TIMEOUT_S)
     assert attached.returncode == 0
-    assert "): ended\n" in errors
+    assert ") since prock attached: ended\n" in errors
 
 
 def test_ctrl_c_is_no_failure_here(spawn: processes.Spawn) -> None:

@@ -25,6 +25,17 @@ def command_of(args: Any, shell: bool, executable: Any) -> list[Any]:
     return ["/bin/sh" if executable is None else executable, "-c", *args] if shell else list(args)
 
 
+def labels_of(labels: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Raises `TypeError` unless it is a mapping of strings to strings, or None."""
+    try:
+        pairs = tuple((labels or {}).items())
+    except AttributeError:
+        pairs = ((None, None),)  # type: ignore[assignment]
+    if not all(isinstance(word, str) for pair in pairs for word in pair):
+        raise TypeError(f"invalid labels {labels!r}: use a mapping of strings to strings")
+    return pairs
+
+
 def words_of(args: Any, shell: bool, executable: Any) -> list[str]:
     """For `RunResult.args`. On Windows a command may be one string that is not split."""
     return [os.fsdecode(word) for word in command_of(args, shell and sys.platform != "win32", executable)]

@@ -58,6 +58,8 @@ class LimitWatch:
     """
 
     def __init__(self, limits: Limits, engine: Engine) -> None:
+        if not isinstance(limits, Limits):
+            raise TypeError(f"invalid limits {limits!r}: use prock.Limits")
         for name, value in limits._asdict().items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise TypeError(f"invalid limit {name}={value!r}: use a whole number, 1 or more")

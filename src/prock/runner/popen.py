@@ -10,9 +10,9 @@ import threading
 import time
 
 from prock import engine as engines
-from prock._compat.signals import IGNORED_BY_PYTHON, KILL
-from prock.errors import NotSupported, check_seconds
-from prock.runner.args import command_of, environment_of, mask, with_recording, words_of
+from prock._compat.signals import IGNORED_BY_PYTHON, KILL, kernel
+from prock.errors import NotSupported, check_seconds, check_timeout
+from prock.runner.args import command_of, environment_of, labels_of, mask, with_recording, words_of
 from prock.runner.session import Options, RunSession
 from prock.runner.terminate import end_tree
 from prock.runner.thread import POLL_S, SessionThread, wait_for
@@ -87,12 +87,13 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         record: str | None = None,
         **options: Any,
     ) -> None:
+        labels_ = labels_of(labels)
         self._options = Options(
             accounting,
             interval,
             pss,
             processes,
-            tuple((labels or {}).items()),
+            labels_,
             reap_orphans,
             die_with_caller=die_with_caller,
             limits=limits,
@@ -200,6 +201,16 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         code: int = self.returncode
         return code
 
+    def wait(self, timeout: float | None = None) -> int:
+        """As of `subprocess.Popen`."""
+        check_timeout(timeout)
+        return super().wait(timeout)
+
+    def communicate(self, input: Any = None, timeout: float | None = None) -> Any:
+        """As of `subprocess.Popen`."""
+        check_timeout(timeout)
+        return super().communicate(input, timeout)
+
     def send_signal(self, sig: int) -> None:
         """Send a signal to the command alone, never to another process with the same pid."""
         if self._thread is not None and self.poll() is None:
@@ -210,6 +221,10 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
 
         Linux: through pidfds, never to another process. Other systems: by pid, just after its start time was checked.
         """
+        if not isinstance(number, int):
+            raise TypeError(f"invalid signal {number!r}: use a number, as signal.SIGTERM")
+        if number and number not in kernel.valid_signals():
+            raise ValueError(f"invalid signal {number!r}: this system has none with that number")
         thread = self._thread
         return 0 if thread is None or thread.is_forked else thread.signal_tree(number)
 
@@ -218,11 +233,13 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
 
         Returns whether no process is left. `timed_out`: value of `RunResult.timed_out`.
         """
+        check_seconds("kill_after", kill_after)
         thread = self._thread
         return thread is None or (not thread.is_forked and thread.end_tree(kill_after, timed_out))
 
     def finish(self, timeout: float | None = None) -> RunResult:
         """Wait until the run is over, and return its result. Raises `subprocess.TimeoutExpired` after `timeout` s."""
+        check_timeout(timeout)
         thread = self._thread
         if thread is None:
             raise ValueError("this command was not started")
@@ -288,8 +305,7 @@ def _run(
     options: dict[str, Any], when_started: Callable[[Popen], object],
 ) -> RunResult:  # fmt: skip
     check_seconds("kill_after", kill_after)
-    if timeout is not None:
-        check_seconds("timeout", timeout)
+    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     if options.get("reap_orphans") is None:
         options["reap_orphans"] = _is_alone()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _thread import allocate_lock  # importing threading costs 2 ms
+from _thread import RLock  # importing threading costs 2 ms
 
 from prock import engine as engines
 from prock._compat import fork
@@ -91,7 +91,7 @@ class Forest:
         self._scanned_ns = clock()
         self._scan_cost_ns = 0
         self._churn = 0
-        self._lock = allocate_lock()
+        self._lock = Exclusive()
         self._pid = os.getpid()
         self._closed = False
         fork.register(self)
@@ -335,8 +335,26 @@ class Forest:
     def after_fork(self) -> None:
         """In the child the descriptors are copies, and a thread that does not exist there may hold the lock."""
         self._closed = True
-        self._lock = allocate_lock()
+        self._lock = Exclusive()
         self._tracker.close()
+
+
+class Exclusive:
+    """A lock for threads. In a signal handler that interrupted its holder, waiting for it would never end: that raises.
+
+    The holder may be in the middle of a sample, so that it cannot be entered twice either.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()  # which knows its holder from the same instant on as it is held
+
+    def __enter__(self) -> None:
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # as threading.Condition uses it
+            raise RuntimeError("this sampler is in use by the code that a signal handler interrupted: sample elsewhere")
+        self._lock.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
 
 
 def _by_tree(events: Iterable[Event]) -> dict[int, list[Event]]:

@@ -401,3 +401,32 @@ def test_an_expired_timeout_is_the_given_one() -> None:
     with pytest.raises(subprocess.TimeoutExpired) as caught:
         prock.run(["sleep", "60"], timeout=0.05)
     assert caught.value.timeout == 0.05
+
+
+@pytest.mark.parametrize("call", ["wait", "finish", "communicate", "kill_tree"])
+def test_a_time_that_is_no_number_is_said(call: str) -> None:
+    with prock.Popen(["true"]) as process:
+        arguments = (None, "x") if call == "communicate" else ("x",)
+        with pytest.raises(TypeError, match=r"invalid (timeout|kill_after) 'x': use seconds"):
+            getattr(process, call)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("args", "options"),
+    [
+        (["true"], {"labels": 3}),
+        (["true"], {"labels": {"a": 1}}),
+        (["true"], {"limits": 3}),
+        (["true"], {"timeout": float("nan")}),
+        (["true"], {"interval": "x"}),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(args: list[str], options: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"invalid .*: use "):
+        prock.run(args, **options)
+
+
+@pytest.mark.parametrize(("number", "error"), [("x", TypeError), (None, TypeError), (999, ValueError)])
+def test_a_signal_that_does_not_exist_is_an_error(number: Any, error: type[Exception]) -> None:
+    with prock.Popen(["true"]) as process, pytest.raises(error, match="invalid signal"):
+        process.send_tree_signal(number)

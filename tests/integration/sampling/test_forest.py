@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.elsewhere import in_child
 from support.processes import PUPPET, Program, Spawn
 from support.sampling import MS, TICK_NS, members
 
@@ -147,3 +151,28 @@ def test_a_root_that_can_not_be_added_leaves_nothing(puppet: Program, engine: En
         assert forest.sample()[puppet.pid].process_count == 4
     with pytest.raises(ValueError, match="closed"):
         forest.add(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no timer signals")
+def test_a_sample_in_a_signal_handler_raises_or_works() -> None:
+    outcomes: set[str] = set()
+
+    def check() -> set[str]:
+        def handle(*_: object) -> None:
+            try:
+                forest.sample()
+                outcomes.add("sampled")
+            except RuntimeError as error:
+                outcomes.add("raised" if "signal handler" in str(error) else str(error))
+
+        with prock.Forest([None]) as forest:
+            signal.signal(signal.SIGALRM, handle)
+            signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                forest.sample()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert forest.sample()
+        return outcomes
+
+    assert {"raised"} <= in_child(check) <= {"raised", "sampled"}

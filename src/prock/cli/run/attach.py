@@ -41,7 +41,7 @@ example:
 def main(words: Sequence[str], summary: str) -> int:
     settings, pid = _parse(list(words), summary)
     keep_low_descriptors_free()
-    writer = ReportWriter(settings, f"process {pid}{_name(pid)}", NAME)
+    writer = ReportWriter(settings, f"process {pid}{_name(pid)} since prock attached", NAME)
     recorder = open_recorder(settings)
     try:
         session = _attach(pid, settings, recorder)
