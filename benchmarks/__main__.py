@@ -13,6 +13,7 @@ BENCHMARKS = {
     ),
     "sampler": ("benchmarks.sampler.main", "following process trees: cost, accuracy, overhead, beside other monitors"),
     "run": ("benchmarks.run.main", "running a command: accuracy, overhead, behaviour, beside other tools"),
+    "real": ("benchmarks.real", "make, cargo, go, git ... under prock run: CPU, bounds and counts beside the kernel's"),
     "footprint": ("benchmarks.footprint", "peak memory of a tree: cost and accuracy"),
     "peak": ("benchmarks.peak", "the peak of a build, beside the largest sum of PSS of its frozen tree"),
     "recording": ("benchmarks.recording", "recordings: cost and size, SIGKILL, reports on an hour"),

@@ -7,7 +7,7 @@ exit of short-lived processes in another. So the largest reading is the best low
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.protocol import CGROUP, LEDGER, PERF, SOURCES, WAITED
+from prock.accounting.protocol import CGROUP, LEDGER, PERF, PERF_STOPPED, SOURCES, WAITED
 from prock.results import Source
 
 TYPE_CHECKING = False
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 AGREE, AGREE_NS = 0.005, 20_000_000
 """Sources that differ by less than this part and this much agree."""
 LEFT_CGROUP = "processes have left the command's cgroup"
-ENDS_FACTOR, ENDS_NS = 1.25, 20_000_000
-"""Perf events end before a process's memory is freed: other sources may have this many times as much CPU time, and this
-much more."""
 OF_SPLIT = {CGROUP: "the processes in the command's cgroup", WAITED: "the reaped processes"}
 PERF_COUNTED_NO_MORE = (
     "lower bound, by at most about 0.1 ms for each process that ended and 10 µs for each context switch"
@@ -91,15 +88,9 @@ def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:
         bias = "lower bound: " if best.bias.startswith("lower bound") else f"{best.bias}; "
         return best, bias + LEFT_CGROUP
     best = max(candidates, key=lambda reading: reading.lower_ns)
-    if (first.source, best.source) == (PERF, WAITED) and not events_stopped(first.lower_ns, best.lower_ns):
+    if (first.source, best.source) == (PERF, WAITED) and first.bias != PERF_STOPPED:
         return best, PERF_COUNTED_NO_MORE
     return best, best.bias
-
-
-def events_stopped(perf_ns: int, other_ns: int) -> bool:
-    """Whether perf events lack much more CPU time than another source has of the ends of processes, as the kernel ends
-    a process's events at its exec of a program with other privileges, or one that it may not read."""
-    return other_ns > ENDS_FACTOR * perf_ns + ENDS_NS
 
 
 def _proven_ns(reading: CpuReading) -> int:

@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 
-from prock.accounting.protocol import PERF, PERF_LACKS, CpuReading
+from prock.accounting.protocol import PERF, PERF_LACKS, PERF_STOPPED, CpuReading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     class Clock(Protocol):
         """`LaunchedClock` or `prock.accounting.perf_records.TaskRecords`."""
+
+        @property
+        def stopped(self) -> int | None:
+            """Processes whose events the kernel has ended; None: unknown."""
 
         def total_ns(self) -> int: ...
 
@@ -74,6 +78,8 @@ def cpus_to_record() -> list[int]:
 class LaunchedClock:
     """The events of a command without records: one for all CPUs, or several."""
 
+    stopped: int | None = None
+
     def __init__(self, descriptors: list[int]) -> None:
         self._descriptors = descriptors
         self._most_ns = 0
@@ -106,6 +112,8 @@ class PerfSource:
         part, stolen_ns = self._stolen.read()
         proven_ns = 0 if stolen_ns is None else max(0, round((total_ns - stolen_ns) * (1 - UNCERTAIN)))
         bias = f"estimate: {100 * part:.1f} % stolen by the host, subtracted" if part >= NOTICEABLE else PERF_LACKS
+        if self._clock.stopped != 0:
+            bias = PERF_STOPPED
         return CpuReading(PERF, round(total_ns * (1 - part)), bias, proven_ns=proven_ns)
 
     def close(self) -> None:

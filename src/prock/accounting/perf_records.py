@@ -170,6 +170,11 @@ class TaskRecords:
             self._lost = max(self._lost, self._open_records().totals()[1])
         return self._lost
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether counts are exact, not lower bounds."""
+        return not self.stopped and not self.lost
+
     def commands(self) -> dict[str, tuple[int, int | None]]:
         """By name: processes that have ended, and the CPU nanoseconds that they used under that name.
 

@@ -57,6 +57,8 @@ NOT_SAMPLED = (
 )
 NOT_ADOPTED = "Processes that outlived their parent are missing, except for what samples saw of them."
 PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended and 10 µs for each context switch"
+PERF_STOPPED = "lower bound: lacks programs with other privileges, and unreadable ones"
+"""The kernel has ended the events of such a process."""
 BETWEEN_SAMPLES = "lower bound: lacks processes that ended between two samples"
 
 

@@ -112,7 +112,8 @@ class ResultBuilder:
         oom_kills = self._oom_kills()
         io = self._io()
         faults = self._faults()
-        counts = self._records or stats
+        is_complete = self._records is not None and self._records.is_complete
+        counts = [one for one in (self._records, None if is_complete else stats) if one is not None]
         stopped = self._records is not None and self._records.stopped > 0
         self._count_source(stopped=stopped)
         commands, rows = self._usage(cpu.total_ns, stopped=stopped)
@@ -133,10 +134,10 @@ class ResultBuilder:
             accounting=cpu.accounting,
             cpu_by_source=cpu.by_source,
             disk_io=io,
-            processes_started=None if self._records is None else self._records.started,
-            peak_process_count=None if counts is None else counts.peak_process_count,
+            processes_started=self._started(),
+            peak_process_count=max((one.peak_process_count for one in counts), default=None),
             threads_started=None if self._records is None else self._records.threads_started,
-            peak_thread_count=None if counts is None else counts.peak_thread_count,
+            peak_thread_count=max((one.peak_thread_count for one in counts), default=None),
             commands=commands,
             unattributed_cpu_ns=None if cpu.total_ns is None else max(0, cpu.total_ns - attributed),
             processes=tuple(rows[:MOST_ROWS]) if session.options.processes else (),
@@ -349,6 +350,13 @@ class ResultBuilder:
             waiter.voluntary_switches if waiter.root is not None else None,
             waiter.involuntary_switches if waiter.root is not None else None,
         )
+
+    def _started(self) -> int | None:
+        """Samples may have seen processes of which there is no record, as it was lost or their events had ended."""
+        stats = self._session.stats
+        if self._records is None or self._records.is_complete or stats is None:
+            return None if self._records is None else self._records.started
+        return max(self._records.started, sum(processes for processes, _, _ in stats.commands().values()))
 
     def _count_source(self, *, stopped: bool) -> None:
         if self._records is not None:

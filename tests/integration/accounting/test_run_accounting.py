@@ -217,7 +217,9 @@ def test_a_program_of_another_user_ends_the_events_of_its_process(tmp_path: Path
     os.chmod(shell, 0o4755)
     result = prock.run(["sh", "-c", f"/bin/true; {shell} -p -c '/bin/true; /bin/true'; /bin/true"], check=True)
     assert bias_of_count(result).startswith("lower bound")
-    assert result.processes_started == 4  # of 6
+    assert result.processes_started is not None and 4 <= result.processes_started <= 6
+    by_perf = prock.run([shell, "-p", "-c", "/bin/true & sleep 0.1"], check=True, accounting="perf").source("cpu")
+    assert by_perf is not None and "about 0.1 ms" not in by_perf.bias
     quick = prock.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do /bin/true & done; wait"], check=True)
     assert (quick.processes_started, bias_of_count(quick)) == (10, "exact")
 
