@@ -175,6 +175,10 @@ class ResultBuilder:
         if session.sources.cgroup is not None or session.sources.records is not None:
             return
         found = session.members.possible_orphans(os.getpid(), session.created_ticks)
+        if found is None:
+            self._missing.append(
+                "Whether orphans of the command are left is unknown: processes ended during each scan of the machine."
+            )
         if found:
             names = ", ".join(f"{row.pid} ({row.comm})" for row in found[:MOST_NAMED])
             more = "" if len(found) <= MOST_NAMED else f" and {len(found) - MOST_NAMED} more"
