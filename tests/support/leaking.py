@@ -7,8 +7,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -206,6 +208,15 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
         for _ in prock.watch(pid, interval=0.001):
             break
 
+    folder = tempfile.mkdtemp()
+    closes.append(lambda: shutil.rmtree(folder))
+    recorded = f"{folder}/a"
+
+    def recorder() -> None:
+        with prock.Recorder(recorded, force=True) as recorder:
+            recorder.add(sampler.sample())
+            recorder.mark("x")
+
     of_itself = prock.TreeSampler(accounting="ledger", io=True)
     closes.append(of_itself.close)
 
@@ -231,6 +242,10 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
         Case("Forest", forest.sample),
         Case("Forest, refused", lambda: forest.add(gone), prock.NoSuchProcess),
         Case("Monitor", monitor),
+        Case("Recorder", recorder),
+        Case("load", lambda: prock.load(recorded).timeline()),
+        Case("Recording", lambda: prock.Recording(recorded)),
+        Case("kill_tree, gone", lambda: prock.kill_tree(gone), prock.NoSuchProcess),
         Case("watch", watch),
         Case("awatch", awatch),
         Case("run", lambda: prock.run(["true"])),

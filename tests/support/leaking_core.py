@@ -173,7 +173,7 @@ def keep_cases(pid: int, gone: int) -> list[Case]:
         watching.sample([], -1, True)
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
-        ((_, (ended, _), _, _),) = watching.sample([], -1, False)[3]
+        ((_, (ended, *_), *_),) = watching.sample([], -1, False)[3]
         assert ended == other
         watching.remove(0)
 

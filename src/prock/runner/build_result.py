@@ -9,10 +9,10 @@ import time
 from prock._compat.namedtuple import NamedTuple
 from prock.accounting.estimate_cpu import estimate_cpu
 from prock.accounting.protocol import CGROUP, PERF
+from prock.accounting.usage_tables import attributed_ns, by_command, by_process, heaviest, within
 from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import Source, Survivor
 from prock.runner.result import RunResult
-from prock.runner.usage_tables import attributed_ns, by_command, by_process, heaviest, within
 from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False

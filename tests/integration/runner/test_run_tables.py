@@ -9,10 +9,10 @@ import pytest
 from support.runs import has_perf
 
 import prock
+from prock.accounting.usage_tables import by_command, by_process, within
 from prock.report.layout import Style
 from prock.report.text import run_report
 from prock.results import CommandUsage, ProcessUsage
-from prock.runner.usage_tables import by_command, by_process, within
 
 MS = 1_000_000
 PINGPONG = """\
