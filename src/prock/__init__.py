@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from prock.model import (
         AllStats as AllStats,
+        BusyProcess as BusyProcess,
         CpuPercent as CpuPercent,
         CpuTime as CpuTime,
         DiskIo as DiskIo,
@@ -96,7 +97,9 @@ if TYPE_CHECKING:
     from prock.snapshot import (
         build_children_map as build_children_map,
         build_parent_map as build_parent_map,
+        busiest as busiest,
         collect_tree_pids as collect_tree_pids,
+        find as find,
         scan_all_processes as scan_all_processes,
         snapshot_tree as snapshot_tree,
         snapshot_tree_from_scan as snapshot_tree_from_scan,
@@ -112,8 +115,8 @@ else:
     _NAMES = {
         "errors": "AccessDenied MalformedProcFile NoSuchProcess NotSupported OutOfDescriptors ProckError",
         "model": (
-            "AllStats CpuPercent CpuTime DiskIo LivenessInfo MemberSample ProcessInfo ProcessStats Scan TreeStats "
-            "TreeTotals TreeUsage"
+            "AllStats BusyProcess CpuPercent CpuTime DiskIo LivenessInfo MemberSample ProcessInfo ProcessStats Scan "
+            "TreeStats TreeTotals TreeUsage"
         ),
         "process": (
             "get_all_stats get_children get_cpu_time get_cpu_time_with_children get_disk_io get_liveness_info "
@@ -136,7 +139,7 @@ else:
         "sampling.trackers": "CumulativeTracker DeltaTracker",
         "sampling.watch": "awatch watch",
         "snapshot": (
-            "build_children_map build_parent_map collect_tree_pids scan_all_processes snapshot_tree "
+            "build_children_map build_parent_map busiest collect_tree_pids find scan_all_processes snapshot_tree "
             "snapshot_tree_from_scan"
         ),
         "tree": "collect_descendants_from_map is_descendant_of",

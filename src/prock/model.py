@@ -187,6 +187,11 @@ class CpuTime(NamedTuple):
         """User and system together. Exact from the CPU clock; counted in ticks it is a lower bound by up to 20 ms."""
         return self.user_ns + self.system_ns
 
+    @property
+    def total_seconds(self) -> float:
+        """`total_ns` in seconds."""
+        return self.total_ns / 1e9
+
     def cpu_percent_since(self, earlier: CpuTime, elapsed_ns: int) -> CpuPercent | None:
         """CPU between two readings of one process, in percent of one core; None where no time has elapsed.
 
@@ -369,6 +374,27 @@ class ProcessInfo(NamedTuple):
     def waited_ns(self) -> int:
         """CPU time of waited-for children in nanoseconds. Lower bound; 0 where the system does not count them."""
         return (self.children_user_ns or 0) + (self.children_system_ns or 0)
+
+
+class BusyProcess(NamedTuple):
+    """A row of `prock.busiest`.
+
+    - `cmdline`: The arguments; None where they are unknown.
+    - `cpu_percent`: CPU over the interval, in percent of one core.
+    - `cpu_ns`: CPU time within the interval, in nanoseconds.
+    """
+
+    pid: int
+    comm: str
+    cmdline: tuple[str, ...] | None
+    cpu_percent: CpuPercent | None
+    cpu_ns: int
+    rss_bytes: int
+
+    @property
+    def rss_mib(self) -> float:
+        """`rss_bytes` in MiB."""
+        return self.rss_bytes / 2**20
 
 
 class Scan(tuple["ProcessInfo", ...]):
@@ -573,6 +599,16 @@ class MemberSample(NamedTuple):
     hugetlb_bytes: int | None = None
 
     @property
+    def cpu_seconds(self) -> float:
+        """`cpu_ns` in seconds."""
+        return self.cpu_ns / 1e9
+
+    @property
+    def rss_mib(self) -> float | None:
+        """`rss_bytes` in MiB."""
+        return None if self.rss_bytes is None else self.rss_bytes / 2**20
+
+    @property
     def identity(self) -> Identity:
         """``(pid, start_ticks)``: unique also after the pid was reused."""
         return (self.pid, self.start_ticks)
@@ -611,6 +647,7 @@ class TreeTotals(NamedTuple):
     - `cost_ns`: CPU time of the calling thread for this sample; in a `Forest` for all trees together.
     - `late_ns`: How long after its deadline the sample was taken; 0 without a deadline.
     - `skipped`: Number of samples left out before this one because their time had passed.
+    - `time`: Start of the sample in seconds since the epoch, by the wall clock.
     - `suspended_ns`: How long the machine was suspended since the previous sample; not part of `interval_ns`. None: not
       on Linux.
     """
@@ -642,6 +679,22 @@ class TreeTotals(NamedTuple):
     suspended_ns: int | None
     fd_count: int | None = None
     hugetlb_bytes: int | None = None
+    time: float | None = None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """`cpu_ns` in seconds."""
+        return self.cpu_ns / 1e9
+
+    @property
+    def wall_seconds(self) -> float:
+        """`wall_ns` in seconds."""
+        return self.wall_ns / 1e9
+
+    @property
+    def rss_mib(self) -> float | None:
+        """`rss_bytes` in MiB."""
+        return None if self.rss_bytes is None else self.rss_bytes / 2**20
 
     @property
     def is_over(self) -> bool:

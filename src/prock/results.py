@@ -190,6 +190,7 @@ class RunFigures(NamedTuple):
     - `oom_kills`: Number of processes that the kernel killed during the run as memory ran out, in the command's cgroup
       or the nearest one around it that counts them: `sources` names which. None where none does.
     - `signals_received`: Signals that processes sent to the command ``prock``, with their senders; at most ten.
+    - `end_time`: End of the measured time, in seconds since the epoch.
     - `stdout`: Captured output, as by `subprocess.run`.
     - `stderr`: Captured error output, as by `subprocess.run`.
     """
@@ -238,6 +239,7 @@ class RunFigures(NamedTuple):
     limit_exceeded: LimitExceeded | None = None
     oom_kills: int | None = None
     signals_received: tuple[ReceivedSignal, ...] = ()
+    end_time: float | None = None
     stdout: Any = None
     stderr: Any = None
 
@@ -247,6 +249,31 @@ class RunFigures(NamedTuple):
         if self.user_ns is None or self.system_ns is None:
             return None
         return CpuTime(self.user_ns, self.system_ns)
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """`cpu_ns` in seconds."""
+        return None if self.cpu_ns is None else self.cpu_ns / 1e9
+
+    @property
+    def user_seconds(self) -> float | None:
+        """`user_ns` in seconds."""
+        return None if self.user_ns is None else self.user_ns / 1e9
+
+    @property
+    def system_seconds(self) -> float | None:
+        """`system_ns` in seconds."""
+        return None if self.system_ns is None else self.system_ns / 1e9
+
+    @property
+    def wall_seconds(self) -> float:
+        """`wall_ns` in seconds."""
+        return self.wall_ns / 1e9
+
+    @property
+    def peak_mib(self) -> float | None:
+        """`peak_footprint_bytes` in MiB."""
+        return None if self.peak_footprint_bytes is None else self.peak_footprint_bytes / 2**20
 
     @property
     def cpu_percent(self) -> CpuPercent | None:
@@ -342,6 +369,8 @@ class MonitorFigures(NamedTuple):
     - `cost_ns`: CPU time of this program for all samples.
     - `denied`: Largest number of members in one sample that this user may not read in full.
     - `series`: The totals of every sample; empty unless ``series=True``.
+    - `children_cpu_ns`: The part of `cpu_ns` that the root itself did not use: CPU time of the processes that it
+      started. Lower bound; None where the root has ended.
     """
 
     wall_ns: int
@@ -363,6 +392,23 @@ class MonitorFigures(NamedTuple):
     cost_ns: int
     denied: int
     series: tuple[TreeTotals, ...]
+    children_cpu_ns: int | None = None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """`cpu_ns` in seconds."""
+        return self.cpu_ns / 1e9
+
+    @property
+    def wall_seconds(self) -> float:
+        """`wall_ns` in seconds."""
+        return self.wall_ns / 1e9
+
+    @property
+    def peak_mib(self) -> float | None:
+        """The peak of the memory in MiB: `peak_pss_bytes`, or else `peak_rss_bytes`."""
+        peak = self.peak_rss_bytes if self.peak_pss_bytes is None else self.peak_pss_bytes
+        return None if peak is None else peak / 2**20
 
 
 def _of_document(kind: Any, row: Mapping[str, Any]) -> Any:

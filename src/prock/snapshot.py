@@ -7,13 +7,17 @@ lists and change to a scan as soon as the remaining members would cost more than
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 
 from prock import engine, tree
+from prock.engine import facts
 from prock.engine.pids import check_pid
 from prock.engine.protocol import WANT_CPU, WANT_IO, WANT_STAT
-from prock.model import ProcessInfo, Scan, TreeStats, wanted_numbers
+from prock.errors import check_interval
+from prock.model import BusyProcess, CpuTime, ProcessInfo, Scan, TreeStats, wanted_numbers
+from prock.process import get_process_cmdline
 
 
 def scan_all_processes() -> Scan:
@@ -27,6 +31,88 @@ def scan_all_processes() -> Scan:
     True
     """
     return engine.active.scan()
+
+
+def find(name: str | None = None, *, cmdline: str | None = None, user: str | int | None = None) -> list[ProcessInfo]:
+    """The processes that match all criteria, ascending pids; the calling process is never among them.
+
+    - `name`: the name of the command, or what follows its last slash in the command line: the kernel cuts names to 15
+      bytes. Default: any.
+    - `cmdline`: a part of the command line, its arguments joined by spaces. Default: any.
+    - `user`: name or id of the effective user. Default: any.
+
+    Source: as `scan_all_processes`, `get_process_cmdline` and ``status``. What this user may not read does not match.
+    Cost: a scan, and one read of ``cmdline`` and ``status`` for each process that may match.
+
+    >>> import subprocess
+    >>> server = subprocess.Popen(["sleep", "100.25"])
+    >>> [row.pid for row in find("sleep", cmdline="100.25")] == [server.pid]
+    True
+    >>> server.kill(), server.wait()
+    (None, -9)
+    """
+    own_pid = os.getpid()
+    return [row for row in scan_all_processes() if row.pid != own_pid and _matches(row, name, cmdline, user)]
+
+
+def _matches(row: ProcessInfo, name: str | None, cmdline: str | None, user: str | int | None) -> bool:
+    may_be_cut = name is not None and bool(row.comm) and name.startswith(row.comm)
+    if name is not None and not may_be_cut:
+        return False
+    arguments: tuple[str, ...] = ()
+    if cmdline is not None or name not in (None, row.comm):
+        arguments = get_process_cmdline(row.pid) or ()
+    if name not in (None, row.comm, *map(os.path.basename, arguments[:2])):
+        return False
+    if cmdline is not None and cmdline not in " ".join(arguments):
+        return False
+    if user is None:
+        return True
+    try:
+        effective, _ = facts.users(row.pid)
+    except OSError:
+        return False
+    return effective == (facts.user_name(user) if isinstance(user, int) else user)
+
+
+def busiest(n: int = 10, interval: float = 1.0) -> list[BusyProcess]:
+    """The processes of the machine that use the most CPU time from now on, most first; those that used none are left
+    out.
+
+    - `n`: how many at most. Default: 10.
+    - `interval`: seconds to measure. Default: 1.
+
+    Source: the CPU clocks, at the beginning and at the end; exact, except for the last scheduler tick. Lacks processes
+    that end within the interval. Cost: two scans, and one read of ``cmdline`` for each row.
+
+    >>> len(busiest(3, interval=0.01)) <= 3
+    True
+    """
+    if n < 1:
+        raise ValueError(f"invalid number of processes {n}: use 1 or more")
+    check_interval(interval)
+    before = {row.identity: row.cpu_time for row in scan_all_processes()}
+    began_ns = time.monotonic_ns()
+    time.sleep(interval)
+    scan = scan_all_processes()
+    elapsed_ns = scan.taken_ns - began_ns
+    used = []
+    for row in scan:
+        cpu = row.cpu_time - before.get(row.identity, CpuTime(0, 0))
+        if cpu.total_ns:
+            used.append((cpu, row))
+    used.sort(key=lambda one: (-one[0].total_ns, one[1].pid))
+    return [
+        BusyProcess(
+            pid=row.pid,
+            comm=row.comm,
+            cmdline=get_process_cmdline(row.pid),
+            cpu_percent=cpu.cpu_percent_since(CpuTime(0, 0), elapsed_ns),
+            cpu_ns=cpu.total_ns,
+            rss_bytes=row.rss_bytes,
+        )
+        for cpu, row in used[:n]
+    ]
 
 
 def build_parent_map(scan: Iterable[ProcessInfo] | None = None) -> dict[int, int]:

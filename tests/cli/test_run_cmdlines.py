@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,19 @@ def test_a_process_that_executed_another_program_last_has_no_command_line_of_the
     monkeypatch.setattr(sample_stats, "CMDLINES_EVERY_NS", 10**12)
     result = library.run(["sh", "-c", "sh -c 'sleep 0.3; exec sleep 0.01' & wait"], processes=True)
     assert all(row.cmdline is None or row.cmdline[0] == row.comm for row in result.processes)
+
+
+def test_where_and_when_a_run_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    before = time.time()
+    assert prock("run", "-q", "--json", str(file), "sleep", "0.2", cwd=tmp_path).returncode == 0
+    made = json.loads(file.read_text())
+    facts = made["measurement"]
+    uname = os.uname()
+    assert facts["prock_version"] == library.__version__ and facts["host"] == uname.nodename
+    assert facts["system"] == f"{uname.sysname} {uname.release} {uname.machine}"
+    assert facts["cpu_count"] == os.cpu_count() and facts["user"] == Path("/proc/self").owner()
+    kib = int(Path("/proc/meminfo").read_text().split()[1])
+    assert abs(facts["memory_bytes"] - 1024 * kib) < 2**20 and facts["directory"] == str(tmp_path)
+    assert before < made["start_time"] < made["end_time"] < facts["time"] < time.time()
+    assert abs(made["end_time"] - made["start_time"] - made["wall_ns"] / 1e9) < 0.01

@@ -26,6 +26,14 @@ def test_the_examples_of_a_page_run(name: str) -> None:
     manual.refreshed(PAGES[name])
 
 
+def test_small_programs_have_at_most_eight_lines() -> None:
+    blocks = [
+        body for kind, body, _ in manual.FENCE.findall((DOCS / "recipes/small.md").read_text()) if kind == "python"
+    ]
+    sizes = [len([line for line in body.split("\n") if line]) for body in blocks]
+    assert len(sizes) >= 8 and max(sizes) <= 8
+
+
 @pytest.mark.parametrize(
     "page",
     [

@@ -20,6 +20,7 @@ NO_PID = 2**31 - 1
 """Above the highest pid_max there is: never a process."""
 TIMEOUT_S = 20
 """Longer than anything here takes; only for a test run that would hang."""
+MEASUREMENT = {"prock_version", "host", "system", "cpu_count", "memory_bytes", "user", "directory", "time"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 PAUSES = """
@@ -67,7 +68,10 @@ def prock_json(*arguments: object, **options: Any) -> Any:
     done = prock(*arguments, "--json", **options)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
-    return json.loads(done.stdout)
+    document = json.loads(done.stdout)
+    if arguments[0] != "top":  # which writes one for each sample
+        assert set(document.pop("measurement")) == MEASUREMENT
+    return document
 
 
 def on_terminal(*arguments: object, columns: int = 80, env: dict[str, str] | None = None) -> str:

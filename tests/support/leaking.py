@@ -164,6 +164,8 @@ def public_cases(pid: int, gone: int) -> list[Case]:
         Case(name, ask)
         for name, ask in {
             "list_all_pids": prock.list_all_pids,
+            "find": lambda: prock.find("sleep", cmdline="no such command"),
+            "busiest": lambda: prock.busiest(1, interval=1e-6),
             "scan_all_processes": prock.scan_all_processes,
             "build_parent_map": lambda: prock.build_parent_map(scan),
             "build_children_map": lambda: prock.build_children_map(scan),

@@ -101,9 +101,14 @@ def write_bytes(data: bytes) -> None:
 def write_json(document: Mapping[str, object], *, one_line: bool = False) -> None:
     """One document in ASCII, so that no name in it can control the terminal. Indented on a terminal.
 
-    `one_line`: for a series of documents, one a line, on a terminal too.
+    `one_line`: for a series of documents, one a line, on a terminal too; they have no key `measurement`.
     """
     import json
+
+    if not one_line:
+        from prock.measurement import measurement
+
+        document = {**document, "measurement": measurement()}
 
     indent = 2 if is_terminal(sys.stdout) and not one_line else None
     write([json.dumps(document, ensure_ascii=True, allow_nan=False, indent=indent)])

@@ -125,6 +125,7 @@ class ResultBuilder:
             timed_out=timed_out,
             labels=session.options.labels,
             start_time=session.start_time,
+            end_time=time.time() - (time.monotonic_ns() - session.ended_ns) / 1e9,
             wall_ns=max(0, session.ended_ns - session.began_ns),
             cpu_ns=cpu.total_ns,
             cpu_upper_ns=cpu.upper_ns,

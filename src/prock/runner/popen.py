@@ -26,10 +26,21 @@ if TYPE_CHECKING:
     from prock.runner.result import RunResult
     from prock.runner.spawn_linux import SpawnOptions
     from prock.sampling.recorder import Recorder
+    from prock.sampling.sample import TreeSample
 
 KILL_AFTER_S = 2.0
 """Between SIGTERM and SIGKILL."""
 UNSUPPORTED = "{} is not supported by prock.Popen: start the command through setpriv(1), env(1) or a shell"
+SUBPROCESS_OPTIONS = frozenset(
+    "bufsize executable stdin stdout stderr preexec_fn close_fds shell cwd env universal_newlines startupinfo "
+    "creationflags restore_signals start_new_session pass_fds user group extra_groups encoding errors text umask "
+    "pipesize process_group".split()
+)
+"""Parameters of `subprocess.Popen`, named in each signature here, so that `help` lists them and a misspelt one is an
+error of the function that was called."""
+POPEN_OPTIONS = SUBPROCESS_OPTIONS | {
+    "accounting", "interval", "pss", "processes", "labels", "limits", "reap_orphans", "die_with_caller", "record",
+}  # fmt: skip
 
 
 class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as its arguments say
@@ -74,7 +85,23 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     def __init__(
         self,
         args: Any,
-        *positional: Any,
+        bufsize: int = -1,
+        executable: Any = None,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        preexec_fn: Any = None,
+        close_fds: bool = True,
+        shell: bool = False,
+        cwd: Any = None,
+        env: Any = None,
+        universal_newlines: bool | None = None,
+        startupinfo: Any = None,
+        creationflags: int = 0,
+        restore_signals: bool = True,
+        start_new_session: bool = False,
+        pass_fds: Sequence[int] = (),
+        *,
         accounting: str = "auto",
         interval: float | None = None,
         pss: bool = False,
@@ -85,8 +112,17 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         reap_orphans: bool = False,
         die_with_caller: bool = False,
         record: str | None = None,
-        **options: Any,
+        user: Any = None,
+        group: Any = None,
+        extra_groups: Any = None,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
+        umask: int = -1,
+        pipesize: int = -1,
+        process_group: int | None = None,
     ) -> None:
+        options = {name: value for name, value in locals().items() if name in SUBPROCESS_OPTIONS}
         labels_ = labels_of(labels)
         self._options = Options(
             accounting,
@@ -102,7 +138,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         self._whole_tree = whole_tree
         self._thread: SessionThread | None = None
         try:
-            super().__init__(args, *positional, **options)
+            super().__init__(args, **options)
         except BaseException:
             if self._options.recorder is not None:
                 self._options.recorder.discard()
@@ -211,6 +247,18 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
         check_timeout(timeout)
         return super().communicate(input, timeout)
 
+    def sample(self) -> TreeSample | None:
+        """A sample of the tree now, which counts in the result too; None where the command has just started, or the run
+        is over. Cost: as `Forest.sample`.
+
+        >>> with Popen(["sleep", "60"]) as process:
+        ...     process.sample().process_count
+        ...     process.kill()
+        1
+        """
+        thread = self._thread
+        return None if thread is None or thread.is_forked else thread.sample()
+
     def send_signal(self, sig: int) -> None:
         """Send a signal to the command alone, never to another process with the same pid."""
         if self._thread is not None and self.poll() is None:
@@ -270,7 +318,40 @@ def run(
     wait_all: bool = False,
     kill_tree: bool = False,
     kill_after: float = KILL_AFTER_S,
-    **options: Any,
+    accounting: str = "auto",
+    interval: float | None = None,
+    pss: bool = False,
+    processes: bool = False,
+    labels: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    reap_orphans: bool | None = None,
+    die_with_caller: bool = False,
+    record: str | None = None,
+    bufsize: int = -1,
+    executable: Any = None,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    preexec_fn: Any = None,
+    close_fds: bool = True,
+    shell: bool = False,
+    cwd: Any = None,
+    env: Any = None,
+    universal_newlines: bool | None = None,
+    startupinfo: Any = None,
+    creationflags: int = 0,
+    restore_signals: bool = True,
+    start_new_session: bool = False,
+    pass_fds: Sequence[int] = (),
+    user: Any = None,
+    group: Any = None,
+    extra_groups: Any = None,
+    encoding: str | None = None,
+    errors: str | None = None,
+    text: bool | None = None,
+    umask: int = -1,
+    pipesize: int = -1,
+    process_group: int | None = None,
 ) -> RunResult:
     """Run a command, wait for it, and return what it and its whole process tree used.
 
@@ -290,6 +371,7 @@ def run(
     >>> result.stdout, result.returncode, result.cpu_ns > 0
     ('hello\\n', 0, True)
     """
+    options = {name: value for name, value in locals().items() if name in POPEN_OPTIONS}
     _check_pipes(input, capture_output, options)
     return _run(args, input, timeout, check, wait_all, kill_tree, kill_after, options, lambda _: None)
 
@@ -366,7 +448,40 @@ async def arun(
     wait_all: bool = False,
     kill_tree: bool = False,
     kill_after: float = KILL_AFTER_S,
-    **options: Any,
+    accounting: str = "auto",
+    interval: float | None = None,
+    pss: bool = False,
+    processes: bool = False,
+    labels: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    reap_orphans: bool | None = None,
+    die_with_caller: bool = False,
+    record: str | None = None,
+    bufsize: int = -1,
+    executable: Any = None,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    preexec_fn: Any = None,
+    close_fds: bool = True,
+    shell: bool = False,
+    cwd: Any = None,
+    env: Any = None,
+    universal_newlines: bool | None = None,
+    startupinfo: Any = None,
+    creationflags: int = 0,
+    restore_signals: bool = True,
+    start_new_session: bool = False,
+    pass_fds: Sequence[int] = (),
+    user: Any = None,
+    group: Any = None,
+    extra_groups: Any = None,
+    encoding: str | None = None,
+    errors: str | None = None,
+    text: bool | None = None,
+    umask: int = -1,
+    pipesize: int = -1,
+    process_group: int | None = None,
 ) -> RunResult:
     """`prock.run` for asyncio, in a thread, with the same parameters. Cancelling it ends the tree and waits for that.
 
@@ -376,15 +491,16 @@ async def arun(
     >>> asyncio.run(arun(["true"])).returncode
     0
     """
+    options = {name: value for name, value in locals().items() if name in POPEN_OPTIONS}
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
     _check_pipes(input, capture_output, options)
-    processes: list[Popen] = []
+    launched: list[Popen] = []
     cancelled = threading.Event()
 
     def started(process: Popen) -> None:
-        processes.append(process)
+        launched.append(process)
         if cancelled.is_set():
             raise InterruptedError("cancelled before it began")
 
@@ -397,7 +513,7 @@ async def arun(
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         cancelled.set()
-        for process in processes:
+        for process in launched:
             pool.submit(process.kill_tree, kill_after)
         await asyncio.wait([running])
         running.exception()  # mark it as retrieved

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from prock.runner.spawn_linux import LauncherReport, SpawnOptions
     from prock.sampling.forest import Forest
     from prock.sampling.recorder import Recorder
+    from prock.sampling.sample import TreeSample
     from prock.sampling.tree_state import TreeState
 
 FIRST_SAMPLE_NS = 10_000_000
@@ -321,8 +322,8 @@ class RunSession:
                 self.record_ended(self.options.recorder)
         self.cost_ns += time.thread_time_ns() - began_ns
 
-    def sample(self, *, is_last: bool = False) -> None:
-        """Take a sample now, whether or not it is due."""
+    def sample(self, *, is_last: bool = False) -> TreeSample | None:
+        """Take a sample now, whether or not it is due; None where there is no process to sample."""
         now_ns = time.monotonic_ns()
         took_ns = 0
         sample = None
@@ -370,6 +371,7 @@ class RunSession:
             if self.limit_exceeded is not None and self.sources.cgroup is not None:
                 self.sources.cgroup.kill()  # at once; the caller of `step` ends the rest
             self.plan.hasten(self._watch.wait_ns(sample, status.cpu_ns))
+        return sample
 
     def _root_to_sample(self) -> int | None:
         if not self.root_ended:

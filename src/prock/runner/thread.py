@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from prock.runner.result import RunResult
     from prock.runner.session import RunSession
+    from prock.sampling.sample import TreeSample
 
 POLL_S = 0.02
 """Longest time between two checks for the end of the root where the kernel has no pidfd (before Linux 5.3, a sandbox,
@@ -129,6 +130,10 @@ class SessionThread:
             finally:
                 self._lock.release()
         return self.returncode if self.root_ended.is_set() else None
+
+    def sample(self) -> TreeSample | None:
+        with self._lock:
+            return None if self._is_closing else self._session.sample()
 
     def signal_tree(self, number: int) -> int:
         with self._lock:

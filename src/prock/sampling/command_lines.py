@@ -69,6 +69,9 @@ class CommandLines:
         line = self._known.get(identity)
         return None if line is None or line.comm != comm else line.args
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def forget(self, identity: Identity) -> None:
         self._known.pop(identity, None)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import allocate_lock
 
+from prock import engine as engines
+from prock.errors import AccessDenied
 from prock.results import MonitorFigures
 from prock.sampling.options import SamplingOptions
 from prock.sampling.sampler import TreeSampler
@@ -13,13 +16,17 @@ from prock.sampling.schedule import Deadlines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import Any, Unpack
+    from collections.abc import Callable
+    from typing import Any, ParamSpec, TypeVar, Unpack
 
     from prock.engine.protocol import Engine
     from prock.model import TreeTotals
     from prock.sampling.options import SamplingKeywords
     from prock.sampling.recorder import Recorder
     from prock.sampling.sample import TreeSample
+
+    Arguments = ParamSpec("Arguments")
+    Value = TypeVar("Value")
 
 LARGEST = {
     "peak_rss_bytes": "rss_bytes",
@@ -65,6 +72,16 @@ class Monitor:
     ...     packed = zlib.compress(bytes(2**25))
     >>> monitor.result.cpu_ns > 0 and monitor.result.peak_rss_bytes > 2**20
     True
+
+    As a decorator it measures each call; its `result` is that of the call that ended last:
+
+    >>> monitor = Monitor()
+    >>> @monitor
+    ... def pack():
+    ...     return zlib.compress(bytes(2**20))
+    >>> packed = pack()
+    >>> monitor.result.wall_ns > 0
+    True
     """
 
     def __init__(
@@ -89,6 +106,7 @@ class Monitor:
         self.result: MonitorResult | None = None
         self._sampler: TreeSampler | None = None
         self._thread: threading.Thread | None = None
+        self._lock = allocate_lock()
 
     def __enter__(self) -> Monitor:
         import threading
@@ -113,6 +131,7 @@ class Monitor:
                 self._sampler.close()
                 self._sampler = None
                 raise
+        self._root_ns = self._root_cpu_ns()
         self._deadlines = Deadlines(self._interval, time.monotonic_ns())
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prock-monitor", daemon=True)
@@ -150,17 +169,63 @@ class Monitor:
             skipped=self._skipped,
             cost_ns=self._cost_ns,
             series=tuple(self._series),
+            children_cpu_ns=self._children_cpu_ns(last.cpu_ns),
             **self._largest,
         )
+
+    def sample(self) -> TreeSample:
+        """A sample now, within the block; it counts in the result too. Raises `ValueError` outside of the block."""
+        sampler = self._sampler
+        if sampler is None or self._pid != os.getpid():
+            raise ValueError("this monitor is not running: call sample() inside its block")
+        with self._lock:
+            sample = sampler.sample()
+            self._add(sample)
+        return sample
+
+    def __call__(self, function: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+        """As a decorator: measure each call; `result` is that of the call that ended last."""
+        from functools import wraps
+
+        @wraps(function)
+        def measured(*args: Arguments.args, **keywords: Arguments.kwargs) -> Value:
+            each = Monitor(  # so that threads and recursive calls have their own
+                self._interval,
+                self._root,
+                series=self._keep_series,
+                record=self._record,
+                engine=self._engine,
+                **self._options,
+            )
+            try:
+                with each:
+                    return function(*args, **keywords)
+            finally:
+                self.result = each.result
+
+        return measured
 
     def _run(self) -> None:
         assert self._sampler is not None
         try:
             while not self._done.wait(self._deadlines.remaining(time.monotonic_ns())):
                 due_ns, skipped = self._deadlines.advance(time.monotonic_ns())
-                self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped))
+                with self._lock:
+                    self._add(self._sampler.sample(due_ns=due_ns, skipped=skipped))
         except BaseException as error:  # raised again where the block ends
             self._failure = error
+
+    def _children_cpu_ns(self, cpu_ns: int) -> int | None:
+        before_ns, now_ns = self._root_ns, self._root_cpu_ns()
+        return None if before_ns is None or now_ns is None else max(0, cpu_ns - (now_ns - before_ns))
+
+    def _root_cpu_ns(self) -> int | None:
+        engine = self._engine or engines.active
+        try:
+            cpu = engine.cpu_time(self._root)
+        except AccessDenied:
+            return None
+        return None if cpu is None else cpu.total_ns
 
     def _add(self, sample: TreeSample, *, is_last: bool = False) -> None:
         if self._recorder is not None:

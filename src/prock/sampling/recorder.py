@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from prock import engine as engines
+from prock.measurement import measurement
 from prock.recording import ENVIRONMENT
 from prock.recording.writer import RecordingWriter
 from prock.redaction import redact
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from prock.model import Identity, MemberSample, TreeTotals
     from prock.sampling.sample import TreeSample
 
+SPARE_LINES = 1000
+"""Command lines of processes that have ended, or of other trees, that are kept."""
 WAIT_S = 0.005
 """For the command lines of processes that are new: one that hangs delays a sample by no more."""
 
@@ -71,6 +73,8 @@ class Recorder(RecordingWriter):
         """As `RecordingWriter.add_sample`, with the command lines of the members."""
         self._lines.read(((member.identity, member.comm) for member in members), wait_s=WAIT_S)
         super().add_sample(root, totals, members, footprint_bytes)
+        if len(self._lines) > 2 * len(members) + SPARE_LINES:  # those of other trees are read again
+            self._lines.keep({member.identity for member in members})
 
     def environment(self, entries: Iterable[bytes]) -> list[bytes]:
         """These entries of an environment, and the one by which ``prock mark`` finds the recording."""
@@ -80,18 +84,4 @@ class Recorder(RecordingWriter):
 
 
 def _meta(command: Sequence[str], labels: Mapping[str, str]) -> dict[str, object]:
-    host = system = memory = None
-    if sys.platform != "win32":
-        uname = os.uname()
-        host, system = uname.nodename, f"{uname.sysname} {uname.release} {uname.machine}"
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "prock_version": sys.modules["prock"].__version__,
-        "command": list(redact(command)),
-        "labels": dict(labels),
-        "host": host,
-        "system": system or sys.platform,
-        "cpu_count": os.cpu_count(),
-        "memory_bytes": memory,
-        "directory": os.getcwd(),
-    }
+    return {**measurement(), "command": list(redact(command)), "labels": dict(labels)}

@@ -156,6 +156,7 @@ class TreeState:
             late_ns=late_ns,
             skipped=skipped,
             suspended_ns=_suspended_ns(self.slept_ns, slept_ns),
+            time=time.time() - (time.monotonic_ns() - taken_ns) / 1e9,
             **numbers,
         )
         unseen = [(pid, ns) for (pid, _), ns in self.ledger.lately_unseen]

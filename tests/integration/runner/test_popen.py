@@ -95,7 +95,6 @@ def file(tmp_path: Path) -> Path:
         {"stdout": PIPE, "stderr": PIPE, "stdin": DEVNULL, "close_fds": False},
         {"capture_output": True, "check": True},
         {"stderr": STDOUT},
-        {"nonsense": 1},
         {"capture_output": True, "timeout": 60, "text": True},
     ],
     ids=str,
@@ -388,7 +387,7 @@ def test_lines_while_it_runs() -> None:
     [
         ("timeout", lambda: prock.run(["true"], timeout="x")),  # type: ignore[arg-type]
         ("kill_after", lambda: prock.run(["true"], kill_after=None)),  # type: ignore[arg-type]
-        ("interval", lambda: prock.run(["true"], interval="x")),
+        ("interval", lambda: prock.run(["true"], interval="x")),  # type: ignore[arg-type]
         ("interval", lambda: prock.Monitor(interval="x")),  # type: ignore[arg-type]
     ],
 )

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.elsewhere import (
@@ -57,7 +58,7 @@ def agrees(result: prock.RunResult) -> bool:
     return least <= known.get("cgroup", least) <= most and least <= result.cpu_ns
 
 
-def check_without(lost: str, command: list[str] = BURN, **options: bool) -> prock.RunResult:
+def check_without(lost: str, command: list[str] = BURN, **options: Any) -> prock.RunResult:
     result = prock.run(command, **options)
     assert result.returncode == 7 and result.cpu_ns
     assert lost not in dict(result.cpu_by_source)

@@ -234,3 +234,41 @@ def test_beside_a_thread_that_computes(knows: Knows) -> None:
             sys.setswitchinterval(before)
         assert monitor.result is not None and monitor.result.cpu_ns >= 100 * MS - knows.cpu_lag_ns
         assert all(earlier.cpu_ns <= later.cpu_ns for earlier, later in itertools.pairwise(monitor.result.series))
+
+
+def test_a_sample_within_the_block() -> None:
+    with prock.Monitor(interval=100) as monitor:
+        sample = monitor.sample()
+    assert sample.root_pid == os.getpid()
+    assert monitor.result is not None and monitor.result.samples == 2
+    with pytest.raises(ValueError, match="not running: call sample"):
+        monitor.sample()
+
+
+def test_a_decorator_measures_each_call() -> None:
+    monitor = prock.Monitor(interval=100)
+
+    @monitor
+    def work(depth: int) -> int:
+        """Calls itself."""
+        return work(depth - 1) + 1 if depth else 0
+
+    assert work(2) == 2 and work.__doc__ == "Calls itself."
+    first = monitor.result
+    assert first is not None and first.wall_seconds == first.wall_ns / 1e9 and first.cpu_seconds == first.cpu_ns / 1e9
+    work(0)
+    assert monitor.result is not None and monitor.result is not first and monitor.result.wall_ns > 0
+
+
+def test_cpu_time_of_children() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    with prock.Monitor(interval=0.05) as monitor:
+        subprocess.run([sys.executable, "-c", burn], check=True)
+    assert monitor.result is not None and monitor.result.children_cpu_ns is not None
+    assert 0.25e9 < monitor.result.children_cpu_ns <= monitor.result.cpu_ns
+    with prock.Monitor(interval=0.05) as monitor:
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+    assert monitor.result is not None and monitor.result.children_cpu_ns is not None
+    assert monitor.result.children_cpu_ns < 0.1e9 < monitor.result.cpu_ns

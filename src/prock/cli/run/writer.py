@@ -65,7 +65,10 @@ class ReportWriter:
 
             # Indented on a terminal, one line for programs.
             indent = 2 if self._document.is_terminal else None
-            text = json.dumps(self._as_document(results), allow_nan=False, indent=indent)
+            from prock.measurement import measurement
+
+            document = {**self._as_document(results), "measurement": measurement()}
+            text = json.dumps(document, allow_nan=False, indent=indent)
             complete = self._write(self._document, f"{text}\n") and complete
         return complete
 

@@ -27,8 +27,8 @@ ASCII_BRANCHES = ("|- ", "`- ", "|  ", "   ")
 UNICODE_BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*#@"
 AT_LEAST = "≥"
-NAME_WIDTH = 16
-"""Columns reserved for a name on a narrow terminal: comm has at most 15 bytes."""
+NAME_WIDTH, COMMAND_WIDTH = 16, 24
+"""Columns reserved for a command on a narrow terminal, without and with its branches."""
 LONGEST_LEAD = 300
 """Columns of branches without a terminal, so that the output of a deep tree does not grow as its square."""
 
@@ -132,9 +132,9 @@ class Pen:
         return cut(text, columns, self.screen.ellipsis)
 
     def fitting_columns(self, columns: int) -> list[Column]:
-        """Those that leave enough space for a name."""
+        """Those that leave enough space for a command."""
         chosen = list(self._columns)
-        while len(chosen) > 1 and sum(self._widths[column.title] + 1 for column in chosen) + NAME_WIDTH > columns:
+        while len(chosen) > 1 and sum(self._widths[column.title] + 1 for column in chosen) + COMMAND_WIDTH > columns:
             highest = max(column.rank for column in chosen)
             chosen = [column for column in chosen if column.rank != highest]
         return chosen
