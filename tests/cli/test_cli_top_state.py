@@ -227,8 +227,8 @@ def test_narrow_terminals_lose_columns_and_keep_names() -> None:
     pen = Pen(Screen(), with_io=True)
     for columns in range(120, 20, -5):
         chosen = pen.fitting_columns(columns)
-        assert sum(column.width + 1 for column in chosen) + 16 <= columns or len(chosen) == 1
-    assert [column.title for column in pen.fitting_columns(44)] == ["PID", "%CPU", "%CPU+", "RSS+"]
+        assert sum(column.width + 1 for column in chosen) + 24 <= columns or len(chosen) == 1
+    assert [column.title for column in pen.fitting_columns(44)] == ["PID", "%CPU+", "RSS+"]
 
 
 def test_history() -> None:
