@@ -8,8 +8,7 @@ import pytest
 from support.made_up_runs import MIB, MS, S, result, survivors
 
 from prock.cli.run import repeat
-from prock.report.command_line import quote
-from prock.report.layout import Style
+from prock.report.layout import Style, quote
 from prock.report.text import accuracy, ending, headline, run_report
 from prock.results import LargeProcess, LimitExceeded, ProcessUsage, Source, Survivor
 from prock.runner.limits import exceeded_budgets

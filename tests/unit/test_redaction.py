@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prock.redaction import redact
-from prock.report.command_line import describe, quote, shorten
+from prock.report.layout import describe, quote, shorten
 
 HIDDEN = [
     (["--password", "hunter2", "x"], ["--password", "***", "x"]),

@@ -10,8 +10,7 @@ import os
 
 from prock.cli import output
 from prock.recording.reader import Recording
-from prock.report.command_line import describe
-from prock.report.layout import DEFAULT_WIDTH, LABEL_WIDTH, Style, format_bytes, format_span
+from prock.report.layout import DEFAULT_WIDTH, LABEL_WIDTH, Style, describe, format_bytes, format_span
 from prock.report.text import run_report
 
 TYPE_CHECKING = False

@@ -18,8 +18,19 @@ from prock.cli import argtypes, output
 from prock.cli import parser as command
 from prock.cli.scan_groups import Tree, divide
 from prock.model import MemberSample
-from prock.report.command_line import as_document, describe, shorten
-from prock.report.layout import count, cut, decode_bytes, format_bytes, format_cpu, format_percent, table, width
+from prock.report.layout import (
+    as_document,
+    count,
+    cut,
+    decode_bytes,
+    describe,
+    format_bytes,
+    format_cpu,
+    format_percent,
+    shorten,
+    table,
+    width,
+)
 from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False

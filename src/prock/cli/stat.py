@@ -17,8 +17,17 @@ from prock.cli import output
 from prock.cli import parser as command
 from prock.engine import facts
 from prock.model import NUMBERS, CpuTime, ProcessInfo, ProcessStats
-from prock.report.command_line import as_document, quote
-from prock.report.layout import count, decode_bytes, format_age, format_bytes, format_cpu, format_number, table
+from prock.report.layout import (
+    as_document,
+    count,
+    decode_bytes,
+    format_age,
+    format_bytes,
+    format_cpu,
+    format_number,
+    quote,
+    table,
+)
 from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False

@@ -18,8 +18,7 @@ from prock.cli.top import page, rounded, trees
 from prock.cli.top.model import Node, Rates, lines, plant, sum_of_known
 from prock.cli.top.render import SNAPSHOT_COLUMNS, Pen
 from prock.model import NUMBERS, MemberSample, TreeStats
-from prock.report.command_line import as_document
-from prock.report.layout import count, decode_bytes, format_bytes, format_cpu
+from prock.report.layout import as_document, count, decode_bytes, format_bytes, format_cpu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from prock.errors import ProckError
 from prock.recording.rows import ProcessSample, RecordedProcess, RecordedSample
 from prock.recording.schema import COUNTERS, READ_ROWS, READ_SAMPLES, VERSION
 from prock.recording.writer import is_recording
-from prock.report.command_line import quote
+from prock.report.layout import quote
 from prock.results import RunFigures, Timeline
 
 TYPE_CHECKING = False

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from prock.report.command_line import command_of, shorten
-from prock.report.layout import count, escape, format_bytes, format_number, format_span, table, width, wrap
+from prock.report.layout import (
+    command_of,
+    count,
+    escape,
+    format_bytes,
+    format_number,
+    format_span,
+    shorten,
+    table,
+    width,
+    wrap,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

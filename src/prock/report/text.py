@@ -10,10 +10,10 @@ from math import ceil
 
 from prock._compat.signals import name as signal_name
 from prock.redaction import redact
-from prock.report.command_line import command_of, quote, shorten
 from prock.report.layout import (
     LABEL_WIDTH,
     Style,
+    command_of,
     count,
     cut,
     escape,
@@ -22,6 +22,8 @@ from prock.report.layout import (
     format_percent,
     format_span,
     harmless,
+    quote,
+    shorten,
     wrap,
 )
 

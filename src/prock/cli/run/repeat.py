@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
 from prock.redaction import redact
-from prock.report.command_line import quote
-from prock.report.layout import count, cut, format_bytes, format_number, format_span, harmless, table
+from prock.report.layout import count, cut, format_bytes, format_number, format_span, harmless, quote, table
 from prock.report.text import COMMAND_WIDTH, accuracy
 
 TYPE_CHECKING = False

@@ -17,8 +17,7 @@ from prock.cli import parser as command
 from prock.cli.top import trees
 from prock.cli.top.model import SORTS, lines
 from prock.cli.top.render import Pen, accuracy, counts, ended_cpu
-from prock.report.command_line import as_document
-from prock.report.layout import decode_bytes, format_bytes, format_percent
+from prock.report.layout import as_document, decode_bytes, format_bytes, format_percent
 from prock.sampling.schedule import Deadlines
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from prock._compat.namedtuple import NamedTuple
 from prock.model import NUMBERS
-from prock.report.command_line import describe
+from prock.report.layout import describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from prock._compat.namedtuple import NamedTuple
 from prock.cli.top.model import lead
 from prock.model import NUMBERS
-from prock.report.command_line import describe, shorten
-from prock.report.layout import count, cut, format_bytes, format_cpu, format_percent, table, width
+from prock.report.layout import count, cut, describe, format_bytes, format_cpu, format_percent, shorten, table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
