@@ -56,7 +56,7 @@ class Growth(NamedTuple):
             found.append(f"{self.least.blocks} objects")
         if self.least.references > allowed:
             found.append(f"{self.least.references} references")
-        if self.least.heap_bytes > 8 * allowed:  # an allocation takes 16 bytes at least
+        if self.least.heap_bytes > 16 * allowed:  # an allocation takes 16 bytes at least
             found.append(f"{self.least.heap_bytes} bytes of heap")
         if self.least.descriptors > 0:
             found.append(f"{self.least.descriptors} descriptors")

@@ -309,7 +309,11 @@ threading.Timer(0.5, _thread.interrupt_main).start()
 answer = call("attach", "-i", "0.05", os.getpid())
 """
     code, _, errors = run_on(system, CALL + program)
-    assert code == 0 and "): still running\n" in errors and "CPU: lower bound: lacks processes that ended" in errors
+    assert (
+        code == 0
+        and ") since prock attached: still running\n" in errors
+        and "CPU: lower bound: lacks processes that ended" in errors
+    )
 
 
 def test_without_psutil_it_says_how_to_get_it() -> None:
