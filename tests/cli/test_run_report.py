@@ -280,3 +280,12 @@ def test_budgets() -> None:
 def test_what_is_unknown_is_above_its_budget() -> None:
     said = exceeded_budgets([result(peak_footprint_bytes=None)], None, 2**40, None)
     assert said == ("peak memory is unknown, the limit is 1.0T",)
+
+
+def test_long_commands_of_one_program_are_shown_by_the_words_in_which_they_differ() -> None:
+    words = ("cc1", *(f"-I/include/{number}" for number in range(9)))
+    rows = tuple(
+        ProcessUsage(pid, 1, "cc1", 9 * MS - pid, None, 0, 9 * MS, (*words, f"src/{pid}.c")) for pid in (1, 2, 3)
+    )
+    lines = text(result(slowest=rows)).splitlines()
+    assert [line.split()[-1] for line in lines if "cc1 ..." in line] == ["src/1.c", "src/2.c", "src/3.c"]

@@ -343,6 +343,31 @@ def as_document(cmdline: Sequence[str] | None) -> list[str] | None:
     return None if cmdline is None else [decode_bytes(argument) for argument in redact(cmdline)]
 
 
+def distinct(lines: Sequence[str], mark: str = "…") -> list[str]:
+    """Command lines without the words that all of those of the same program have, if they differ at all.
+
+    >>> distinct(["cc1 -O2 a.c -o a.s", "cc1 -O2 b.c -o b.s", "sh x"])
+    ['cc1 … a.c … a.s', 'cc1 … b.c … b.s', 'sh x']
+    """
+    common: dict[str, set[str]] = {}
+    every: dict[str, set[str]] = {}
+    for line in lines:
+        program, *words = line.split(" ")
+        common[program] = common.get(program, set(words)) & set(words)
+        every.setdefault(program, set()).update(words)
+    shown = []
+    for line in lines:
+        program, *words = line.split(" ")
+        kept = [program]
+        for word in words:
+            if word not in common[program] or common[program] == every[program]:
+                kept.append(word)
+            elif kept[-1] != mark:
+                kept.append(mark)
+        shown.append(" ".join(kept))
+    return shown
+
+
 def shorten(text: str, columns: int, mark: str = "…") -> str:
     """The text, with the directories of paths left out if it is wider, and then cut.
 

@@ -16,6 +16,7 @@ from prock.report.layout import (
     command_of,
     count,
     cut,
+    distinct,
     escape,
     format_bytes,
     format_number,
@@ -24,6 +25,7 @@ from prock.report.layout import (
     harmless,
     quote,
     shorten,
+    width,
     wrap,
 )
 
@@ -31,7 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prock.results import LargeProcess, LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Source, Survivor
+    from prock.results import LimitExceeded, MonitorFigures, ProcessUsage, RunFigures, Source, Survivor
 
 COMMAND_WIDTH = 120
 SHORTEST_COMMAND = 20
@@ -127,7 +129,7 @@ def _limit(result: RunFigures, style: Style) -> list[str]:
     for process in exceeded.largest:
         rss = "memory unknown" if process.rss_bytes is None else format_bytes(process.rss_bytes)
         after = f": {rss}, {format_span(process.cpu_ns)} CPU"
-        lines.append(_fitted(f"{process.pid} ", process, after, style))
+        lines.append(_fitted(f"{process.pid} ", command_of(process), after, style))
     return style.lines("limit", lines)
 
 
@@ -209,7 +211,7 @@ def _survivors(survivors: Sequence[Survivor], style: Style) -> list[str]:
     shown = sorted(survivors, key=lambda survivor: (-survivor.cpu_ns, survivor.pid))
     for survivor in shown if style.verbose > 1 else shown[:SURVIVORS]:
         rss = "" if survivor.rss_bytes is None else f", {format_bytes(survivor.rss_bytes)}"
-        lines.append(_fitted(f"{survivor.pid} ", survivor, f": {format_span(survivor.cpu_ns)}{rss}", style))
+        lines.append(_fitted(f"{survivor.pid} ", command_of(survivor), f": {format_span(survivor.cpu_ns)}{rss}", style))
     if style.verbose < 2 and len(survivors) > SURVIVORS:
         lines.append(f"and {len(survivors) - SURVIVORS:,} more")
     first, *others = wrap(f"  {STILL_RUNNING} {number}, {format_span(used)} CPU so far", style.width, "    ")
@@ -223,14 +225,25 @@ def _heaviest(result: RunFigures, style: Style) -> list[str]:
     return [
         line
         for label, rows in (("slowest", slowest), ("largest", largest))
-        for line in style.lines(label, [_fitted(size, usage, "", style) for size, usage in rows])
+        for line in style.lines(label, _beside_commands(rows, style))
     ]
 
 
-def _fitted(before: str, process: ProcessUsage | Survivor | LargeProcess, after: str, style: Style) -> str:
-    """With the command of a process between the two, as much of it as fits into the line."""
-    columns = style.width - 2 - LABEL_WIDTH - len(before) - len(after)
-    return before + shorten(command_of(process), max(SHORTEST_COMMAND, columns), "...") + after
+def _beside_commands(rows: Sequence[tuple[str, ProcessUsage]], style: Style) -> list[str]:
+    """Where one does not fit into its line, the words in which they differ."""
+    commands = [command_of(usage) for _, usage in rows]
+    if any(_columns(before, "", style) < width(command) for (before, _), command in zip(rows, commands, strict=True)):
+        commands = distinct(commands, "...")
+    return [_fitted(before, command, "", style) for (before, _), command in zip(rows, commands, strict=True)]
+
+
+def _columns(before: str, after: str, style: Style) -> int:
+    return max(SHORTEST_COMMAND, style.width - 2 - LABEL_WIDTH - len(before) - len(after))
+
+
+def _fitted(before: str, command: str, after: str, style: Style) -> str:
+    """With a command between the two, as much of it as fits into the line."""
+    return before + shorten(command, _columns(before, after, style), "...") + after
 
 
 def _life(usage: ProcessUsage) -> str:
