@@ -85,3 +85,12 @@ def test_a_file_that_is_neither_is_said(content: str, tmp_path: Path) -> None:
     assert done.returncode == 1 and "neither a recording nor" in done.stderr and len(done.stderr.splitlines()) == 1
     done = diff(tmp_path / "none", tmp_path / "a")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ['{"schema": "prock.run/1", "commands": [1]}', '{"schema": "prock.run-repeat/1"}', '{"schema": [1]}']
+)
+def test_a_damaged_document_is_said(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(content)
+    done = diff(tmp_path / "a", tmp_path / "a")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and done.stderr.startswith("prock diff: ")

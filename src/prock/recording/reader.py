@@ -41,7 +41,7 @@ class Recording:
             raise NotARecording(f"{self.path} is not a recording: give a file that prock run --record wrote")
         try:
             self._read()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:
             raise NotARecording(f"cannot read {self.path}: {error}; a copy needs its -wal file too") from None
 
     def _read(self) -> None:
@@ -188,8 +188,11 @@ def read_results(path: str) -> tuple[RunFigures, ...]:
             schema = None
         if schema not in ("prock.run/1", "prock.run-repeat/1"):
             raise NotARecording(f"{path} is neither a recording nor a document of prock run: give one of them")
-        documents = document["runs"] if schema == "prock.run-repeat/1" else [document]
-        return tuple(map(RunFigures.from_document, documents))
+        try:
+            documents = document["runs"] if schema == "prock.run-repeat/1" else [document]
+            return tuple(map(RunFigures.from_document, documents))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise NotARecording(f"{path} is a damaged document: write it again by prock run --json") from None
     results = load(path).results
     if not results:
         raise NotARecording(f"{path} has no result, as its run did not end in order: record it again")

@@ -273,3 +273,16 @@ def test_what_cannot_be_started_leaves_no_recording(tmp_path: Path) -> None:
         [*PROCK, "attach", "--record", str(tmp_path / "a"), "4194303"], capture_output=True, timeout=60
     )
     assert done.returncode != 0 and list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_recording_is_said(tmp_path: Path) -> None:
+    assert record(tmp_path / "a", "sleep", "0.1").returncode == 0
+    data = (tmp_path / "a").read_bytes()
+    (tmp_path / "half").write_bytes(data[: len(data) // 2])
+    (tmp_path / "odd").write_bytes(data)
+    with contextlib.closing(sqlite3.connect(tmp_path / "odd", isolation_level=None)) as db:
+        db.execute("UPDATE process SET started_ns = NULL")
+        db.execute("UPDATE meta SET value = '{' WHERE key = 'labels'")
+    for name in ("half", "odd"):
+        done = subprocess.run([*PROCK, "report", str(tmp_path / name)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "cannot read" in done.stderr and len(done.stderr.splitlines()) == 1
