@@ -13,7 +13,6 @@ from prock.accounting.usage_tables import attributed_ns, by_command, by_process,
 from prock.errors import AccessDenied, NotSupported, ProckError
 from prock.results import Source, Survivor
 from prock.runner.result import RunResult
-from prock.sampling.command_lines import CommandLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -406,6 +405,10 @@ class ResultBuilder:
         return commands, within(rows, total_ns)
 
     def _survivors(self) -> tuple[Survivor, ...]:
+        if not self._living:
+            return ()
+        from prock.sampling.command_lines import CommandLines
+
         survivors = []
         cmdlines = CommandLines(self._engine, arguments=self._session.options.arguments)
         cmdlines.read((row.identity, row.comm) for row in self._living)
