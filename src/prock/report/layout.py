@@ -346,15 +346,16 @@ def as_document(cmdline: Sequence[str] | None) -> list[str] | None:
 def distinct(lines: Sequence[str], mark: str = "…") -> list[str]:
     """Command lines without the words that all of those of the same program have, if they differ at all.
 
-    >>> distinct(["cc1 -O2 a.c -o a.s", "cc1 -O2 b.c -o b.s", "sh x"])
-    ['cc1 … a.c … a.s', 'cc1 … b.c … b.s', 'sh x']
+    >>> distinct(["cc1 -O2 a.c -o a.s", "cc1 -O2 b.c -o b.s", "cc1", "sh x"])
+    ['cc1 … a.c … a.s', 'cc1 … b.c … b.s', 'cc1', 'sh x']
     """
     common: dict[str, set[str]] = {}
     every: dict[str, set[str]] = {}
     for line in lines:
         program, *words = line.split(" ")
-        common[program] = common.get(program, set(words)) & set(words)
-        every.setdefault(program, set()).update(words)
+        if words:  # else its arguments are unknown
+            common[program] = common.get(program, set(words)) & set(words)
+            every.setdefault(program, set()).update(words)
     shown = []
     for line in lines:
         program, *words = line.split(" ")
