@@ -40,6 +40,7 @@ def test_it_reports_and_lets_go_when_told_to(number: signal.Signals, spawn: proc
 def test_the_peak_of_a_tree_is_not_below_its_largest_process(spawn: processes.Spawn) -> None:
     """Half of a small process are libraries that it shares with others."""
     program = spawn("block = bytearray(64 << 20); del block; say(1); wait()")
+    program.hears()  # otherwise the block may come after prock attached
     words = command("attach", "--interval", "0.01", "--json", "-", program.pid)
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
