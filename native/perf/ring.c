@@ -228,7 +228,7 @@ static int track_cpu(struct prock_rings *rings, struct prock_running *running, s
     return error;
 }
 
-/* ---- processes whose events the kernel has ended ---- */
+/* ---- processes with events that the kernel has ended ---- */
 
 static int begin_exec(struct prock_rings *rings, int32_t pid)
 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,14 @@ def test_a_page_refers_to_nothing_outside_and_cannot_be_forged(recorded: Path, t
     for outside in ("src=", "href=", "@import", "url("):
         assert outside not in text
     assert text.count("http") == text.count("http://www.w3.org/2000/svg") + text.count("http-equiv")
+
+
+def test_a_long_command_line_is_cut_in_a_table_and_whole_on_hovering(recorded: Path, tmp_path: Path) -> None:
+    assert report(recorded, "-o", tmp_path / "a.html").returncode == 0
+    text = (tmp_path / "a.html").read_text()
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", text)
+    assert max(map(len, cells)) < 300 and any(cell.endswith("…") for cell in cells)
+    assert re.search(r'<td title="sh -c [^"]{160,}">', text)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from prock.engine.linux.mountinfo import lines, mounts
+from prock.engine.linux.mountinfo import group_directory, lines, mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def _upwards(proc: str, pid: int | None, kind: str) -> list[str]:
             _, _, named = line.partition(":")
             controllers, _, name = named.partition(":")
             if controllers == "" if kind == "cgroup2" else "memory" in controllers.split(","):
-                below = name.removeprefix(mount.root) if mount.root != "/" else name
-                parts = [part for part in below.split("/") if part]
-                if ".." in parts:
-                    parts = []
-                return [os.path.join(mount.point, *parts[:depth]) for depth in range(len(parts), -1, -1)]
+                directory = group_directory(mount, name)
+                directories = [directory]
+                while directory != mount.point and directory != os.path.dirname(directory):
+                    directory = os.path.dirname(directory)
+                    directories.append(directory)
+                return directories
     return []
 
 

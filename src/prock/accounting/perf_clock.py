@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
         @property
         def stopped(self) -> int | None:
-            """Processes whose events the kernel has ended; None: unknown."""
+            """Processes with events that the kernel has ended; None: unknown."""
 
         def total_ns(self) -> int: ...
 

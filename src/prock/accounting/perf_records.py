@@ -98,7 +98,7 @@ class TaskRecords:
         self.started = self.threads_started = 0
         """Processes, and threads besides the first of each."""
         self.stopped = 0
-        """Processes whose events the kernel has ended: what they did afterwards is missing."""
+        """Processes with events that the kernel has ended: what they did afterwards is missing."""
         self.peak_process_count = self.peak_thread_count = 0
         """Most at once; each process has at least one thread."""
         self._lost = self._switches = self._most_ns = 0

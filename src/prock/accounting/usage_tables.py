@@ -81,7 +81,7 @@ def _of_record(record: Ended, sampled: ProcessUsage | None, began_ns: int) -> Pr
         peak = sampled.peak_rss_bytes
         cmdline = sampled.cmdline if sampled.comm == comm else None
         ppid = ppid or sampled.ppid or 0
-        last_ns = sampled.ended_ns or 0  # None: it was in the last sample, whose time is not known here
+        last_ns = sampled.ended_ns or 0  # None: it was in the last sample; its time is not known here
         if cpu_ns is None and last_ns - started_ns >= NEARLY_ALL * (ended_ns - started_ns):
             cpu_ns = sampled.cpu_ns
     return ProcessUsage(pid, ppid or None, comm, cpu_ns, peak, started_ns, ended_ns, cmdline)

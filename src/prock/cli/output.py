@@ -13,7 +13,7 @@ from prock.report.layout import COLOURS, escape, harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TextIO
 
 
@@ -69,27 +69,26 @@ def write(lines: Iterable[str]) -> None:
 
     Here and in `write_error` every line passes `harmless`.
     """
-    stream = sys.stdout
-    if stream is None:
-        raise Failure("cannot write the output: standard output is closed")
     text = "".join(f"{harmless(line)}\n" for line in lines)
-    try:
-        stream.write(text.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii"))
-        stream.flush()
-    except OSError as error:
-        _abandon(stream)
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise Failure(f"cannot write the output: {error.strerror}") from None
+
+    def send(stream: TextIO) -> None:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    _to_stdout(send)
 
 
 def write_bytes(data: bytes) -> None:
     """As `write`, as they are: for the formats of other programs."""
+    _to_stdout(lambda stream: stream.buffer.write(data))
+
+
+def _to_stdout(send: Callable[[TextIO], object]) -> None:
     stream = sys.stdout
     if stream is None:
         raise Failure("cannot write the output: standard output is closed")
     try:
-        stream.buffer.write(data)
+        send(stream)
         stream.flush()
     except OSError as error:
         _abandon(stream)

@@ -134,5 +134,5 @@ def _bars(recording: Recording) -> list[Bar]:
         ended_ns = recording.wall_ns if process.ended_ns is None else process.ended_ns
         text = describe(process.args, process.comm)
         life = started_ns, max(started_ns, ended_ns)
-        bars.append(Bar(process.pid, text, depth, *life, process.cpu_ns or 0, process.peak_rss_bytes))
+        bars.append(Bar(process.pid, process.comm, text, depth, *life, process.cpu_ns or 0, process.peak_rss_bytes))
     return bars

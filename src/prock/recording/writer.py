@@ -58,7 +58,7 @@ class RecordingWriter:
     """One transaction a sample: what was added is in the file whatever happens to this process.
 
     `path` must not exist, unless `force`: then an earlier recording is replaced. `meta`: facts on the measurement.
-    `args_of`: the command line of a process with that name, as it is known now. The mode of the file is 0600.
+    `args_of`: the command lines of members, as they are known now. The mode of the file is 0600.
 
     Raises `CannotRecord`. Later errors, such as a full disk, end the recording: `failure` is the reason then, and
     nothing is raised. A forked child does not write.
@@ -70,7 +70,7 @@ class RecordingWriter:
         meta: Mapping[str, object],
         *,
         force: bool = False,
-        args_of: Callable[[Identity, str], tuple[str, ...] | None] = lambda *_: None,
+        args_of: Callable[[Sequence[MemberSample]], Iterable[tuple[str, ...] | None]],
     ) -> None:
         self.path = os.fspath(path)
         self.failure: str | None = None
@@ -116,7 +116,8 @@ class RecordingWriter:
         footprint_bytes: int | None = None,
     ) -> None:
         """A sample of the tree with that root. `footprint_bytes`: its memory, shared pages counted once."""
-        self._transaction(lambda db: self._add_sample(db, root, totals, members, footprint_bytes))
+        rows = list(zip(members, self._args_of(members), strict=True))
+        self._transaction(lambda db: self._add_sample(db, root, totals, rows, footprint_bytes))
 
     def add_ended(self, root: Identity, ended: Iterable[tuple[int, int, str, int | None, int, int]]) -> None:
         """Processes of which the end is known: pid, ppid, comm, CPU in ns, start and end on the monotonic clock."""
@@ -177,7 +178,7 @@ class RecordingWriter:
         db: sqlite3.Connection,
         root: Identity,
         totals: TreeTotals,
-        members: Sequence[MemberSample],
+        rows: Iterable[tuple[MemberSample, tuple[str, ...] | None]],
         footprint_bytes: int | None,
     ) -> None:
         tree, now_ns = self._tree(db, root), totals.taken_ns
@@ -197,12 +198,11 @@ class RecordingWriter:
         )  # fmt: skip
         before, tree.living = tree.living, {}
         changed = []
-        for member in members:
+        for member, args in rows:
             identity = (member.pid, member.start_ticks)
             known = before.pop(identity, None)
             if known is None:
                 known = self._begin(db, tree, member, now_ns)
-            args = self._args_of(identity, member.comm)
             if known.comm != member.comm or (args is not None and args is not known.args):
                 known.comm, known.args = member.comm, args
                 text = None if args is None else json.dumps([*map(_text, redact(args))], ensure_ascii=False)
@@ -308,7 +308,9 @@ def is_recording(path: str) -> bool:
 
 
 def _value(value: object) -> object:
-    return value if value is None or isinstance(value, (int, float, str)) else json.dumps(value)
+    if isinstance(value, str):
+        return _text(value)
+    return value if value is None or isinstance(value, (int, float)) else json.dumps(value)
 
 
 def _text(text: str) -> str:

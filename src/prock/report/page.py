@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prock._compat.namedtuple import NamedTuple
 from prock.report.layout import count, format_bytes, format_span
 from prock.report.svg import timeline_svg, xml
 
@@ -44,22 +45,18 @@ box.addEventListener("input", () => {
 """
 
 
-class Bar:
+class Bar(NamedTuple):
     """A process as the page shows it. Times are nanoseconds since the start of the recording."""
 
-    __slots__ = ("cpu_ns", "depth", "ended_ns", "pid", "rss_bytes", "started_ns", "text")
-
-    def __init__(
-        self, pid: int, text: str, depth: int, started_ns: int, ended_ns: int, cpu_ns: int, rss_bytes: int | None
-    ) -> None:
-        self.pid = pid
-        self.text = text
-        """Its command line."""
-        self.depth = depth
-        self.started_ns = started_ns
-        self.ended_ns = ended_ns
-        self.cpu_ns = cpu_ns
-        self.rss_bytes = rss_bytes
+    pid: int
+    comm: str
+    text: str
+    """Its command line."""
+    depth: int
+    started_ns: int
+    ended_ns: int
+    cpu_ns: int
+    rss_bytes: int | None
 
 
 def page(
@@ -115,10 +112,7 @@ def _facts(meta: Mapping[str, Any], result: RunFigures | None, timeline: Timelin
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{name}</th>" for name in heads)
-    body = "".join(
-        f'<tr data-text="{xml(row[-1])}">' + "".join(f"<td>{xml(cell)}</td>" for cell in row) + "</tr>\n"
-        for row in rows
-    )
+    body = "".join(f'<tr data-text="{xml(row[-1])}">' + "".join(map(_cell, row)) + "</tr>\n" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
 
 
@@ -149,14 +143,13 @@ def _size(size: int | None) -> str:
 def _commands(bars: Sequence[Bar]) -> str:
     sums: dict[str, tuple[int, int, int]] = {}
     for bar in bars:
-        name = bar.text.split(" ", 1)[0]
-        processes, cpu_ns, peak = sums.get(name, (0, 0, 0))
-        sums[name] = processes + 1, cpu_ns + bar.cpu_ns, max(peak, bar.rss_bytes or 0)
+        processes, cpu_ns, peak = sums.get(bar.comm, (0, 0, 0))
+        sums[bar.comm] = processes + 1, cpu_ns + bar.cpu_ns, max(peak, bar.rss_bytes or 0)
     rows = [
         (format_span(cpu_ns), f"{processes:,}", format_bytes(peak), name)
         for name, (processes, cpu_ns, peak) in sorted(sums.items(), key=lambda item: -item[1][1])[:40]
     ]
-    return "<h2>By program</h2>\n" + _table(("CPU", "processes", "largest", "program"), rows)
+    return "<h2>By command</h2>\n" + _table(("CPU", "processes", "largest", "command"), rows)
 
 
 def _bars(bars: Sequence[Bar], timeline: Timeline) -> str:

@@ -88,7 +88,8 @@ class ResultBuilder:
         self._waiter = session.waiter
         self._members = session.rows()
         self._living = [row for row in self._members if row.is_alive]
-        session.sample(is_last=True)
+        if self._living or session.forest is not None:
+            session.sample(is_last=True)
         root = None if self._waiter is None else self._waiter.root
         self._root_peak = None if root is None or self._engine.launcher is None else root.peak_rss_bytes
         if session.stats is not None and self._root_peak is not None:

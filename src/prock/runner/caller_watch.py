@@ -4,7 +4,7 @@ The helper is outside the tree, in a session of its own, with all signals blocke
 and on a socket, through which it learns the members. The parent-death signal of prctl(2) does not serve: it depends on
 the thread that started the command, is lost when a set-id program is executed, and does not reach grandchildren.
 
-The helper is a Python of its own, 20 ms of CPU time and about 9 MB, most of it shared with other Pythons: a fork of a
+The helper is a Python of its own, 15 ms of CPU time and 11 MB, half of it shared with other Pythons: a fork of a
 program with threads could block for ever.
 """
 

@@ -61,10 +61,9 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
       programs that start no other children meanwhile, as they could not wait for them. Default: False; `run` does it
       where this process has no other thread and no other child.
     - `die_with_caller`: end the tree by SIGKILL, what the command leaves included, when this process ends, whatever
-      ends it. A helper process waits for that (20 ms of CPU time, 9 MB); it is a child of this process, and does not
-      depend on the thread that started the command. Without a cgroup, an orphan that left its session between two
-      samples is not found. Default: False.
-
+      ends it. A helper process waits for that (15 ms of CPU time, 11 MB, half of it shared); it is a child of this
+      process, and does not depend on the thread that started the command. Without a cgroup, an orphan that left its
+      session between two samples is not found. Default: False.
     - `record`: a file for a recording, which must not exist: see `Recorder`. It adds PROCK_RECORDING to the environment
       of the command, for ``prock mark``. Default: none.
 
@@ -359,8 +358,7 @@ def run(
     - `wait_all`: wait until the whole tree has ended. Default: False, until the command has.
     - `kill_tree`: when the command has ended, end what it left running. Default: False.
     - `kill_after`: seconds from SIGTERM to SIGKILL. Default: 2.
-    - `options`: as of `prock.Popen`: those of `subprocess.Popen`, and `accounting`, `interval`, `pss`, `processes`,
-      `labels`, `limits`, `reap_orphans`, `die_with_caller` and `record`.
+    - the others: as of `prock.Popen`, which has those of `subprocess.Popen` as well.
 
     After `timeout` seconds, and where waiting is interrupted, the whole tree is ended, orphans included.
     `subprocess.TimeoutExpired` and `subprocess.CalledProcessError` have the `RunResult` as ``result``.

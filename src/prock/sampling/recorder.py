@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prock.model import Identity, MemberSample, TreeTotals
+    from prock.model import MemberSample
     from prock.sampling.sample import TreeSample
 
 SPARE_LINES = 1000
@@ -36,7 +36,7 @@ class Recorder(RecordingWriter):
     programs can read it meanwhile. Only what has changed since the sample before is written. A failure later, such as
     a full disk, ends the recording and is kept in `failure`; the measurement goes on. A forked child does not write.
 
-    Raises `ProckError` if the file cannot be created. Cost: 50 to 250 microseconds for a sample of 100 processes.
+    Raises `ProckError` if the file cannot be created. Cost: 0.34 ms for a sample of 100 processes of which 10 run.
 
     >>> with Recorder("/tmp/prock-example.prock", force=True) as recorder, prock.TreeSampler() as sampler:
     ...     recorder.add(sampler.sample())
@@ -51,7 +51,7 @@ class Recorder(RecordingWriter):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         self._lines = CommandLines(engines.active)
-        super().__init__(path, _meta(command, labels or {}), force=force, args_of=self._lines.get)
+        super().__init__(path, _meta(command, labels or {}), force=force, args_of=self._read_lines)
 
     def __enter__(self) -> Recorder:
         return self
@@ -63,18 +63,12 @@ class Recorder(RecordingWriter):
         """A sample of a tree. The first sample of another root begins another tree."""
         self.add_sample(sample.root_identity, sample, sample.members)
 
-    def add_sample(
-        self,
-        root: Identity,
-        totals: TreeTotals,
-        members: Sequence[MemberSample],
-        footprint_bytes: int | None = None,
-    ) -> None:
-        """As `RecordingWriter.add_sample`, with the command lines of the members."""
+    def _read_lines(self, members: Sequence[MemberSample]) -> list[tuple[str, ...] | None]:
         self._lines.read(((member.identity, member.comm) for member in members), wait_s=WAIT_S)
-        super().add_sample(root, totals, members, footprint_bytes)
+        lines = [self._lines.get(member.identity, member.comm) for member in members]
         if len(self._lines) > 2 * len(members) + SPARE_LINES:  # those of other trees are read again
             self._lines.keep({member.identity for member in members})
+        return lines
 
     def environment(self, entries: Iterable[bytes]) -> list[bytes]:
         """These entries of an environment, and the one by which ``prock mark`` finds the recording."""

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from support.elsewhere import needs_root
@@ -20,9 +20,6 @@ from support.runs import has_perf
 
 import prock
 from prock.recording.writer import CannotRecord
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROCK = [sys.executable, "-m", "prock"]
 LOOP = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done"
@@ -286,3 +283,11 @@ def test_a_damaged_recording_is_said(tmp_path: Path) -> None:
     for name in ("half", "odd"):
         done = subprocess.run([*PROCK, "report", str(tmp_path / name)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "cannot read" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_names_that_are_not_utf_8_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    assert record(Path("a.prock"), "sh", "-c", "sleep 0.1; :", os.fsdecode(b"\xfe")).returncode == 0
+    assert r"\xff" in str(prock.load("a.prock").meta["directory"])

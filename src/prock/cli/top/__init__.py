@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name",
         metavar="PATTERN",
-        help="follow the outermost processes whose name, also where the kernel cut it, matches a regular expression",
+        help="follow the outermost processes with a name, cut by the kernel or not, that matches a regular expression",
     )
     parser.add_argument("-f", "--full", action="store_true", help="match the whole command line instead of the name")
     command.add_interval(parser, "time between two samples (default: 1)")

@@ -301,7 +301,7 @@ def lead(line: Line, branches: Sequence[str], columns: int) -> str:
 
 
 def _matches(tops: Sequence[Node], wanted: str) -> set[Node]:
-    """The nodes whose command line, name or pid contains the text, and their ancestors."""
+    """The nodes with the text in their command line, name or pid, and their ancestors."""
     wanted = wanted.lower()
     found: set[Node] = set()
     for node in all_nodes(tops):

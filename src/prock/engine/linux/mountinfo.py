@@ -38,10 +38,13 @@ def cgroup2_home(proc: str, pid: int | None = None) -> tuple[Mount, str] | None:
     if not mounted:
         return None
     mount = mounted[0]
-    own = cgroup2_name(proc, pid) or "/"
-    below = own.removeprefix(mount.root) if mount.root != "/" else own
-    visible = ".." not in below.split("/")
-    return mount, os.path.normpath(f"{mount.point}/{below}") if visible else mount.point
+    return mount, group_directory(mount, cgroup2_name(proc, pid) or "/")
+
+
+def group_directory(mount: Mount, name: str) -> str:
+    """The directory of a group, by its path in ``/proc/PID/cgroup``; the top of the mount where it can't be seen."""
+    below = name.removeprefix(mount.root) if mount.root != "/" else name
+    return mount.point if ".." in below.split("/") else os.path.normpath(f"{mount.point}/{below}")
 
 
 def cgroup2_name(proc: str, pid: int | None) -> str | None:
