@@ -15,7 +15,18 @@ else:
     except ImportError:  # another Python than CPython may keep them elsewhere
         import signal as kernel
 
-__all__ = ["CONT", "IGNORED_BY_PYTHON", "KILL", "TERM", "is_child", "kernel", "name", "numbers", "pidfd_of_child"]
+__all__ = [
+    "CONT",
+    "IGNORED_BY_PYTHON",
+    "KILL",
+    "TERM",
+    "all_blocked",
+    "is_child",
+    "kernel",
+    "name",
+    "numbers",
+    "pidfd_of_child",
+]
 
 TERM = int(kernel.SIGTERM)
 KILL = int(getattr(kernel, "SIGKILL", 9))
@@ -34,6 +45,19 @@ def numbers(names: str) -> tuple[int, ...]:
 
 IGNORED_BY_PYTHON = numbers("SIGPIPE SIGXFZ SIGXFSZ")
 """Commands do not expect that these are ignored."""
+
+
+class all_blocked:  # noqa: N801  # used as a function; contextlib takes 2 ms to import
+    """While a thread is started, which inherits it: a signal that such a thread takes does not wake the main thread out
+    of a wait, so that a Ctrl-C is noticed only when something else does."""
+
+    def __enter__(self) -> None:
+        if sys.platform != "win32":
+            self._before = kernel.pthread_sigmask(kernel.SIG_BLOCK, kernel.valid_signals())
+
+    def __exit__(self, *exception: object) -> None:
+        if sys.platform != "win32":
+            kernel.pthread_sigmask(kernel.SIG_SETMASK, self._before)
 
 
 def is_child(kind: int, number: int) -> bool:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+from prock._compat.signals import all_blocked
 from prock.runner.build_result import finish
 from prock.runner.terminate import end_tree
 
@@ -57,7 +58,8 @@ class SessionThread:
         self.root_ended, self.is_closed, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._poll_s = FIRST_POLL_S
         self.thread = threading.Thread(target=self._run, name="prock-run", daemon=True)
-        self.thread.start()
+        with all_blocked():
+            self.thread.start()
 
     @property
     def is_forked(self) -> bool:

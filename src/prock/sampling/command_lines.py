@@ -11,6 +11,7 @@ import sys
 import time
 from _thread import allocate_lock, start_new_thread  # importing threading costs 2 ms
 
+from prock._compat.signals import all_blocked
 from prock.errors import ProckError
 
 TYPE_CHECKING = False
@@ -99,7 +100,8 @@ class CommandLines:
         with self._lock:
             self._readers += 1
         try:
-            start_new_thread(self._work, (done,))
+            with all_blocked():
+                start_new_thread(self._work, (done,))
         except RuntimeError:  # there can be no thread more
             with self._lock:
                 self._readers -= 1

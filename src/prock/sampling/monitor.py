@@ -7,6 +7,7 @@ import time
 from _thread import allocate_lock
 
 from prock import engine as engines
+from prock._compat.signals import all_blocked
 from prock.errors import AccessDenied
 from prock.results import MonitorFigures
 from prock.sampling.options import SamplingOptions
@@ -135,7 +136,8 @@ class Monitor:
         self._deadlines = Deadlines(self._interval, time.monotonic_ns())
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prock-monitor", daemon=True)
-        self._thread.start()
+        with all_blocked():
+            self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
