@@ -42,11 +42,11 @@ def in_child(function: Callable[[], Any]) -> Any:
     return answer
 
 
-def become_nobody() -> None:
+def become_nobody(uid: int = NOBODY) -> None:
     """As if started by an ordinary user: without the dumpable flag even one's own files below proc belong to root."""
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
     libc.prctl(PR_SET_DUMPABLE, 1)
 
 
