@@ -61,10 +61,11 @@ def top() -> str:
 
 
 async def _screenshot(root: int) -> str:
+    from prock.cli.selectors import by_pid
     from prock.cli.top import trees
     from prock.cli.top.app import TopApp
 
-    source = trees.one(root, io=True)
+    source = trees.of(by_pid(root), io=True)
     try:
         app = TopApp(source, interval_s=0.5, sort="cpu", with_io=True)
         async with app.run_test(size=(100, 16)) as pilot:

@@ -23,8 +23,8 @@ from support.run_engines import on_both
 from support.subjects import Family
 
 import prock as package
+from prock.cli.selectors import by_name, outermost
 from prock.cli.top import trees as sources
-from prock.cli.top.trees import outermost
 from prock.model import MemberSample, TreeTotals
 
 pytestmark = on_both
@@ -190,7 +190,7 @@ def test_names_that_the_kernel_has_cut(tmp_path: Path, monkeypatch: pytest.Monke
         assert second.stdout is not None and second.stdout.readline() == b"\n"
         while package.get_process_comm(first.pid) != name[:15]:
             pass
-        source = sources.named("-bytes", full=False)
+        source = sources.of(by_name("-bytes", False))
         assert [sample.root_pid for sample in source.look().samples] == [first.pid]
         assert second.stdin is not None
         second.stdin.write(b"\n")
@@ -209,7 +209,7 @@ def test_newcomers_are_found_and_the_total_never_falls(spawn: processes.Spawn, m
     busy = f"libc.prctl(15, b'{name}'); say(); sys.stdin.readline(); burn(0.2); say(); wait()"
     first = spawn(busy)
     first.hears()
-    source = sources.named(f"^{name}$", full=False, io=False)
+    source = sources.of(by_name(f"^{name}$", False), io=False)
     assert [sample.root_pid for sample in source.look().samples] == [first.pid]
     first.tell()
     first.hears()
@@ -248,7 +248,7 @@ def test_hostile_patterns_are_said_in_one_line() -> None:
 def test_outermost_survives_cycles() -> None:
     """A scan is not atomic: 3 and 4 are each other's parents."""
     rows = [row(1, 0, comm="init"), row(2, 1), row(5, 2), row(3, 4), row(4, 3), row(6, 6)]
-    assert outermost(rows, re.compile("^p"), full=False) == [2, 6]
+    assert outermost(rows, lambda row: row.comm.startswith("p")) == [2, 6]
 
 
 def test_without_textual_there_are_tables_and_a_word_about_it(family: Family) -> None:

@@ -15,6 +15,7 @@ from support.command_line import TIMEOUT_S
 from support.subjects import Family
 from textual.pilot import Pilot
 
+from prock.cli.selectors import by_pid
 from prock.cli.top import trees as sources
 from prock.cli.top.app import TopApp, View
 from prock.cli.top.model import Picture
@@ -68,7 +69,7 @@ def view(
     """Open it, drive it, and leave it."""
 
     async def visit() -> TopApp:
-        source = sources.one(pid, io=io)
+        source = sources.of(by_pid(pid), io=io)
         app = TopApp(source, interval_s=interval_s, sort="pid", with_io=io)
         try:
             async with asyncio.timeout(TIMEOUT_S), app.run_test(size=size) as pilot:
@@ -271,7 +272,7 @@ def test_leaving(family: Family, key: str, ended_by: signal.Signals | None) -> N
 
 def test_after_as_many_samples_as_were_asked_for_it_ends(family: Family) -> None:
     async def visit() -> TopApp:
-        source = sources.one(family.head, io=False)
+        source = sources.of(by_pid(family.head), io=False)
         app = TopApp(source, interval_s=0.01, count=3)
         async with asyncio.timeout(TIMEOUT_S), app.run_test() as pilot:
             while app.is_running:

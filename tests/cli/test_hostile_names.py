@@ -22,6 +22,7 @@ from support.hostile import NAMES, Strangers, fits, in_json, is_harmless, is_str
 from support.terminal import Session
 
 from prock.cli.output import Screen
+from prock.cli.selectors import by_pid
 from prock.cli.top import trees as sources
 from prock.cli.top.app import TopApp, View
 from prock.cli.top.details import describe
@@ -141,7 +142,7 @@ def test_trees_that_are_told_by_hostile_names(foreign: Strangers) -> None:
 
 def test_the_view(foreign: Strangers) -> None:
     async def visit() -> None:
-        source = sources.one(foreign.root.pid, io=True)
+        source = sources.of(by_pid(foreign.root.pid), io=True)
         app = TopApp(source, interval_s=0.05, sort="pid", with_io=True)
         try:
             async with asyncio.timeout(TIMEOUT_S), app.run_test(size=(COLUMNS, 50)) as pilot:

@@ -57,7 +57,7 @@ def divide(rows: Iterable[ProcessInfo]) -> list[Tree]:
     done: set[int] = set()
     outermost = [row for row in by_pid.values() if row.ppid not in by_pid]
     for first in (*outermost, *by_pid.values()):  # the second part: processes that only a cycle of a torn scan reaches
-        waiting = [(first, Tree(first, is_kernel=_is_kernel(first)), _leads_terminal_session(first))]
+        waiting = [(first, Tree(first, is_kernel=is_kernel(first)), _leads_terminal_session(first))]
         while waiting:
             row, tree, in_session = waiting.pop()
             if row.pid in done:
@@ -79,6 +79,6 @@ def _leads_terminal_session(row: ProcessInfo) -> bool:
     return row.session == row.pid and bool(row.tty_nr)  # None on other systems than Linux
 
 
-def _is_kernel(row: ProcessInfo) -> bool:
+def is_kernel(row: ProcessInfo) -> bool:
     """Pid 2 is the kernel's if it has no address space; in a container it can be any process."""
     return row.pid == KERNEL_THREAD_DAEMON and row.ppid == 0 and row.vsize_bytes == 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 
 import prock
-from prock.cli import argtypes, output
+from prock.cli import argtypes, output, selectors
 from prock.cli import parser as command
 from prock.cli.top import page, rounded, trees
 from prock.cli.top.model import Node, Rates, lines, plant, sum_of_known
@@ -92,7 +92,9 @@ def _print_snapshot(pid: int, arguments: argparse.Namespace) -> None:
 
 
 def _print_sample(pid: int, arguments: argparse.Namespace) -> None:
-    source = trees.one(pid, io=arguments.io, arguments=arguments.arguments, **command.chosen_numbers(arguments))
+    source = trees.of(
+        selectors.by_pid(pid), io=arguments.io, arguments=arguments.arguments, **command.chosen_numbers(arguments)
+    )
     try:
         source.look()
         time.sleep(arguments.interval)

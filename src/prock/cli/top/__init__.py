@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from prock.cli import argtypes, output
+from prock.cli import argtypes, output, selectors
 from prock.cli import parser as command
 from prock.cli.top import trees
 from prock.cli.top.model import SORTS, lines
@@ -52,12 +52,7 @@ DEFAULT_INTERVAL_S = 1.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     command.add_pid(parser, of="root of the tree")
-    parser.add_argument(
-        "--name",
-        metavar="PATTERN",
-        help="follow the outermost processes with a name, cut by the kernel or not, that matches a regular expression",
-    )
-    parser.add_argument("-f", "--full", action="store_true", help="match the whole command line instead of the name")
+    selectors.add_options(parser, without=["pid"])
     command.add_interval(parser, "time between two samples (default: 1)")
     parser.add_argument(
         "-n", "--count", type=argtypes.count_argument, metavar="N", help="stop after N samples (0: never)"
@@ -93,13 +88,10 @@ def _source(arguments: argparse.Namespace) -> Source:
     chosen: dict[str, Any] = {"io": arguments.io, "arguments": arguments.arguments, **numbers}
     if arguments.sort in ("io", *numbers) and not getattr(arguments, arguments.sort):
         raise output.Failure(f"--sort {arguments.sort} without --{arguments.sort}: add --{arguments.sort}", 2)
-    if arguments.name is None:
-        if arguments.full:
-            raise output.Failure("--full without --name: add --name PATTERN", 2)
-        return trees.one(command.chosen_pid(arguments), **chosen)
-    if arguments.pid is not None:
-        raise output.Failure("both PID and --name: give only one", 2)
-    return trees.named(arguments.name, full=arguments.full, **chosen)
+    selector = selectors.chosen({**vars(arguments), "pid": None})
+    if selector is not None and arguments.pid is not None:
+        raise output.Failure("both PID and another selection of trees: give only one", 2)
+    return trees.of(selector or selectors.by_pid(command.chosen_pid(arguments)), **chosen)
 
 
 def _can_fill_terminal() -> bool:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
 
-import prock
 from prock import engine
 from prock.cli import output
 from prock.cli.top.model import Picture
-from prock.report.layout import escape
 from prock.sampling.command_lines import CommandLines
 from prock.sampling.forest import Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Unpack
 
+    from prock.cli.selectors import Selector
     from prock.cli.top.model import Totals
-    from prock.model import MemberSample, ProcessInfo
+    from prock.model import MemberSample
     from prock.sampling.options import SamplingKeywords
 
-COMM_MAX = 15
-"""Bytes: a longer name is cut by the kernel."""
 SEARCH_SHARE = 20
 """Searches for trees by name, each a scan of the machine, take at most one 20th of the time."""
 
@@ -112,69 +107,9 @@ class Source:
         return len(self._roots) > before
 
 
-def one(pid: int, *, arguments: bool = True, **options: Unpack[SamplingKeywords]) -> Source:
-    """Follow the tree of one process. `arguments`: show them, not only the name of the command."""
-    source = Source(_title(pid), lambda: [pid], arguments=arguments, **options)
+def of(selector: Selector, *, arguments: bool = True, **options: Unpack[SamplingKeywords]) -> Source:
+    """Follow the selected trees. `arguments`: show them, not only the name of the command."""
+    source = Source(selector.title, selector.find, newcomers=selector.successors, arguments=arguments, **options)
     if not source:
-        raise output.Failure(f"no process {pid}")
+        raise output.Failure(selector.missing)
     return source
-
-
-def named(pattern: str, *, full: bool, arguments: bool = True, **options: Unpack[SamplingKeywords]) -> Source:
-    """Follow the trees whose root's name, or command line, matches the expression; later ones too."""
-    try:
-        wanted = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise output.Failure(f"invalid regular expression {pattern!r}: {escape(str(error))}", 2) from None
-
-    def find() -> list[int]:
-        return outermost(prock.scan_all_processes(), wanted, full=full)
-
-    what = "command line" if full else "name"
-    source = Source(f"{what} {pattern}", find, newcomers=True, arguments=arguments, **options)
-    if not source:
-        raise output.Failure(f"no process has a {what} that matches {pattern!r}")
-    return source
-
-
-def outermost(rows: Iterable[ProcessInfo], wanted: re.Pattern[str], *, full: bool) -> list[int]:
-    """Pids of the processes that match and have no matching ancestor. The calling process never matches."""
-    by_pid = {row.pid: row for row in rows}
-    myself = os.getpid()
-    matching = {
-        row.pid
-        for row in by_pid.values()
-        if row.pid != myself and any(map(wanted.search, [_command_line(row)] if full else _names(row)))
-    }
-    return [pid for pid in by_pid if pid in matching and not matching.intersection(_above(pid, by_pid))]
-
-
-def _command_line(row: ProcessInfo) -> str:
-    """The arguments, joined by spaces; the name where there are none."""
-    return " ".join(prock.get_process_cmdline(row.pid) or (row.comm,))
-
-
-def _names(row: ProcessInfo) -> list[str]:
-    """The kernel's name; where that may have been cut, also the whole name of the program or script."""
-    if len(os.fsencode(row.comm)) < COMM_MAX:
-        return [row.comm]
-    words = map(os.path.basename, (prock.get_process_cmdline(row.pid) or ())[:2])
-    return [row.comm, *(word for word in words if word.startswith(row.comm))]
-
-
-def _above(pid: int, by_pid: Mapping[int, ProcessInfo]) -> set[int]:
-    """Its ancestors. A scan is not atomic: they can form a cycle."""
-    above: set[int] = set()
-    parent = by_pid[pid].ppid
-    while parent in by_pid and parent not in above and parent != pid:
-        above.add(parent)
-        parent = by_pid[parent].ppid
-    return above
-
-
-def _title(pid: int) -> str:
-    try:
-        comm = prock.get_process_comm(pid)
-    except prock.AccessDenied:
-        comm = None
-    return f"{pid} {comm or ''}".rstrip()
