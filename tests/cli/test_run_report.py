@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.made_up_runs import MIB, MS, S, result, survivors
 
+from prock.accounting.cgroup import UNLESS_LEFT
 from prock.cli.run import repeat
 from prock.report.layout import Style, quote
 from prock.report.text import accuracy, ending, headline, run_report
@@ -225,7 +226,7 @@ def test_arguments_are_quoted_as_one_would_type_them() -> None:
 
 
 def test_accuracy_is_reported_where_it_matters() -> None:
-    exact = Source("cpu", "cgroup", "exact")
+    exact = Source("cpu", "cgroup", UNLESS_LEFT)
     sampled = Source("memory", "samples, pss", "estimate: as sampled; without what is swapped out")
     assert accuracy(result(sources=(exact, sampled)), PLAIN) == []
     bound = Source("memory", "ru_maxrss", "lower bound: the largest process alone")
@@ -236,7 +237,7 @@ def test_accuracy_is_reported_where_it_matters() -> None:
         "memory: lower bound: the largest process alone (ru_maxrss)",
     ]
     assert accuracy(result(sources=(exact, sampled)), Style(verbose=1)) == [
-        "CPU: exact (cgroup)",
+        f"CPU: {UNLESS_LEFT} (cgroup)",
         "memory: estimate: as sampled; without what is swapped out (samples, pss)",
         "prock itself used 93.0ms CPU",
     ]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_up_runs import result
 
+from prock.accounting.cgroup import JOINED_LATE, UNLESS_LEFT
 from prock.accounting.estimate_cpu import AGREE, AGREE_NS, CpuEstimate, estimate_cpu
 from prock.accounting.protocol import CGROUP, LEDGER, NOT_ADOPTED, NOT_REAPED, PERF, WAITED, CpuReading
 from prock.model import CpuTime
@@ -42,9 +43,9 @@ def cases(draw: st.DrawFn) -> Case:
         user, system = draw(spans)
         joined_late = draw(st.booleans())
         total = user + system
-        bias = "lower bound: joined late" if joined_late else "exact"
-        upper = None if joined_late else total
-        readings.append(CpuReading(CGROUP, total, bias, upper_ns=upper, user_ns=user, system_ns=system))
+        bias = JOINED_LATE if joined_late else UNLESS_LEFT
+        reading = CpuReading(CGROUP, total, bias, is_complete=not joined_late, user_ns=user, system_ns=system)
+        readings.append(reading)
     if wanted == PERF or (wanted == "auto" and draw(st.booleans())):
         total, bias = draw(times), draw(st.sampled_from(["lower bound: ends", "estimate: stolen"]))
         readings.append(CpuReading(PERF, total, bias, proven_ns=draw(st.integers(0, total))))
@@ -66,7 +67,7 @@ def test_every_source_is_listed_in_whatever_order_they_come(case: Case, random: 
 
 @given(cases(), st.integers(1, 2**62))
 def test_of_two_readings_of_one_source_the_larger_counts(case: Case, more_ns: int) -> None:
-    larger = [reading._replace(lower_ns=reading.lower_ns + more_ns, upper_ns=None) for reading in case.readings]
+    larger = [reading._replace(lower_ns=reading.lower_ns + more_ns, is_complete=False) for reading in case.readings]
     assert estimate_cpu(case.wanted, [*case.readings, *larger]).total_ns == estimate_cpu(case.wanted, larger).total_ns
 
 
@@ -74,15 +75,15 @@ def test_of_two_readings_of_one_source_the_larger_counts(case: Case, more_ns: in
 def test_the_total_holds_all_that_is_known(case: Case) -> None:
     """Except where one source was chosen alone, and for what two clocks of the same thing may differ by."""
     estimate, by_source = case.estimate, case.by_source
-    exact = next((reading for reading in case.readings if reading.is_exact), None)
+    group = next((reading for reading in case.readings if reading.is_complete), None)
     if case.wanted in (WAITED, LEDGER):
         assert estimate.total_ns == by_source.get(case.wanted)
-    elif exact is not None:
+    elif group is not None:
         perf = next((reading.proven_ns for reading in case.readings if reading.source == PERF), None)
         least = max(by_source.get(WAITED, 0), by_source.get(LEDGER, 0), perf or 0)
-        assert estimate.total_ns is not None and estimate.total_ns >= exact.lower_ns
+        assert estimate.total_ns is not None and estimate.total_ns >= group.lower_ns
         assert estimate.total_ns * (1 + AGREE) + AGREE_NS + 1 >= least
-        assert (estimate.sources[0].bias == "exact") is (estimate.total_ns == exact.lower_ns)
+        assert (estimate.sources[0].bias == UNLESS_LEFT) is (estimate.total_ns == group.lower_ns)
     else:
         assert estimate.total_ns == max(by_source.values(), default=None)
 
@@ -108,7 +109,7 @@ def test_the_accounting_is_the_source_of_the_total(case: Case) -> None:
         assert estimate.accounting == source.source and by_source[source.source] == estimate.total_ns
     if case.wanted in (WAITED, LEDGER):
         assert estimate.accounting == case.wanted
-    assert source.bias.startswith(("exact", "lower bound", "estimate", "unknown"))
+    assert source.bias.startswith(("lower bound", "estimate", "unknown"))
 
 
 @given(cases())

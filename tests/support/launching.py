@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from prock.accounting.perf_clock import cpus_to_record
+from prock.accounting.perf_clock import online_cpus
 from prock.accounting.perf_records import TaskRecords
 from prock.runner.spawn_linux import LauncherReport, SpawnOptions, launch
 
@@ -78,7 +78,7 @@ def launch_with_events(
 def launched(
     engine: Engine, *command: str | bytes, switches: bool = True, stdin: int = -1, launcher: str | None = None
 ) -> Iterator[Launched]:
-    cpus = cpus_to_record()
+    cpus = online_cpus()
     records: list[TaskRecords] = []
 
     def record(events: list[int]) -> None:

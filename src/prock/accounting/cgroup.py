@@ -1,4 +1,7 @@
-"""`RunCgroup`: a fresh cgroup for a command. The kernel accounts all that the command starts to it. Exact.
+"""`RunCgroup`: a fresh cgroup for a command. The kernel accounts all that the command starts to it.
+
+A process that may create the group may also leave it, and no file says whether one did. So the CPU time is a lower
+bound, equal to that of the tree where no process left.
 
 Cgroup v2, also where it is mounted beside v1: every group has ``cpu.stat``, whatever controllers are enabled. The group
 is created inside the group of this process, so that the same limits apply to the command. Root may create groups, and
@@ -31,6 +34,7 @@ MOVES = 1000
 """Attempts to move all processes out: a process that forks meanwhile leaves a child for the next attempt."""
 ENDING_S = 0.001
 """Between two attempts to remove a group whose last process is still exiting."""
+UNLESS_LEFT = "lower bound: exact unless processes left the command's cgroup"
 JOINED_LATE = "lower bound: lacks what was used before the command joined the cgroup"
 REMOVED = "lower bound: as last read; the command's cgroup was removed"
 ABOVE_STANDARD = 10
@@ -84,11 +88,17 @@ class RunCgroup:
         try:
             latest = self._read_cpu()
         except (OSError, ValueError):
-            return None if self._latest is None else self._latest._replace(bias=REMOVED, upper_ns=None)
+            return None if self._latest is None else self._latest._replace(bias=REMOVED, is_complete=False)
         user_ns, system_ns = without_start(*latest, self.used_before_ns)
-        total_ns = user_ns + system_ns
-        bias, upper_ns = ("exact", total_ns) if not self.joined_late else (JOINED_LATE, None)
-        self._latest = CpuReading(CGROUP, total_ns, bias, upper_ns=upper_ns, user_ns=user_ns, system_ns=system_ns)
+        bias = JOINED_LATE if self.joined_late else UNLESS_LEFT
+        self._latest = CpuReading(
+            CGROUP,
+            user_ns + system_ns,
+            bias,
+            is_complete=not self.joined_late,
+            user_ns=user_ns,
+            system_ns=system_ns,
+        )
         return self._latest
 
     def _read_cpu(self) -> tuple[int, int]:

@@ -1,13 +1,14 @@
 """One CPU time made of the readings of all sources of a run. Pure arithmetic.
 
-Every source but the cgroup is a lower bound, and each misses something else: processes that are not reaped in one, the
-exit of short-lived processes in another. So the largest reading is the best lower bound.
+Every source is a lower bound, and each misses something else: processes that are not reaped in one, the exit of
+short-lived processes in another, processes that left the command's cgroup in the third. So the largest reading is the
+best lower bound.
 """
 
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.protocol import CGROUP, LEDGER, PERF, PERF_STOPPED, SOURCES, WAITED
+from prock.accounting.protocol import CGROUP, LEDGER, PERF, PERF_NEW_CPU, PERF_STOPPED, SOURCES, WAITED
 from prock.results import Source
 
 TYPE_CHECKING = False
@@ -56,7 +57,7 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading], upper_ns: int | No
     best, bias = _best(candidates)
     total_ns = best.lower_ns
     if upper_ns is not None and total_ns > upper_ns:
-        if best.is_exact:  # the two are read one after the other
+        if best.is_complete:  # the two are read one after the other
             upper_ns = total_ns
         else:
             total_ns, bias = upper_ns, f"upper bound: {best.source} counted more than the enclosing cgroup"
@@ -81,14 +82,13 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading], upper_ns: int | No
 def _best(candidates: list[CpuReading]) -> tuple[CpuReading, str]:
     """The reading that makes the total, and the bias of that."""
     first = candidates[0]
-    if first.upper_ns is not None:
+    if first.is_complete:
         best = max(candidates, key=_proven_ns)
-        if _proven_ns(best) <= first.upper_ns * (1 + AGREE) + AGREE_NS:
+        if _proven_ns(best) <= first.lower_ns * (1 + AGREE) + AGREE_NS:
             return first, first.bias
-        bias = "lower bound: " if best.bias.startswith("lower bound") else f"{best.bias}; "
-        return best, bias + LEFT_CGROUP
+        return best, f"{best.bias}; {LEFT_CGROUP}"
     best = max(candidates, key=lambda reading: reading.lower_ns)
-    if (first.source, best.source) == (PERF, WAITED) and first.bias != PERF_STOPPED:
+    if (first.source, best.source) == (PERF, WAITED) and first.bias not in (PERF_STOPPED, PERF_NEW_CPU):
         return best, PERF_COUNTED_NO_MORE
     return best, best.bias
 

@@ -46,8 +46,8 @@ class CpuSources:
         self.records: TaskRecords | None = None
         """Perf records of forks, execs and exits; not a source, but from the same events."""
         self._perf: PerfSource | None = None
-        self._cpu_count = 0
-        """CPUs for which perf events are opened; 0: one event for all CPUs."""
+        self._cpus: list[int] = []
+        """CPUs for which perf events are opened; none: one event for all CPUs."""
         self._others: list[CpuSource] = []
         self.enclosing: EnclosingGroup | None = None
         """Bounds the CPU time of the tree from above."""
@@ -88,11 +88,11 @@ class CpuSources:
         """`cpus` and `with_switches` of `prock.runner.spawn_linux.launch`."""
         if self.wanted not in ("auto", PERF):
             return "-", False
-        from prock.accounting.perf_clock import cpus_to_record
+        from prock.accounting.perf_clock import MOST_CPUS, online_cpus
 
-        cpus = cpus_to_record()
-        self._cpu_count = len(cpus)
-        return ",".join(map(str, cpus)) or "any", 0 < self._cpu_count <= MOST_CPUS_WITH_SWITCHES
+        cpus = online_cpus()
+        self._cpus = cpus if len(cpus) <= MOST_CPUS else []
+        return ",".join(map(str, self._cpus)) or "any", 0 < len(self._cpus) <= MOST_CPUS_WITH_SWITCHES
 
     def take_launched(self, events: list[int], *, cgroup_error: int, perf_error: int, used_in_cgroup_ns: int) -> None:
         """Take the descriptors of the launcher's events, just before it executes the command.
@@ -116,7 +116,7 @@ class CpuSources:
         """None where the kernel gives no buffers: the events only count then."""
         from prock.accounting.perf_records import TaskRecords
 
-        cpus = self._cpu_count
+        cpus = len(self._cpus)
         if not cpus or len(events) not in (cpus, 2 * cpus):
             return None
         try:
@@ -158,11 +158,23 @@ class CpuSources:
         self._others.append(source)
 
     def readings(self, members: Sequence[ProcessInfo] = ()) -> list[CpuReading]:
+        self._check_cpus()
         sources = [source for source in (self.cgroup, self._perf, *self._others) if source is not None]
         readings = [reading for source in sources if (reading := source.reading(members)) is not None]
         if self.cgroup is not None and all(reading.source != CGROUP for reading in readings):
             self.refused[CGROUP] = "cgroup v2: the command's group was removed while it ran"
         return readings
+
+    def _check_cpus(self) -> None:
+        """Note whether processes may have run on a CPU without an event: one that came online and is online."""
+        if self._perf is None or not self._cpus:
+            return
+        from prock.accounting.perf_clock import online_cpus
+
+        if set(online_cpus()) - set(self._cpus):
+            self._perf.lacks_cpus = True
+            if self.records is not None:
+                self.records.lacks_cpus = True
 
     def current_ns(self) -> int | None:
         """The CPU time now by the cgroup or perf events, without reading the others."""

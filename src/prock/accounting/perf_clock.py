@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 
-from prock.accounting.protocol import PERF, PERF_LACKS, PERF_STOPPED, CpuReading
+from prock.accounting.protocol import PERF, PERF_LACKS, PERF_NEW_CPU, PERF_STOPPED, CpuReading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,18 +61,14 @@ def is_event(descriptor: int) -> bool:
         return False
 
 
-def cpus_to_record() -> list[int]:
-    """The CPUs that each need an event: all online ones; none where those are more than `MOST_CPUS`.
-
-    A CPU that comes online later is not counted. Cost: one file.
-    """
+def online_cpus() -> list[int]:
+    """The CPUs that each need an event. None where they are unknown. Cost: one file."""
     try:
         with open("/sys/devices/system/cpu/online", "rb") as file:
             ranges = [part.partition(b"-") for part in file.read().strip().split(b",")]
-        cpus = [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]
+        return [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]
     except (OSError, ValueError):
         return []
-    return cpus if len(cpus) <= MOST_CPUS else []
 
 
 class LaunchedClock:
@@ -105,6 +101,8 @@ class PerfSource:
     def __init__(self, clock: Clock, stolen: StolenTime) -> None:
         self._clock = clock
         self._stolen = stolen
+        self.lacks_cpus = False
+        """Whether a CPU came online that has no event."""
 
     def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading:
         """Without the part that the host stole. Lower bound, as `PERF_LACKS` says."""
@@ -114,6 +112,8 @@ class PerfSource:
         bias = f"estimate: {100 * part:.1f} % stolen by the host, subtracted" if part >= NOTICEABLE else PERF_LACKS
         if self._clock.stopped != 0:
             bias = PERF_STOPPED
+        if self.lacks_cpus:
+            bias = PERF_NEW_CPU
         return CpuReading(PERF, round(total_ns * (1 - part)), bias, proven_ns=proven_ns)
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ class TaskRecords:
     `descriptors`: one task event for each CPU, opened by the launcher. `switches`: events of context switches for the
     same CPUs in the same order, or none: then per-process CPU time is unknown. Both belong to this object from then on.
 
-    Counts are exact if `lost` and `stopped` are 0, otherwise lower bounds; the command's own process is included. An
+    Counts are exact if `is_complete`, otherwise lower bounds; the command's own process is included. An
     exec changes no count. Cost: some microseconds a process, one read a CPU for the total. Not for two threads at once.
 
     Raises `AccessDenied` where the user may lock no more memory for buffers, `NotSupported` where the kernel has none,
@@ -99,6 +99,8 @@ class TaskRecords:
         """Processes, and threads besides the first of each."""
         self.stopped = 0
         """Processes with events that the kernel has ended: what they did afterwards is missing."""
+        self.lacks_cpus = False
+        """Whether a CPU without an event came online: what started and ended there is missing."""
         self.peak_process_count = self.peak_thread_count = 0
         """Most at once; each process has at least one thread."""
         self._lost = self._switches = self._most_ns = 0
@@ -173,7 +175,7 @@ class TaskRecords:
     @property
     def is_complete(self) -> bool:
         """Whether counts are exact, not lower bounds."""
-        return not self.stopped and not self.lost
+        return not self.stopped and not self.lost and not self.lacks_cpus
 
     def commands(self) -> dict[str, tuple[int, int | None]]:
         """By name: processes that have ended, and the CPU nanoseconds that they used under that name.

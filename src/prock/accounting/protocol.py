@@ -36,19 +36,15 @@ class CpuReading(NamedTuple):
     lower_ns: int
     """The tree used at least this much."""
     bias: str
-    """``exact``, ``lower bound: ...`` or ``estimate: ...``."""
+    """``lower bound: ...`` or ``estimate: ...``."""
     missing: tuple[str, ...] = ()
     """Sentences on processes that this source does not count."""
-    upper_ns: int | None = None
-    """The tree used at most this much; None: unbounded."""
+    is_complete: bool = False
+    """Whether the tree used no more, unless processes have left what this source counts."""
     user_ns: int | None = None
     system_ns: int | None = None
     proven_ns: int | None = None
-    """The part of `lower_ns` that is certain against another source's `upper_ns`; None: all of it."""
-
-    @property
-    def is_exact(self) -> bool:
-        return self.lower_ns == self.upper_ns
+    """The part of `lower_ns` that is certain against a complete source; None: all of it."""
 
 
 NOT_REAPED = "CPU time and I/O of processes whose parent ignores SIGCHLD are missing, except for what samples saw."
@@ -59,6 +55,7 @@ NOT_ADOPTED = "Processes that outlived their parent are missing, except for what
 PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended and 10 µs for each context switch"
 PERF_STOPPED = "lower bound: lacks programs with other privileges, and unreadable ones"
 """The kernel has ended the events of such a process."""
+PERF_NEW_CPU = "lower bound: lacks what ran on CPUs that came online during the run"
 BETWEEN_SAMPLES = "lower bound: lacks processes that ended between two samples"
 
 

@@ -281,7 +281,7 @@ def _with_upper(result: RunFigures, source: Source) -> str:
 
 
 def _matters(what: str, bias: str, result: RunFigures) -> bool:
-    """CPU time that is not exact; a peak that is a bound, except that of the only process."""
+    """CPU time that may lack more than what left a cgroup; a peak that is a bound, except that of the only process."""
     if what == "CPU":
-        return not bias.startswith("exact")
+        return not bias.startswith(("exact", "lower bound: exact unless"))
     return not bias.startswith(("exact", "estimate: as sampled")) and result.processes_started != 1

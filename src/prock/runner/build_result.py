@@ -366,6 +366,8 @@ class ResultBuilder:
     def _count_source(self, *, stopped: bool) -> None:
         if self._records is not None:
             bias = "lower bound: some records were lost" if self._records.lost else "exact"
+            if self._records.lacks_cpus:
+                bias = "lower bound: lacks what started on CPUs that came online during the run"
             if stopped:
                 bias = "lower bound: lacks what programs with other privileges, and unreadable ones, started"
             self._sources.append(Source("processes", "perf records", bias))

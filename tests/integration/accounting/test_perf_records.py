@@ -14,9 +14,11 @@ from support.engines import COMPILED, core
 from support.launching import launch_with_events, launched, why_refused
 from support.processes import WORKER
 
+import prock
 from prock.accounting import perf_clock as events
 from prock.accounting import perf_records as module
-from prock.accounting.perf_clock import cpus_to_record
+from prock.accounting.open_sources import CpuSources
+from prock.accounting.perf_clock import online_cpus
 from prock.accounting.perf_records import TaskRecords
 from prock.engine import open_engine
 
@@ -258,7 +260,7 @@ def test_closed_they_keep_what_was_counted(engine: Engine) -> None:
         before = set(os.listdir("/proc/self/fd"))
         records.close()
         records.close()
-        assert len(before - set(os.listdir("/proc/self/fd"))) >= len(cpus_to_record())
+        assert len(before - set(os.listdir("/proc/self/fd"))) >= len(online_cpus())
         assert (records.started, records.lost, records.commands()["true"][0]) == (1, 0, 1)
         with pytest.raises(ValueError, match="closed"):
             records.drain()
@@ -279,6 +281,7 @@ def test_a_forked_child_has_no_part_in_them(engine: Engine) -> None:
 
 
 def test_the_limit_of_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(cpus_to_record()) == os.sysconf("SC_NPROCESSORS_ONLN")
+    assert len(online_cpus()) == os.sysconf("SC_NPROCESSORS_ONLN")
     monkeypatch.setattr(events, "MOST_CPUS", 0)
-    assert cpus_to_record() == []
+    sources = CpuSources(prock.engine.active, "auto")
+    assert sources.choose_events() == ("any", False)

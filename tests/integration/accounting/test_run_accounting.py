@@ -17,6 +17,7 @@ from support.engines import on_linux_engines
 from support.runs import JOINING_NS, MS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
 
 import prock
+from prock.accounting.cgroup import UNLESS_LEFT
 
 if TYPE_CHECKING:
     from prock.engine.protocol import Engine
@@ -121,7 +122,7 @@ def test_all_sources(account: CpuReference, name: str) -> None:
     if has_cgroups():
         source = result.source("cpu")
         assert (result.accounting, result.missing) == ("cgroup", ())
-        assert source is not None and (source.source, source.bias) == ("cgroup", "exact")
+        assert source is not None and (source.source, source.bias) == ("cgroup", UNLESS_LEFT)
         assert result.cpu_ns == cost.by_source["cgroup"]
     assert result.user_ns is not None and result.system_ns is not None
     assert result.user_ns + result.system_ns == result.cpu_ns
@@ -143,7 +144,7 @@ def test_one_source(account: CpuReference, name: str, accounting: str) -> None:
             assert result.cpu_ns >= 0.9 * cost.truth_ns or cost.is_guessed
     source = result.source("cpu")
     assert source is not None
-    assert source.bias == "exact" if accounting == "cgroup" else source.bias.startswith(("lower bound", "estimate"))
+    assert source.bias == UNLESS_LEFT if accounting == "cgroup" else source.bias.startswith(("lower bound", "estimate"))
     assert bool(result.missing) is (accounting in ("waited", "ledger"))
     assert all("SIGCHLD" in sentence for sentence in result.missing)
 
@@ -201,6 +202,52 @@ for _ in range(5):
     result = prock.run(python(source), check=True, accounting="perf")
     assert result.cpu_ns is not None and result.cpu_ns >= 300 * MS - 2 * TICK_NS
     assert (result.processes_started, bias_of_count(result)) == (6, "exact")
+
+
+CPU_COMES_ONLINE = """
+import os, subprocess, sys
+import prock
+work = sys.argv[1]
+online = "/sys/devices/system/cpu/online"
+first, last = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+with open(f"{work}/online", "w") as file: file.write(f"{first}\\n")
+subprocess.run(["mount", "--bind", f"{work}/online", online], check=True)
+script = f"echo {first},{last} > {work}/online; for i in 1 2 3; do taskset -c {last} sh -c '/bin/true; /bin/true'; done"
+os.sched_setaffinity(0, {first})
+for script in "/bin/true; /bin/true", script:
+    result = prock.run(["sh", "-c", script], accounting="perf")
+    print(result.processes_started, *(result.source(figure).bias for figure in ("processes", "cpu")), sep="|")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not has_perf(), reason="needs root and perf events")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_a_cpu_that_comes_online_during_a_run(tmp_path: Path) -> None:
+    """It has no event. A file stands for that of the online CPUs, in a mount namespace."""
+    unshare = ["unshare", "--mount", "--propagation", "private"]
+    if subprocess.run([*unshare, "true"], check=False, stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no mount namespace can be made")
+    command = [*unshare, sys.executable, "-c", CPU_COMES_ONLINE, str(tmp_path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    before, during = (line.split("|") for line in done.stdout.splitlines())
+    assert before[1] == "exact" and before[2].startswith(("lower bound, by", "estimate"))
+    assert int(during[0]) < 10 and "came online" in during[1] and during[2].startswith("lower bound: lacks")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not has_cgroups(), reason="needs root and a cgroup")
+def test_too_little_leaves_the_cgroup_to_be_noticed() -> None:
+    """Less than the sources differ by anyway: nothing is called exact, and the total is no more than what was used."""
+    program = """
+group = '/sys/fs/cgroup' if os.path.exists('/sys/fs/cgroup/cgroup.procs') else '/sys/fs/cgroup/unified'
+def leave():
+    with open(group + '/cgroup.procs', 'w') as file: file.write('0')
+    use(0.015)
+os.waitpid(child(leave), 0)"""
+    result = prock.run(python(program), check=True, accounting="cgroup")
+    source = result.source("cpu")
+    assert source is not None and source.bias == UNLESS_LEFT and UNLESS_LEFT.startswith("lower bound")
+    by_source = dict(prock.run(python(program), check=True).cpu_by_source)
+    assert by_source["waited"] - by_source["cgroup"] >= 10 * MS
 
 
 def bias_of_count(result: prock.RunResult) -> str:
