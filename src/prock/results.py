@@ -336,14 +336,19 @@ class Timeline(NamedTuple):
     - `cpu_ns`: By command, CPU time in nanoseconds in each step; the command with the most first.
     - `memory_bytes`: By command, memory in bytes in the sample of each step that has the largest total: its share, by
       resident sets, of the tree's memory, in which shared pages count once where that was measured.
+    - `disk_bytes`: By command, bytes read from and written to disk in each step, as sampled: lower bounds. None where
+      that was not measured.
     - `process_count`: The largest number of processes in each step.
+    - `thread_count`: The largest number of threads in each step.
     - `marks`: Pairs of nanoseconds since the start and a text.
     """
 
     step_ns: int
     cpu_ns: dict[str, tuple[int, ...]]
     memory_bytes: dict[str, tuple[int, ...]]
+    disk_bytes: dict[str, tuple[int, ...]] | None
     process_count: tuple[int, ...]
+    thread_count: tuple[int, ...]
     marks: tuple[tuple[int, str], ...]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from prock.report.page import Bar
+    from prock.report.page import Bar, Quality
 
 EPILOG = """\
 FILE is a recording, as prock run --record writes it. The suffix of the file of
@@ -120,7 +120,24 @@ def _page(recording: Recording) -> str:
     results = recording.results
     text = "\n".join(run_report(result, Style(verbose=1, width=100)) for result in results)
     bars = _bars(recording)
-    return page(recording.title, recording.meta, recording.timeline(), bars, results[0] if results else None, text)
+    first = results[0] if results else None
+    return page(recording.title, recording.meta, recording.timeline(), bars, first, text, _quality(recording))
+
+
+def _quality(recording: Recording) -> Quality:
+    from prock.report.page import Quality
+
+    samples = recording.samples
+    intervals = sorted(sample.interval_ns for sample in samples)
+    return Quality(
+        samples=len(samples),
+        interval_ns=intervals[len(intervals) // 2] if intervals else 0,
+        late_ns=max((sample.late_ns for sample in samples), default=0),
+        skipped=sum(sample.skipped for sample in samples),
+        suspended_ns=sum(sample.suspended_ns or 0 for sample in samples),
+        denied=max((sample.denied for sample in samples), default=0),
+        cost_ns=sum(sample.cost_ns for sample in samples),
+    )
 
 
 def _bars(recording: Recording) -> list[Bar]:

@@ -25,6 +25,7 @@ def timeline(
     steps = max(1, min(most, len(samples)))
     step_ns = max(1, -(-wall_ns // steps))
     cpu: dict[str, list[float]] = {}
+    disk: dict[str, list[int]] = {}
     last: dict[int, tuple[Any, ...]] = {}
     by_id = {process.id: process for process in processes}
 
@@ -44,6 +45,7 @@ def timeline(
     memory: list[dict[str, int]] = [{} for _ in range(steps)]
     largest = [-1] * steps
     counts = [0] * steps
+    threads = [0] * steps
     now: dict[str, int] = {}
     ends = sorted((process.ended_ns, process.id) for process in processes if process.ended_ns is not None)
     last_at: dict[int, int] = {}
@@ -55,12 +57,18 @@ def timeline(
             _add(now, by_id[ended].comm, -(memory_of.pop(ended, 0)))
             passed += 1
         while place < len(rows) and rows[place][0] <= sample.id:
-            _, number, cpu_ns, rss, *_ = rows[place]
+            _, number, cpu_ns, rss, _, _, read, write = rows[place]
             process, before = by_id[number], last.get(number)
             if before is not None:
                 use(process.comm, before_ns, sample.at_ns, cpu_ns - before[2])
             elif process.started_ns > 0:  # otherwise the time was used before the recording
                 use(process.comm, max(before_ns, process.started_ns), sample.at_ns, cpu_ns)
+            if read is not None and write is not None:
+                known = disk.setdefault(process.comm, [0] * steps)
+                if before is not None and before[6] is not None and before[7] is not None:
+                    known[min(steps - 1, sample.at_ns // step_ns)] += max(0, read + write - before[6] - before[7])
+                elif before is None and process.started_ns > 0:
+                    known[min(steps - 1, sample.at_ns // step_ns)] += read + write
             last_at[number] = sample.at_ns
             if process.ended_ns is None or process.ended_ns >= sample.at_ns:  # not a zombie
                 _add(now, process.comm, (rss or 0) - memory_of.get(number, 0))
@@ -72,6 +80,7 @@ def timeline(
         rss = sum(now.values())
         total = rss if sample.footprint_bytes is None else sample.footprint_bytes
         counts[step] = max(counts[step], sample.process_count)
+        threads[step] = max(threads[step], sample.thread_count)
         if total > largest[step]:
             largest[step] = total
             memory[step] = {comm: size * total // rss for comm, size in now.items() if size}
@@ -82,13 +91,15 @@ def timeline(
             use(process.comm, last_at.get(process.id, process.started_ns), process.ended_ns, process.cpu_ns - known_ns)
     for step in range(1, steps):  # a step without a sample
         if largest[step] < 0:
-            memory[step], counts[step] = memory[step - 1], counts[step - 1]
+            memory[step], counts[step], threads[step] = memory[step - 1], counts[step - 1], threads[step - 1]
     names = sorted(cpu.keys() | {comm for sizes in memory for comm in sizes}, key=lambda comm: -sum(cpu.get(comm, ())))
     return Timeline(
         step_ns=step_ns,
         cpu_ns={comm: tuple(map(round, cpu.get(comm, [0.0] * steps))) for comm in names},
         memory_bytes={comm: tuple(sizes.get(comm, 0) for sizes in memory) for comm in names},
+        disk_bytes={comm: tuple(disk[comm]) for comm in names if comm in disk} if disk else None,
         process_count=tuple(counts),
+        thread_count=tuple(threads),
         marks=tuple(marks),
     )
 

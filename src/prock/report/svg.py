@@ -1,4 +1,4 @@
-"""A timeline as an SVG picture: CPU and memory stacked by command, and the number of processes."""
+"""A timeline as an SVG picture: CPU, memory and disk stacked by command, and the number of processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prock.report.layout import format_bytes, format_number, format_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prock.results import Timeline
 
@@ -14,6 +14,13 @@ WIDTH, LEFT, RIGHT, PANEL, GAP, TOP = 800, 64, 12, 150, 40, 28
 MOST_COMMANDS = 7
 COLOURS = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#edc948", "#76b7b2", "#9c9c9c")
 """Of the commands, the last of the others."""
+WRITERS: dict[str, Callable[[float], str]] = {
+    "cores": lambda value: f"{value:.2g}",
+    "bytes": lambda value: format_bytes(round(value)),
+    "bytes/s": lambda value: f"{format_bytes(round(value))}/s",
+    "count": lambda value: format_number(round(value)),
+}
+"""How the values of each unit are written."""
 STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-weight: 600 }
 .grid { stroke: #8884; stroke-width: 1 } .mark { stroke: #c33; stroke-dasharray: 4 3 }
@@ -32,25 +39,15 @@ def xml(text: str) -> str:
 
 def timeline_svg(timeline: Timeline, title: str = "") -> str:
     """The whole picture, 800 units wide."""
-    names, series = _largest(timeline)
-    cpu = [[used / timeline.step_ns for used in timeline.cpu_ns[name]] for name in series[:-1]]
-    rss: list[list[float]] = [[float(size) for size in timeline.memory_bytes[name]] for name in series[:-1]]
-    others = [name for name in timeline.cpu_ns if name not in series]
-    if others:
-        steps = range(len(timeline.process_count))
-        cpu.append([sum(timeline.cpu_ns[name][step] for name in others) / timeline.step_ns for step in steps])
-        rss.append([float(sum(timeline.memory_bytes[name][step] for name in others)) for step in steps])
+    names, panels = stacks(timeline)
     parts: list[str] = []
     y = TOP + (20 if title else 0)
     legend_rows = -(-len(names) // 4)
-    height = y + 18 * legend_rows + 3 * (PANEL + GAP) + 4
+    height = y + 18 * legend_rows + len(panels) * (PANEL + GAP) + 4
     parts += _legend(names, y)
     y += 18 * legend_rows + 16
-    for heading, stack, write in (
-        ("CPU, cores", cpu, lambda value: f"{value:.2g}"),
-        ("memory", rss, lambda value: format_bytes(round(value))),
-        ("processes", [[float(count) for count in timeline.process_count]], lambda value: format_number(round(value))),
-    ):
+    for heading, unit, stack in panels:
+        write = WRITERS[unit]
         parts += _panel(heading, stack, write, y, timeline)
         y += PANEL + GAP
     shown = f'<text class="title" x="{LEFT}" y="20">{xml(title)}</text>' if title else ""
@@ -59,6 +56,33 @@ def timeline_svg(timeline: Timeline, title: str = "") -> str:
         f'role="img" aria-label="{xml(title or "usage over time")}">\n<style>{STYLE}</style>\n'
         f'<rect class="back" width="{WIDTH}" height="{height}"/>\n{shown}\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def stacks(timeline: Timeline) -> tuple[list[str], list[tuple[str, str, list[list[float]]]]]:
+    """Labels of the largest commands and of the others, and panels: heading, unit, a series for each label.
+
+    Processes and threads have one series, of the tree.
+    """
+    names, series = _largest(timeline)
+    shown = set(series)
+
+    def stack(values: Mapping[str, Sequence[int]], scale: float) -> list[list[float]]:
+        nothing = [0] * len(timeline.process_count)
+        made = [[value * scale for value in values.get(name, nothing)] for name in series[:-1]]
+        others = [each for name, each in values.items() if name not in shown]
+        if len(names) > len(made):
+            made.append([sum(step) * scale for step in zip(*others, strict=True)] if others else [0.0] * len(nothing))
+        return made
+
+    panels = [
+        ("CPU, cores", "cores", stack(timeline.cpu_ns, 1 / timeline.step_ns)),
+        ("memory", "bytes", stack(timeline.memory_bytes, 1.0)),
+    ]
+    if timeline.disk_bytes is not None:
+        panels.append(("disk, read and written", "bytes/s", stack(timeline.disk_bytes, 1e9 / timeline.step_ns)))
+    panels.append(("processes", "count", [list(map(float, timeline.process_count))]))
+    panels.append(("threads", "count", [list(map(float, timeline.thread_count))]))
+    return names, panels
 
 
 def _largest(timeline: Timeline) -> tuple[list[str], list[str]]:
