@@ -136,14 +136,19 @@ docs: $(PACKAGE) $(VENV)/.docs-installed
 check-peak: $(PACKAGE)
 	@$(BIN)/python -m benchmarks peak
 
+# Builds a Collector, which takes minutes: needs Go.
+check-collector: $(PACKAGE) $(VENV)/.test-installed
+	@test -x build/collector/otelcorecol || sh tools/collector.sh build/collector
+	@PROCK_OTELCOL=$(CURDIR)/build/collector/otelcorecol $(BIN)/python -m pytest -q tests/cli/test_run_otlp.py
+
 check-recording: $(PACKAGE)
 	@$(BIN)/python -m benchmarks recording
 
 # One after the other, also after a failure. Quick ones first. PARTS selects some. LIMIT_S is three times the slowest part
 # on two slow cores: a part that takes longer hangs.
 LIMIT_S := 3600
-PARTS ?= test docs check-peak check-recording check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-chaos
-.PHONY: check check-peak check-recording
+PARTS ?= test docs check-collector check-peak check-recording check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-chaos
+.PHONY: check check-peak check-recording check-collector
 check:
 	@mkdir -p build/check; failed=; \
 	for part in $(PARTS); do \

@@ -320,8 +320,8 @@ class RunFigures(NamedTuple):
         for name, value in self._asdict().items():
             if name not in ("stdout", "stderr"):
                 document[name] = _plain(value)
-        document["args"] = [_text(argument) for argument in redact(self.args)]
-        document["labels"] = {_text(name): _text(value) for name, value in self.labels}
+        document["args"] = [plain_text(argument) for argument in redact(self.args)]
+        document["labels"] = {plain_text(name): plain_text(value) for name, value in self.labels}
         document["cpu_by_source"] = dict(self.cpu_by_source)
         document["cpu_percent"] = self.cpu_percent
         document["exit_code"] = self.exit_code
@@ -428,10 +428,10 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in fields.items()}
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
-    return _text(value) if isinstance(value, str) else value
+    return plain_text(value) if isinstance(value, str) else value
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     r"""Bytes that are not UTF-8 as ``\xff``, other lone surrogates as ``\ud800``."""
     if text.isascii():
         return text

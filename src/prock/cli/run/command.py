@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prock.cli.run.status_line import StatusLine
-    from prock.cli.run.supervisor import SignalSource
+    from prock.cli.run.supervisor import Outlet, SignalSource
     from prock.cli.run.writer import ReportWriter
     from prock.runner.limits import Limits
     from prock.runner.result import RunResult
@@ -63,6 +63,7 @@ On macOS, Windows and BSD some sources are missing: see prock doctor.
   0, as in GNU time; %% \\n \\t \\\\. ? means unknown.
   %{cpu} %{user} %{system} %{wall} seconds, %{cores}, %{peak}, %{processes}, and
   any key of the JSON document: %{peak_rss_bytes}, %{disk_io.read_bytes}.
+  --format prometheus: for the textfile collector of node_exporter, with -o FILE.
 
 examples:
   prock run make -j8                      report the cost of a build
@@ -70,6 +71,7 @@ examples:
   prock run -f '%{cpu} s' cc x.c          print one line in your own format
   prock run -t 10m --max-memory 2G ./job  limit and budget a CI job
   prock run --record build.prock make -j8 record a build, for prock report
+  prock run --otlp make -j8               show its processes as a trace
 """
 
 
@@ -94,13 +96,14 @@ def main(words: Sequence[str], summary: str) -> int:
         raise Failure("invalid --repeat 0: use a whole number, 1 or more", 2)
     keep_low_descriptors_free()
     writer = _open_writer(settings)
+    outlets = _open_outlets(settings, command)
     recorder = open_recorder(settings, command)
     try:
         signals = open_signals()
     except ProckError as error:
         raise Failure(str(error), PROCK_FAILED) from None
     try:
-        code, interrupted = _run_all(command, settings, signals, writer, recorder)
+        code, interrupted = _run_all(command, settings, signals, writer, recorder, outlets)
     except Failure:
         if recorder is not None and recorder.is_empty:
             recorder.discard()
@@ -123,6 +126,20 @@ def _open_writer(settings: Settings) -> ReportWriter | None:
     return ReportWriter(settings)
 
 
+def _open_outlets(settings: Settings, command: Sequence[str]) -> list[Outlet]:
+    """Fails before the command runs if an option or a variable is invalid."""
+    outlets: list[Outlet] = []
+    if settings.otlp is not None:
+        from prock.cli.run.telemetry import Telemetry
+
+        outlets.append(Telemetry(settings, command))
+    if settings.push is not None:
+        from prock.cli.run.push import Push
+
+        outlets.append(Push(settings))
+    return outlets
+
+
 def open_recorder(settings: Settings, command: Sequence[str] = ()) -> Recorder | None:
     """Fails before the command runs if its recording cannot be created."""
     if settings.record is None:
@@ -141,6 +158,7 @@ def _run_all(
     signals: SignalSource,
     writer: ReportWriter | None,
     recorder: Recorder | None,
+    outlets: Sequence[Outlet],
 ) -> tuple[int, bool]:
     """Returns the exit code, and whether Ctrl-C ended the command."""
     results: list[RunResult] = []
@@ -149,18 +167,22 @@ def _run_all(
     spent_ns = 0
     while len(results) < wanted and not interrupted:
         try:
-            session = _launch(command, settings, signals, recorder)
+            session = _launch(command, settings, signals, recorder, outlets)
         except Failure as error:
             if not results:
                 raise
             failure = error
             break
-        supervisor = _follow(session, settings, signals)
+        supervisor = _follow(session, settings, signals, outlets)
         from prock.runner.build_result import finish
 
         whole_tree = settings.wait_all or supervisor.timed_out or session.limit_exceeded is not None
         result = finish(session, timed_out=supervisor.timed_out, whole_tree=whole_tree)
         spent_ns, before_ns = time.process_time_ns(), spent_ns  # includes the start of the interpreter
+        for outlet in outlets:
+            outlet.add(result)
+        if not settings.verbose:
+            result = result._replace(processes=())
         results.append(result._replace(cost_ns=spent_ns - before_ns))
         supervisor.drain_signals()
         interrupted = supervisor.interrupted and results[-1].signal == 2
@@ -173,14 +195,24 @@ def _run_all(
     all_written = writer.write(results, wanted)
     if failure is not None:
         raise failure
-    return _exit_code(results, settings) or (0 if all_written else PROCK_FAILED), interrupted
+    code, problems = _exit_code(results, settings)
+    code = code or (0 if all_written else PROCK_FAILED)
+    for outlet in outlets:
+        outlet.close(code, problems)
+    return code, interrupted
 
 
-def _launch(command: list[str], settings: Settings, signals: SignalSource, recorder: Recorder | None) -> RunSession:
+def _launch(
+    command: list[str],
+    settings: Settings,
+    signals: SignalSource,
+    recorder: Recorder | None,
+    outlets: Sequence[Outlet],
+) -> RunSession:
     if not command[0]:  # joined to a directory of PATH, an empty name is that directory
         raise Failure("'': command not found", 127)
     try:
-        return _start(command, settings, signals, recorder)
+        return _start(command, settings, signals, recorder, outlets)
     except NotSupported as error:
         raise Failure(f"{error} (see prock doctor)", PROCK_FAILED) from None
     except ProckError as error:
@@ -192,13 +224,19 @@ def _launch(command: list[str], settings: Settings, signals: SignalSource, recor
         raise Failure(f"cannot execute {escape(command[0])}: {os.strerror(reason or 0)}", 126) from None
 
 
-def _start(command: list[str], settings: Settings, signals: SignalSource, recorder: Recorder | None) -> RunSession:
+def _start(
+    command: list[str],
+    settings: Settings,
+    signals: SignalSource,
+    recorder: Recorder | None,
+    outlets: Sequence[Outlet],
+) -> RunSession:
     from prock import engine
 
     if engine.active.launcher is None:
         from prock.runner.spawn_portable import start_command
 
-        env = [] if sys.platform == "win32" else _environment(recorder)
+        env = [] if sys.platform == "win32" else _environment(recorder, outlets)
         running = start_command(
             command, session_options(settings, recorder), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
         )
@@ -207,7 +245,9 @@ def _start(command: list[str], settings: Settings, signals: SignalSource, record
     from prock.runner.session import RunSession
     from prock.runner.spawn_linux import SpawnOptions
 
-    spawn = SpawnOptions(_environment(recorder), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True)
+    spawn = SpawnOptions(
+        _environment(recorder, outlets), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True
+    )
     return RunSession.launch(command, spawn, session_options(settings, recorder), meanwhile=signals.enable_child_signal)
 
 
@@ -218,7 +258,7 @@ def session_options(settings: Settings, recorder: Recorder | None) -> Options:
         accounting=settings.accounting,
         interval=settings.interval,
         pss=settings.pss,
-        processes=settings.verbose > 0,
+        processes=settings.verbose > 0 or settings.otlp is not None,
         labels=tuple(settings.labels or ()),
         die_with_caller=settings.die_with_prock,
         arguments=settings.arguments,
@@ -252,9 +292,10 @@ def _not_found(word: str, error: OSError) -> str:
     return f"cannot execute {name}: {error.strerror}"
 
 
-def _environment(recorder: Recorder | None) -> list[bytes]:
+def _environment(recorder: Recorder | None, outlets: Sequence[Outlet]) -> list[bytes]:
     """The entries that prock was started with: `os.environ` lacks those without a name or a value, and has one for each
-    name. In the C locale, Python adds LC_CTYPE to it. A recording adds its path, for ``prock mark``."""
+    name. In the C locale, Python adds LC_CTYPE to it. A recording adds its path, for ``prock mark``, and ``--otlp``
+    TRACEPARENT."""
     from prock import engine
 
     try:
@@ -265,13 +306,17 @@ def _environment(recorder: Recorder | None) -> list[bytes]:
         entries = [b"%b=%b" % (os.fsencode(name), os.fsencode(value)) for name, value in os.environ.items()]
     else:
         entries = block.removesuffix(b"\0").split(b"\0") if block else []
-    return entries if recorder is None else recorder.environment(entries)
+    if recorder is not None:
+        entries = recorder.environment(entries)
+    for outlet in outlets:
+        entries = outlet.environment(entries)
+    return entries
 
 
-def _follow(session: RunSession, settings: Settings, signals: SignalSource) -> Supervisor:
+def _follow(session: RunSession, settings: Settings, signals: SignalSource, outlets: Sequence[Outlet]) -> Supervisor:
     kill_tree = settings.kill_tree or (settings.die_with_prock and not settings.wait_all)
     plan = Plan(settings.timeout, settings.kill_after, kill_tree, settings.wait_all)
-    supervisor = Supervisor(session, signals, plan, line_opener(settings))
+    supervisor = Supervisor(session, signals, plan, line_opener(settings), outlets)
     try:
         supervisor.run()
     except BaseException:
@@ -293,27 +338,32 @@ def line_opener(settings: Settings, *, alone: bool = False) -> Callable[[], Stat
     return open_it
 
 
-def _exit_code(results: Sequence[RunResult], settings: Settings) -> int:
+def _exit_code(results: Sequence[RunResult], settings: Settings) -> tuple[int, list[str]]:
+    """The exit code, and the limits or budgets that were exceeded."""
     for result in results:
         if result.timed_out:
-            return 124
+            return 124, []
         if result.limit_exceeded is not None:
+            from prock.report.text import limit_line
+
+            problem = f"limit exceeded: {limit_line(result.limit_exceeded)}"
             if settings.quiet or settings.output is not None or settings.format is not None:
                 from prock.cli.output import write_error
-                from prock.report.text import limit_line
 
-                write_error(f"prock run: limit exceeded: {limit_line(result.limit_exceeded)}\n")
-            return EXCEEDED
+                write_error(f"prock run: {problem}\n")
+            return EXCEEDED, [problem]
         if result.exit_code != 0:
-            return result.exit_code if result.exit_code is not None else PROCK_FAILED
+            return result.exit_code if result.exit_code is not None else PROCK_FAILED, []
     if settings.max_cpu is settings.max_memory is settings.max_wall is None:
-        return 0
+        return 0, []
     from prock.runner.limits import exceeded_budgets
 
     cpu_ns, wall_ns = _nanoseconds(settings.max_cpu), _nanoseconds(settings.max_wall)
     exceeded = exceeded_budgets(results, cpu_ns, settings.max_memory, wall_ns)
-    if exceeded:
-        from prock.cli.output import write_error
+    if not exceeded:
+        return 0, []
+    from prock.cli.output import write_error
 
-        write_error(f"prock run: budget exceeded: {'; '.join(exceeded)}\n")
-    return EXCEEDED if exceeded else 0
+    problem = f"budget exceeded: {'; '.join(exceeded)}"
+    write_error(f"prock run: {problem}\n")
+    return EXCEEDED, [problem]

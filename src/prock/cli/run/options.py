@@ -60,7 +60,7 @@ REPORT: Group = (
         "-f",
         "--format",
         metavar="FORMAT",
-        help="report as gnu (GNU time -v), posix, or a template: fields of GNU time and %%{NAME}; see below",
+        help="report as gnu (GNU time -v), posix, prometheus, or a template: fields of GNU time, %%{NAME}; see below",
     ),
     Option(
         "--no-args",
@@ -137,9 +137,28 @@ LIMITS: Group = (
     Option("--limit-memory", kind="size", metavar="SIZE", help="memory of the whole tree"),
     Option("--limit-processes", kind="count", metavar="N", help="processes at once, threads not counted"),
 )
+ELSEWHERE: Group = (
+    Option(
+        "--otlp",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="send metrics and spans by OpenTelemetry's protocol (default: as OTEL_EXPORTER_OTLP_ENDPOINT says); "
+        "write --otlp=URL",
+    ),
+    Option("--args", action="store_true", help="with --otlp: send the arguments of commands, too"),
+    Option(
+        "--spans-min",
+        kind="duration",
+        metavar="DURATION",
+        help="with --otlp: shorter processes are part of their parent's span (default: 10ms)",
+    ),
+    Option("--push", metavar="URL", help="push the figures to a Pushgateway of Prometheus"),
+)
 RUN: Mapping[str, Group] = {
     "measuring": MEASURING,
     "report": REPORT,
+    "other systems": ELSEWHERE,
     "ending": ENDING,
     "limits (a tree that exceeds one is ended at once; exit code 123)": LIMITS,
     "budget (exit code 123 if the command succeeds but exceeds it)": BUDGET,
@@ -167,6 +186,10 @@ class Settings:
     verify: bool
     pss: bool
     wait_all: bool
+    otlp: str | None = None
+    args: bool = False
+    spans_min: float | None = None
+    push: str | None = None
     timeout: float | None = None
     kill_tree: bool = False
     die_with_prock: bool = False
@@ -198,10 +221,8 @@ def parse(
         settings, others = read(rest, groups)
         for first, second in contradictions(settings):
             raise Failure(f"{first} and {second} contradict each other: leave one out (see prock {name} --help)", 2)
-        if settings.append and settings.output is None:
-            raise Failure(f"-a needs a file to append to: add -o FILE (see prock {name} --help)", 2)
-        if settings.force and settings.record is None:
-            raise Failure(f"--force needs a recording to replace: add --record FILE (see prock {name} --help)", 2)
+        for problem in incomplete(settings):
+            raise Failure(f"{problem} (see prock {name} --help)", 2)
         return settings, others
     except NotPlain:
         understood = words[: len(words) - len(list(rest))]
@@ -221,6 +242,17 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
     }
     pairs = ("-q -o", "-q -f", "-q -p", "-f -p", "-q -v", "-f -v", "-p -v")
     return [(first, second) for first, second in map(str.split, pairs) if given[first] and given[second]]
+
+
+def incomplete(settings: Settings) -> list[str]:
+    """Given options without the option that they belong to."""
+    given = [
+        (settings.append and settings.output is None, "-a needs a file to append to: add -o FILE"),
+        (settings.force and settings.record is None, "--force needs a recording to replace: add --record FILE"),
+        (settings.args and settings.otlp is None, "--args is about what is sent: add --otlp"),
+        (settings.spans_min is not None and settings.otlp is None, "--spans-min is about what is sent: add --otlp"),
+    ]
+    return [problem for is_so, problem in given if is_so]
 
 
 def read(rest: Iterator[str], groups: Mapping[str, Group]) -> tuple[Settings, list[str]]:
@@ -263,7 +295,9 @@ def _apply(settings: Settings, option: Option, value: str | None, rest: Iterator
         given = before + 1 if option.action == "count" else option.keywords.get("const", True)
         setattr(settings, option.name, given)
         return
-    if value is None:
+    if value is None and option.keywords.get("nargs") == "?":
+        value = option.keywords["const"]
+    elif value is None:
         value = next(rest, None)
         if value is None or (value.startswith("-") and value != "-"):  # perhaps an option or a negative number
             raise NotPlain(flag)

@@ -18,10 +18,11 @@ from prock.report.layout import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Protocol
 
     from prock.cli.run.status_line import StatusLine
+    from prock.runner.result import RunResult
     from prock.runner.session import RunSession
     from prock.runner.terminate import Termination
 
@@ -39,6 +40,24 @@ if TYPE_CHECKING:
             process that did, where that is known."""
 
         def close(self) -> None: ...
+
+    class Outlet(Protocol):
+        """Another system that gets figures of a run while it lasts."""
+
+        @property
+        def due_ns(self) -> int:
+            """When `step` is to be called next."""
+
+        def step(self, session: RunSession, now_ns: int, /) -> None: ...
+
+        def environment(self, entries: list[bytes], /) -> list[bytes]:
+            """These entries of the command's environment, and its own; called before each run."""
+
+        def add(self, result: RunResult, /) -> None:
+            """A run has ended."""
+
+        def close(self, code: int, problems: Sequence[str], /) -> None:
+            """All runs have ended: the exit code, and the budgets and limits that were exceeded, a sentence each."""
 
 
 FOR_TREE = numbers("SIGINT SIGQUIT SIGTERM SIGHUP")
@@ -89,6 +108,7 @@ class Supervisor:
         signals: SignalSource,
         plan: Plan,
         open_line: Callable[[], StatusLine | None] | None = None,
+        outlets: Sequence[Outlet] = (),
     ) -> None:
         self._session = session
         self._signals = signals
@@ -97,6 +117,7 @@ class Supervisor:
         self._open_line = open_line
         """Opens the status line, once the run has lasted long enough."""
         self._line_ns = time.monotonic_ns() + LINE_NS
+        self._outlets = outlets
         self._termination: Termination | None = None
         self._received: list[tuple[int, int]] = []
         """Signals that processes sent, with their times."""
@@ -168,7 +189,7 @@ class Supervisor:
             due.append(self._line.due_ns)
         elif self._open_line is not None:
             due.append(self._line_ns)
-        return min(due)
+        return min(due + [outlet.due_ns for outlet in self._outlets])
 
     def _step(self, now_ns: int) -> None:
         if self._termination is not None:
@@ -183,6 +204,9 @@ class Supervisor:
             self._line, self._open_line = self._open_line(), None
         if self._line is not None:
             self._line.step(self._session, now_ns)
+        for outlet in self._outlets:
+            if now_ns >= outlet.due_ns:
+                outlet.step(self._session, now_ns)
 
     def _handle(self, number: int, from_terminal: bool, sender: tuple[int, int] | None) -> None:
         now_ns = time.monotonic_ns()

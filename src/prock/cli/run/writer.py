@@ -28,7 +28,10 @@ class ReportWriter:
         self._title = title
         self._name = name
         self._template: str | None = None
-        if settings.portability or settings.format is not None:
+        self._is_prometheus = settings.format == "prometheus"
+        if settings.append and self._is_prometheus:
+            raise output.Failure("-a and -f prometheus contradict each other: a series may occur once in a file", 2)
+        if settings.portability or (settings.format is not None and not self._is_prometheus):
             from prock.report.gnu_time import template_of
 
             try:
@@ -44,7 +47,7 @@ class ReportWriter:
 
             try:
                 if settings.output is not None:
-                    self._report = OutputFile(settings.output, append=settings.append)
+                    self._report = OutputFile(settings.output, append=settings.append, whole=self._is_prometheus)
                 if settings.json is not None:
                     self._document = OutputFile(settings.json, whole=True)
             except CannotWrite as error:
@@ -74,6 +77,10 @@ class ReportWriter:
 
     def _text(self, results: Sequence[RunResult], wanted: int) -> str:
         settings = self._settings
+        if self._is_prometheus:
+            from prock.export.run_metrics import prometheus_text
+
+            return prometheus_text(results[-1])
         if self._template is not None:
             from prock.report import gnu_time
 
