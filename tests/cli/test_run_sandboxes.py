@@ -108,6 +108,41 @@ def test_a_refused_system_call_is_named_and_nothing_is_started(call: str, error:
     in_child(check)
 
 
+@needs_filters
+@on_linux
+def test_without_clone3_a_command_runs_and_is_counted(tmp_path: Path) -> None:
+    """It is forked, and joins its cgroup before the command is executed."""
+
+    def check() -> None:
+        pid = os.fork()
+        if pid == 0:
+            refuse("clone3", errno.ENOSYS)
+            os.chdir(tmp_path)
+            os.execv(PROCK[0], [*PROCK, "run", "-q", "--json", "x.json", "sh", "-c", "true & wait; exit 3"])
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+        document = json.loads((tmp_path / "x.json").read_text())
+        assert document["cpu_ns"] > 0 and document["survivors"] == []
+        assert has_cgroups() is ("cgroup" in document["cpu_by_source"])
+        assert not groups(pid)
+
+    in_child(check)
+
+
+@needs_root
+@on_linux
+@pytest.mark.skipif(not has_cgroups(), reason="no cgroups")
+def test_runs_in_different_mount_namespaces_leave_each_others_cgroups_alone(tmp_path: Path) -> None:
+    other = ["unshare", "--mount", "--propagation", "private", *PROCK, "run", "-q", "true"]
+    command = [*PROCK, "run", "-q", "--json", "x.json", "sh", "-c", f"{' '.join(other)}; sleep 0.1"]
+    with subprocess.Popen(command, cwd=tmp_path) as outer:
+        until(lambda: groups(outer.pid) or outer.poll() is not None)
+        beside = subprocess.run(other, check=False)
+    assert (outer.returncode, beside.returncode) == (0, 0)
+    document = json.loads((tmp_path / "x.json").read_text())
+    assert "cgroup" in document["cpu_by_source"]
+    assert not [sentence for sentence in document["missing"] if "removed" in sentence]
+
+
 @needs_root
 @on_linux
 @pytest.mark.skipif(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,25 @@ def test_a_member_that_changes_its_user_ends_too(accounting: str, tmp_path: Path
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as caller:
         pids = pids_in(tmp_path)
         until(lambda: name_of(pids[0]) == "sleep")
+        caller.kill()
+        assert until(lambda: all(map(has_ended, pids)))
+
+
+@needs_root
+@pytest.mark.parametrize("accounting", ["auto", "waited"])
+def test_a_member_that_executes_a_set_id_program_ends_too(accounting: str, tmp_path: Path) -> None:
+    """The parent-death signal of prctl(2) would be lost."""
+    program = shutil.copy(os.path.realpath(shutil.which("sleep") or "/bin/sleep"), tmp_path / "sleeper")
+    os.chown(program, 65534, 65534)
+    os.chmod(program, 0o6755)
+    tmp_path.chmod(0o755)
+    script = f"echo $$ >pids; exec {program} 61"
+    command = [sys.executable, "-m", "prock", "run", "--die-with-prock", "--accounting", accounting, "sh", "-c", script]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as caller:
+        pids = pids_in(tmp_path)
+        until(lambda: name_of(pids[0]) == "sleeper")
+        status = Path(f"/proc/{pids[0]}/status").read_text()
+        assert "\nUid:\t0\t65534\t65534\t65534\n" in status  # its file system allows set-id programs
         caller.kill()
         assert until(lambda: all(map(has_ended, pids)))
 
