@@ -20,6 +20,7 @@ COMMANDS = {
     "tree": "show a process tree with the totals of each subtree",
     "scan": "show the process trees of this machine that use the most CPU or memory",
     "top": "follow process trees, full-screen or as tables",
+    "serve": "serve the figures of process trees to Prometheus",
     "run": "run a command and report the CPU time, memory and I/O of its whole process tree",
     "attach": "measure a process tree that is already running, and report it as prock run does",
     "report": "show a recording as text, as a page, or as a picture",
