@@ -136,11 +136,12 @@ def check_wheel(wheel: Path, sdist: Path) -> None:
     info = f"{named}.dist-info/"
     expected = {name.removeprefix("src/") for name in files_of(sdist) if name.startswith("src/")}
     expected |= {"prock/_core.abi3.so", "prock/_launcher", f"{named}.data/data/share/man/man1/prock.1"}
+    expected.add(f"{named}.data/scripts/prock-sh")
     expected |= {info + name for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
     if set(modes) != expected:
         raise Failed(f"{wheel.name} differs in {', '.join(sorted(set(modes) ^ expected))}")
     for name, mode in modes.items():
-        wanted = 0o755 if name in ("prock/_core.abi3.so", "prock/_launcher") else 0o644
+        wanted = 0o755 if name.endswith(("/_core.abi3.so", "/_launcher", "/prock-sh")) else 0o644
         if mode != wanted and not name.startswith(info):
             raise Failed(f"{name} has mode {mode:o} in {wheel.name}, not {wanted:o}")
 

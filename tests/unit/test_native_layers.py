@@ -16,7 +16,7 @@ USES = {
     "native/procfs": set(),
     "native/perf": set(),
     "native/tracker": {"native/procfs"},
-    "native/launcher": {"native/perf"},
+    "native/launcher": {"native/perf", "native/procfs"},
     "binding": {"native/procfs", "native/perf", "native/tracker"},
 }
 """Packages whose symbols each package may use, beside its own."""

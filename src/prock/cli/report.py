@@ -24,6 +24,7 @@ EPILOG = """\
 FILE is a recording, as prock run --record writes it. The suffix of the file of
 -o says what it becomes: .html, one page that needs no other file and no
 network; .svg, a picture of CPU, memory and processes over time; .txt.
+FILE may also be a log of prock-sh, which is shown as a table of its commands.
 
 examples:
   prock report build.prock                 the report, and usage over time
@@ -34,7 +35,7 @@ SUFFIXES = (".html", ".svg", ".txt")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a recording")
+    parser.add_argument("file", metavar="FILE", help="a recording, or a log of prock-sh")
     parser.add_argument("-o", "--output", metavar="FILE", help=f"write to FILE: {', '.join(SUFFIXES)}")
 
 
@@ -45,6 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise output.Failure("-o and --json contradict each other: leave one out", 2)
         if suffix not in SUFFIXES:
             raise output.Failure(f"unknown suffix of {arguments.output}: use {', '.join(SUFFIXES)}", 2)
+    from prock.report.shell_log import is_log, log_report
+
+    if is_log(arguments.file):
+        if arguments.json or arguments.output is not None:
+            raise output.Failure(f"{arguments.file} is a log of prock-sh, JSON already: leave -o and --json out", 2)
+        output.write(log_report(arguments.file, output.terminal_width() or DEFAULT_WIDTH).split("\n"))
+        return 0
     recording = Recording(arguments.file)
     if not recording.samples and not recording.documents:
         raise output.Failure(f"{arguments.file} has no samples: the run ended before the first one", 1)
