@@ -85,6 +85,7 @@ lint: $(PACKAGE) $(VENV)/.lint-installed $(VENV)/.test-installed
 	@$(BIN)/mypy $(wildcard docs/examples/*.py)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings tests/typing
 	@if $(BIN)/python -c 'import prock._core' 2>/dev/null; then $(BIN)/python -m mypy.stubtest prock._core; fi
+	@if $(BIN)/python -c 'import prock._bpf' 2>/dev/null; then $(BIN)/python -m mypy.stubtest prock._bpf; fi
 	@$(BIN)/lint-imports --no-cache
 
 # Each test runs in its own namespaces, so that no process survives it.

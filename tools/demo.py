@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = f"""\
-SOURCES := $(shell find {ROOT}/native -name '*.c' | grep -v -e /fuzz/ -e /tests/ -e /threads/)
+SOURCES := $(shell find {ROOT}/native -name '*.c' | grep -v -e /fuzz/ -e /tests/ -e /threads/ -e /bpf/)
 FLAGS := -std=c11 -O2 -I{ROOT}/native $(addprefix -I,$(sort $(dir $(shell find {ROOT}/native -name '*.h'))))
 vpath %.c $(sort $(dir $(SOURCES)))
 all: $(notdir $(SOURCES:.c=.o))

@@ -65,7 +65,7 @@ class NoSuchProcess(ProckError, ProcessLookupError):
 class NotSupported(ProckError, OSError):
     """The system, the kernel or the engine in use does not provide `what`."""
 
-    _parameters = ("what",)
+    _parameters: tuple[str, ...] = ("what",)
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.ENOTSUP, f"not available here: {what}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHECKS = [
     "engine", "launcher", "python", "kernel", "proc", "cpu_clocks", "children_files", "task_io", "perf_task_clock",
-    "cgroup_v2", "descriptors",
+    "ebpf", "cgroup_v2", "descriptors",
 ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ pytestmark = on_both
 
 ENDLESS = {"top": ("--plain", "--count", "1", "--interval", "0.01")}
 """What makes those come to an end that would follow a tree to its own."""
-NEED_ARGUMENTS = ("run", "attach", "report", "diff", "export", "mark", "serve")
+NEED_ARGUMENTS = ("run", "attach", "trace", "report", "diff", "export", "mark", "serve")
 ALL_PLAIN = [(name, *ENDLESS.get(name, ())) for name in COMMANDS if name not in NEED_ARGUMENTS]
 ALL_JSON = [(*called, "--json") for called in ALL_PLAIN]
 NOT_PIDS = ["abc", "0", "-5", "1_000", "１２", "1.5", "+3", " 7", "", "2147483648", "9" * 5000, "1\n2", "\x1b[31m"]

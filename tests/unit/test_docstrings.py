@@ -18,7 +18,7 @@ import prock
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(prock.__path__, "prock.")
-    if name not in ("prock._core", "prock.__main__", "prock.engine.linux.native")
+    if name not in ("prock._core", "prock._bpf", "prock.__main__", "prock.engine.linux.native")
 ]
 
 

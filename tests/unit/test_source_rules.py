@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sorted((ROOT / "src").rglob("*.py"))
-PACKAGES = ("native/procfs", "native/tracker", "native/perf", "native/launcher", "binding")
+PACKAGES = ("native/procfs", "native/tracker", "native/perf", "native/launcher", "native/bpf", "binding", "binding/bpf")
 C = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.c"))]
 
 

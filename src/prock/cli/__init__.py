@@ -21,6 +21,7 @@ COMMANDS = {
     "scan": "show the process trees of this machine that use the most CPU or memory",
     "top": "follow process trees, full-screen or as tables",
     "serve": "serve the figures of process trees to Prometheus",
+    "trace": "show each process as it ends, with its CPU time, memory and I/O (root)",
     "run": "run a command and report the CPU time, memory and I/O of its whole process tree",
     "attach": "measure a process tree that is already running, and report it as prock run does",
     "report": "show a recording as text, as a page, or as a picture",

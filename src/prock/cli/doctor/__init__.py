@@ -33,6 +33,7 @@ TITLES = {
     "cpu_clocks": "CPU clocks",
     "task_io": "I/O counters",
     "perf_task_clock": "perf task-clock",
+    "ebpf": "eBPF records",
     "cpu_times": "CPU times",
     "waited_children": "ended children",
     "shares": "PSS",

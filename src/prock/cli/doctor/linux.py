@@ -124,6 +124,16 @@ def perf_task_clock() -> Check:
     return Check("perf_task_clock", NO, f"{reason}, {setting}", remedy)
 
 
+def ebpf() -> Check:
+    from prock.engine.bpf import Unavailable, open_recorder
+
+    try:
+        open_recorder(everything=False).close()
+    except Unavailable as error:
+        return Check("ebpf", NO, error.reason, error.remedy)
+    return Check("ebpf", OK, "programs can be loaded: prock trace records each process, however short")
+
+
 def cgroup_v2() -> Check:
     home = cgroup2_home(engine.active.root)
     if home is None:
@@ -152,5 +162,5 @@ def _first_line(path: str) -> str | None:
 
 CHECKS = (
     the_engine, launcher, the_python, the_kernel, proc_mount, cpu_clocks, children_files, task_io, perf_task_clock,
-    cgroup_v2, descriptors,
+    ebpf, cgroup_v2, descriptors,
 )  # fmt: skip
