@@ -704,6 +704,8 @@ class TreeTotals(NamedTuple):
     @property
     def cpu_bias(self) -> str:
         """Bias of `cpu_ns`, in one line."""
+        if self.accounting == "bpf":
+            return "lower bound, by less than a scheduler tick for each running thread"
         if self.accounting == "perf":
             return "lower bound, plus time stolen by a VM's host"
         return "lower bound: lacks processes neither sampled nor reaped"

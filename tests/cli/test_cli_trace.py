@@ -77,6 +77,23 @@ def test_each_process_of_a_tree_with_its_ending() -> None:
 
 
 @needs_bpf
+def test_trees_by_name(tmp_path: Path) -> None:
+    """What already runs below a process of that name, and what is started from then on."""
+    name = f"t{os.getpid()}"
+    script = tmp_path / name
+    script.write_text("#!/bin/sh\n(read line; /bin/true inner) & read line; kill $!; wait; /bin/true outer\n")
+    script.chmod(0o755)
+    shell = subprocess.Popen([script], stdin=subprocess.PIPE)
+    trace = subprocess.Popen(command("trace", "--name", f"^{name}$"), stdout=subprocess.PIPE, encoding="utf-8")
+    assert trace.stdout is not None and trace.stdout.readline()
+    shell.communicate(b"\n")
+    out, _ = trace.communicate(timeout=TIMEOUT_S)
+    rows = [line.split(None, 8) for line in out.splitlines()]
+    assert ("0", "true outer") in [(row[7], row[8]) for row in rows]
+    assert {row[2] for row in rows} == {str(os.getpid()), str(shell.pid)}
+
+
+@needs_bpf
 def test_passwords_names_and_arguments(tmp_path: Path) -> None:
     program = tmp_path / "na\x1b[31mme"
     shutil.copy("/bin/true", program)
@@ -174,7 +191,8 @@ def test_a_process_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--all", "--pid", "1"], ["--pid", "x"], ["--all", "--min-cpu", "x"], ["--all", "extra"]]
+    "arguments",
+    [[], ["--all", "--pid", "1"], ["--full", "--all"], ["--pid", "x"], ["--all", "--min-cpu", "x"], ["--all", "extra"]],
 )
 def test_options_that_make_no_sense(arguments: list[str]) -> None:
     done = prock("trace", *arguments)

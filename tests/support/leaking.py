@@ -256,6 +256,7 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
         Case("run, no such command", lambda: prock.run(["/nonexistent"]), FileNotFoundError),
         Case("run, nothing", lambda: prock.run([]), (ValueError, IndexError)),
     ]
+    cases += _record_cases()
     try:
         by_events = prock.TreeSampler(pid, accounting="perf")
     except (prock.NotSupported, prock.AccessDenied):
@@ -266,6 +267,26 @@ def follower_cases(pid: int, gone: int) -> tuple[list[Case], list[Callable[[], N
         Case("TreeSampler, its life with perf", whole_life("perf")),
     ]
     return cases, closes
+
+
+def _record_cases() -> list[Case]:
+    """Where eBPF is available."""
+    if sys.platform != "linux":
+        return []
+    from prock.engine.bpf import Unavailable, open_recorder
+    from prock.engine.bpf.records import ProcessRecords
+
+    try:
+        open_recorder(everything=False).close()
+    except Unavailable:
+        return []
+
+    def whole_life() -> None:
+        with ProcessRecords(everything=True) as records:
+            prock.run(["true"])
+            records.read()
+
+    return [Case("ProcessRecords, its life", whole_life)]
 
 
 def _arun() -> None:

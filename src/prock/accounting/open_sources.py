@@ -6,13 +6,14 @@ import os
 import sys
 
 from prock._compat.signals import is_child
-from prock.accounting.protocol import CGROUP, PERF, SOURCES, WAITED
+from prock.accounting.protocol import BPF, CGROUP, PERF, SOURCES, WAITED
 from prock.errors import AccessDenied, NotSupported, OutOfDescriptors, ProckError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from prock.accounting.bpf_attach import BpfClock
     from prock.accounting.cgroup import RunCgroup
     from prock.accounting.enclosing_group import EnclosingGroup
     from prock.accounting.perf_attach import TaskClocks
@@ -28,7 +29,8 @@ MOST_CPUS_WITH_SWITCHES = 8
 LINUX_ONLY = "cgroup, perf: only Linux has them, and the portable engine does not use them"
 NO_LAUNCHER = "perf events: only the compiled launcher opens them before the command runs"
 NO_CHILDREN = "waited accounting: Windows does not add the CPU time of children to the process that waits for them"
-RUNS_ALREADY = "{} accounting: the tree runs already; use perf or ledger"
+RUNS_ALREADY = "{} accounting: the tree runs already; use bpf, perf or ledger"
+NOT_LAUNCHED = "bpf accounting: only for a tree that runs already (prock attach)"
 
 
 class CpuSources:
@@ -58,6 +60,8 @@ class CpuSources:
         if attached:
             if wanted in (CGROUP, WAITED):
                 raise NotSupported(RUNS_ALREADY.format(wanted))
+        elif wanted == BPF:
+            raise NotSupported(NOT_LAUNCHED)
         elif not engine.reads_proc:
             if wanted == WAITED and sys.platform == "win32":
                 raise NotSupported(NO_CHILDREN)
@@ -189,8 +193,14 @@ class CpuSources:
                 source.close()
 
 
-def attach_clocks(engine: Engine, root_pid: int, wanted: str, limit: int) -> TaskClocks | None:
-    """Perf events for a tree that runs already. `wanted`: ``perf``, or ``auto`` for None where not available."""
+def attach_clocks(engine: Engine, root_pid: int, wanted: str, limit: int) -> TaskClocks | BpfClock | None:
+    """Of a tree that runs already. `wanted`: ``perf``, ``bpf``, or ``auto`` for perf, or None where not available."""
+    if wanted == BPF:
+        if sys.platform != "linux" or not engine.clocks_usable:
+            raise NotSupported("bpf accounting: it needs Linux and the /proc of this PID namespace")
+        from prock.accounting.bpf_attach import BpfClock
+
+        return BpfClock(root_pid, engine)
     if not engine.clocks_usable:
         if wanted == PERF:
             raise NotSupported("perf accounting: it needs Linux and the /proc of this PID namespace")

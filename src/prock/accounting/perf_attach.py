@@ -178,6 +178,8 @@ class TaskClocks:
     Then no descriptor stays open.
     """
 
+    source = "perf"
+
     def __init__(self, root_pids: Iterable[int], engine: Engine, limit: int) -> None:
         self._events: list[int] = []  # first, so that close() works whatever fails below
         self._doubts: list[UncertainFork] = []

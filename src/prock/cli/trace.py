@@ -15,10 +15,9 @@ import sys
 import time
 
 from prock import engine
-from prock.cli import output
+from prock.cli import output, selectors
 from prock.cli import parser as command
-from prock.cli.argtypes import duration_argument, pid_argument
-from prock.engine.protocol import WANT_STAT
+from prock.cli.argtypes import duration_argument
 from prock.errors import NoSuchProcess, NotSupported
 from prock.redaction import redact
 from prock.report.layout import (
@@ -37,40 +36,32 @@ from prock.sampling.command_lines import CommandLines
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from prock.engine.bpf.records import EndedProcess, ProcessRecords
     from prock.model import ProcessInfo
 
 EPILOG = """\
-The kernel records each process, however short: its CPU time and I/O are exact,
-its peak is since its last exec. It needs root (CAP_BPF and CAP_PERFMON) and
-Linux 5.8. Processes appear when their parent has reaped them, or a second after
-their end. Ctrl-C ends it. Arguments are shown up to 4 KiB, passwords as ***.
+The kernel records each process, however short, with the CPU time and I/O of all
+its threads, and its peak memory since its last exec. It needs root (CAP_BPF and
+CAP_PERFMON) and Linux 5.8. A process appears when its parent has reaped it, or
+a second after its end. Ctrl-C ends it, and so does the end of the last selected
+tree. Arguments are shown up to 4 KiB, passwords as ***.
 
 examples:
   prock trace --all             each process of the machine as it ends
   prock trace --pid 4711 --min-cpu 100ms
+  prock trace --name '^make$' --command 'cc1*'
   prock trace --all --duration 10s --summary
 """
 
 POLL_S = 0.1
-MOST_PASSES = 100
-"""Over a tree that forks while its members are added."""
 WIDTHS = (8, 7, 7, 7, 7, 6, 7, 4)
 HEADER = ("TIME", "PID", "PARENT", "LIFE", "CPU", "PEAK", "WRITTEN", "EXIT")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    chosen = parser.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--all", action="store_true", help="all processes of the machine")
-    chosen.add_argument(
-        "--pid",
-        type=pid_argument,
-        action="append",
-        metavar="PID",
-        help="the tree of this process; ends with it (may be repeated)",
-    )
+    selectors.add_options(parser)
     parser.add_argument("--duration", type=duration_argument, metavar="DURATION", help="end after this time")
     parser.add_argument("--min-cpu", type=duration_argument, default=0.0, metavar="DURATION", help="with this CPU time")
     parser.add_argument(
@@ -86,8 +77,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise NotSupported("records by eBPF, which needs Linux")
     from prock.engine.bpf.records import ProcessRecords
 
+    selector = selectors.chosen(vars(arguments))
+    if selector is None:
+        raise output.Failure("no processes are selected: use --all, --pid, --name, --pidfile, --cgroup or --user", 2)
+    roots = [] if arguments.all else selector.find()
+    if not roots and not arguments.all:
+        raise output.Failure(selector.missing)
     with ProcessRecords(everything=arguments.all, arguments=arguments.arguments) as records:
-        trace = Trace(records, arguments)
+        trace = Trace(records, arguments, roots)
         try:
             trace.follow()
         finally:
@@ -113,7 +110,7 @@ class Sum:
 class Trace:
     """Reads the records, and writes the chosen ones."""
 
-    def __init__(self, records: ProcessRecords, arguments: argparse.Namespace) -> None:
+    def __init__(self, records: ProcessRecords, arguments: argparse.Namespace, roots: Sequence[int]) -> None:
         self._records = records
         self._arguments = arguments
         self._screen = output.Screen()
@@ -123,8 +120,9 @@ class Trace:
             scan = engine.active.scan()
             for info, args in zip(scan, self._read_args(scan), strict=True):
                 records.add_older(info, args)
-        for tree, root in enumerate(arguments.pid or (), 1):
-            self._add_tree(root, tree)
+        for tree, root in enumerate(roots, 1):
+            if not records.add_tree(root, tree, self._read_args) and arguments.pid:
+                raise NoSuchProcess(root)
 
     def follow(self) -> None:
         """Until the duration is over, or the trees have ended."""
@@ -138,7 +136,7 @@ class Trace:
 
     def end(self) -> None:
         """Report what has ended meanwhile, zombies included, the sums, and what was lost."""
-        if self._arguments.pid and not self._records.running:
+        if not self._arguments.all and not self._records.running:
             self._records.wait(POLL_S)  # the kernel frees a process some milliseconds after its end
         self._report(self._records.read(unreaped_ns=0))
         if self._arguments.summary:
@@ -149,22 +147,7 @@ class Trace:
         if full:
             output.write_error(f"prock trace: {full:,} entries found no space: a map in the kernel was full\n")
 
-    def _add_tree(self, root: int, tree: int) -> None:
-        """A child of a member is a member, so after a pass that finds no other process the tree is complete."""
-        known: set[int] = set()
-        for _ in range(MOST_PASSES):
-            walk = engine.active.tree(root, WANT_STAT)
-            infos = [row.info for row in walk[0] if row.info is not None] if walk is not None else []
-            found = [info for info in infos if info.pid not in known]
-            for info, args in zip(found, self._read_args(found), strict=True):
-                self._records.add(info, args, tree)
-                known.add(info.pid)
-            if not found:
-                break
-        if not known:
-            raise NoSuchProcess(root)
-
-    def _read_args(self, infos: Iterable[ProcessInfo]) -> list[tuple[str, ...] | None]:
+    def _read_args(self, infos: Sequence[ProcessInfo]) -> list[tuple[str, ...] | None]:
         named = [(info.identity, info.comm) for info in infos]
         self._cmdlines.read(named)
         return [self._cmdlines.get(*process) for process in named]

@@ -379,7 +379,6 @@ class RunSession:
         return next((row.pid for row in self.rows() if row.is_alive), None)
 
     def _open_forest(self, root_pid: int) -> None:
-        from prock.sampling.forest import Forest
         from prock.sampling.sampled_cpu import SampledCpu
 
         waiter = self.waiter
@@ -388,15 +387,29 @@ class RunSession:
         io = not adopts or sys.platform != "linux" or os.geteuid() != 0 or self.options.recorder is not None
         # The events of a launched command were opened by the launcher.
         accounting = self.options.accounting if waiter is None else "ledger"
-        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
+        if waiter is None and accounting == "auto" and sys.platform == "linux" and os.geteuid() == 0:
+            accounting = "bpf"  # where it is not available, the next source follows, and the result says so
         try:
-            forest.add(root_pid, since_birth=waiter is not None)
-        except BaseException:
-            forest.close()
-            raise
+            forest = self._follow(root_pid, accounting, io=io, adopts=adopts)
+        except NotSupported as error:
+            if accounting == self.options.accounting:
+                raise
+            self.sources.refused["bpf"] = error.what
+            forest = self._follow(root_pid, self.options.accounting, io=io, adopts=adopts)
         self.forest, self.sampled_pid = forest, root_pid
         used_before_ns = 0 if waiter is None or root_pid != self.pid else self.used_before_ns
         self.sources.add(SampledCpu(forest, root_pid, self.engine, used_before_ns=used_before_ns, adopts=adopts))
+
+    def _follow(self, root_pid: int, accounting: str, *, io: bool, adopts: bool) -> Forest:
+        from prock.sampling.forest import Forest
+
+        forest = Forest(memory=True, io=io, accounting=accounting, engine=self.engine, scans=not adopts)
+        try:
+            forest.add(root_pid, since_birth=self.waiter is not None)
+        except BaseException:
+            forest.close()
+            raise
+        return forest
 
     def _open_stats(self) -> None:
         from prock.runner.sample_stats import SampleStats

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeVar, Unpack
 
+    from prock.accounting.bpf_attach import BpfClock
     from prock.accounting.perf_attach import TaskClocks
     from prock.engine.protocol import Engine
     from prock.engine.tuples import MemberChange, MemberEnd
@@ -200,8 +201,8 @@ class Forest:
         tree.events = events
         return tree
 
-    def _attach(self, root: int) -> TaskClocks | None:
-        """Perf events for the tree, where they are wanted and available."""
+    def _attach(self, root: int) -> TaskClocks | BpfClock | None:
+        """Perf events or eBPF records for the tree, where they are wanted and available."""
         if self._options.accounting == "ledger":
             return None
         from prock.accounting.open_sources import attach_clocks

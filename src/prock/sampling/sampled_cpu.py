@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from prock.accounting.protocol import (
     BETWEEN_SAMPLES,
+    BPF,
+    BPF_LACKS,
+    BPF_LOST,
     LEDGER,
     NOT_ADOPTED,
     NOT_REAPED,
@@ -24,18 +27,21 @@ if TYPE_CHECKING:
 
 
 class SampledCpu:
-    """One tree of a forest: its ledger, and where the forest attached perf events to it, the larger of both."""
+    """One tree of a forest: its ledger, and with perf events or eBPF records attached, the larger of both."""
 
     def __init__(self, forest: Forest, root_pid: int, engine: Engine, *, used_before_ns: int, adopts: bool) -> None:
         """`used_before_ns`: part of the ledger's total that is not counted. `adopts`: whether orphans are reaped."""
         self._forest = forest
         self._root_pid = root_pid
         self._used_before_ns = used_before_ns
-        self._source = PERF if forest.tree(root_pid).events is not None else LEDGER
+        self._clock = forest.tree(root_pid).events
+        self._source = LEDGER if self._clock is None else self._clock.source
         self._bias = BETWEEN_SAMPLES
         self._missing: tuple[str, ...] = (NOT_SAMPLED,)
         if self._source == PERF:
             self._bias, self._missing = PERF_LACKS, ()
+        elif self._source == BPF:
+            self._bias, self._missing = BPF_LACKS, ()
         elif _reports_reaped_children(engine):
             self._bias = "lower bound: lacks processes that ended between two samples and were not reaped"
             self._missing = (NOT_REAPED,) if adopts else (NOT_REAPED, NOT_ADOPTED)
@@ -43,7 +49,8 @@ class SampledCpu:
     def reading(self, members: Sequence[ProcessInfo] = (), /) -> CpuReading:
         """As of the latest sample."""
         cpu_ns = max(0, self._forest.tree(self._root_pid).cpu_ns - self._used_before_ns)
-        return CpuReading(self._source, cpu_ns, self._bias, self._missing)
+        bias = BPF_LOST if self._source == BPF and self._clock is not None and self._clock.missed else self._bias
+        return CpuReading(self._source, cpu_ns, bias, self._missing)
 
     def close(self) -> None:
         self._forest.close()

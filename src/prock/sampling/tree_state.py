@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from prock.accounting.bpf_attach import BpfClock
     from prock.accounting.perf_attach import TaskClocks
     from prock.engine.tuples import MemberChange, MemberEnd, TrackerSnapshot
     from prock.sampling.options import SamplingOptions
@@ -38,8 +39,8 @@ class TreeState:
         self.io = IoLedger(handed_on=io_handed_on) if options.io else None
         self.memory = options.memory
         self.pss = PssReader() if options.pss else None
-        self.events: TaskClocks | None = None
-        """The tree's perf events; None: its CPU comes from the ledger alone."""
+        self.events: TaskClocks | BpfClock | None = None
+        """The tree's perf events or records; None: its CPU comes from the ledger alone."""
         self.sessions: dict[int, int] = {}
         """Sessions that a member leads or led, and its start. What joins such a session later descends from it."""
         self.began_ticks = 0
@@ -139,7 +140,7 @@ class TreeState:
             cpu_ns=self.cpu_ns,
             cpu_percent=self._cpu_percent,
             cpu_percent_over_ns=self._rate_ns,
-            accounting="ledger" if self.events is None else "perf",
+            accounting="ledger" if self.events is None else self.events.source,
             ended_cpu_ns=self.ledger.ended_ns,
             unseen_cpu_ns=self.unseen_ns,
             rss_bytes=sums.rss_bytes if self.memory else None,

@@ -9,17 +9,23 @@ from prock import engine
 from prock._compat.namedtuple import NamedTuple
 from prock.engine.bpf import MOST_MEMBERS, RING_BYTES, open_recorder
 from prock.engine.linux.procfs import PAGE_BYTES, TICK_NS
+from prock.engine.protocol import WANT_STAT
 from prock.model import DiskIo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from prock.model import ProcessInfo
 
+    ReadArgs = Callable[[Sequence[ProcessInfo]], Sequence[tuple[str, ...] | None]]
     Key = tuple[int, int]
     """Pid, and start time in ns."""
 
 FORK, EXEC, EXIT, FREE = 1, 2, 3, 4
 """As in native/bpf/events.h."""
+MOST_PASSES = 100
+"""Over a tree that forks while its members are added."""
 UNREAPED_NS = 1_000_000_000
 """An ended process that its parent has not reaped for so long is reported all the same, as `reaped=False`."""
 
@@ -153,6 +159,29 @@ class ProcessRecords:
         self.running.add(info.pid)
         return True
 
+    def add_tree(self, root: int, tree: int, read_args: ReadArgs | None = None) -> int:
+        """Add a process and its descendants. Returns how many. `read_args`: returns their command lines.
+
+        A child of a member is a member, so after a pass that finds no other process the tree is complete, except for
+        orphans of processes that started and ended during a pass.
+        """
+        known: set[int] = set()
+        for _ in range(MOST_PASSES):
+            walk = engine.active.tree(root, WANT_STAT)
+            infos = [row.info for row in walk[0] if row.info is not None] if walk is not None else []
+            found = [info for info in infos if info.pid not in known]
+            args = [None] * len(found) if read_args is None else read_args(found)
+            for info, of_one in zip(found, args, strict=True):
+                self.add(info, of_one, tree)
+                known.add(info.pid)
+            if not found:
+                break
+        return len(known)
+
+    def members(self) -> set[int]:
+        """Pids of the members that the kernel has not freed, zombies included; without `everything`."""
+        return set(self._newest) | set(self._older)
+
     def wait(self, seconds: float) -> None:
         """Until that time is over, or the ring buffer fills."""
         self._recorder.wait(max(0, round(seconds * 1000)))
@@ -186,6 +215,7 @@ class ProcessRecords:
             else:
                 self._forget(key)
                 self.running.discard(pid)  # it was a zombie already when it was added
+                self._older.pop(pid, None)
                 if not living.reported:
                     living.comm = living.comm or comm
                     living.exit_ns = living.exit_ns or time_ns
