@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -126,3 +127,15 @@ def test_bad_requests(recorded: Path, tmp_path: Path) -> None:
         done = subprocess.run([*PROCK, "export", *map(str, words)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_is_not_replaced_by_its_export(recorded: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.prock"
+    shutil.copy(recorded, copy)
+    os.link(copy, tmp_path / "a.csv")
+    before = copy.read_bytes()
+    for name in ("a.prock", "a.csv"):
+        arguments = ["export", copy, "--to", "csv", "-o", tmp_path / name]
+        refused = subprocess.run([*PROCK, *arguments], stderr=subprocess.PIPE, text=True, timeout=60)
+        assert refused.returncode == 1 and "write to another file" in refused.stderr
+        assert refused.stderr.count("\n") == 1 and copy.read_bytes() == before

@@ -5,11 +5,13 @@ JSON (``prock.export/1``): `path`, `format` and `bytes` of the file that was wri
 
 from __future__ import annotations
 
+import os
 import sys
 
 from prock import export
 from prock.cli import output
 from prock.recording.reader import Recording
+from prock.report.layout import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise output.Failure(f"{given}: add --to FORMAT (see prock export --help)", 2)
     if arguments.json and arguments.output is None:
         raise output.Failure("--json needs a file for the recording: add -o FILE", 2)
+    if arguments.output is not None and os.path.exists(arguments.output):
+        if os.path.samefile(arguments.output, arguments.recording):
+            raise output.Failure(f"{escape(arguments.output)} is the recording itself: write to another file")
     recording = Recording(arguments.recording)
     data = b"".join(export.chunks(recording, name))
     if arguments.output is None:
