@@ -33,7 +33,8 @@
   const AXIS = 64, PAD = 8, HEIGHT = 150;
   const plots = [];
   let range = [0, end];
-  const width = () => Math.max(200, byId("plots").clientWidth);
+  let wholeWidth = 0; // read once: reading it between two changes would lay out the page again
+  const width = () => wholeWidth;
 
   const zoom = (from, to) => {
     range = [Math.max(0, from), Math.min(end, to)];
@@ -99,6 +100,7 @@
   };
 
   const draw = () => {
+    wholeWidth = Math.max(200, byId("plots").clientWidth);
     byId("plots").replaceChildren();
     plots.splice(0).forEach((plot) => plot.destroy());
     values.length = 0;
