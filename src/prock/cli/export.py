@@ -10,7 +10,8 @@ import sys
 
 from prock import export
 from prock.cli import output
-from prock.recording.reader import Recording
+from prock.export import benchmarks
+from prock.recording.reader import Recording, read_results
 from prock.report.layout import escape
 
 TYPE_CHECKING = False
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 csv, jsonl, parquet: a row for each process in each sample. perfetto, chrome:
 each process as a slice over time. folded, speedscope: CPU time by the path of
-commands, for flame graphs. openmetrics: the totals over time.
+commands, for flame graphs. openmetrics: the totals over time. Of a document of
+--json, too: gitlab, github-benchmark, bencher.
 
 Without --to the end of FILE says the format: .csv .jsonl .parquet .pftrace
 .trace.json .speedscope.json .folded .prom. parquet needs pyarrow: pip install
@@ -29,13 +31,15 @@ Without --to the end of FILE says the format: .csv .jsonl .parquet .pftrace
 examples:
   prock export build.prock -o build.csv             for a spreadsheet
   prock export build.prock -o build.pftrace         for ui.perfetto.dev
+  prock export cost.json --to github-benchmark      for github-action-benchmark
   prock export build.prock --to folded | flamegraph.pl > build.svg
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recording", metavar="RECORDING", help="a recording")
-    parser.add_argument("--to", choices=export.FORMATS, metavar="FORMAT", help=", ".join(export.FORMATS))
+    parser.add_argument("recording", metavar="RECORDING", help="a recording, or a document of --json")
+    formats = (*export.FORMATS, *benchmarks.FORMATS)
+    parser.add_argument("--to", choices=formats, metavar="FORMAT", help=", ".join(formats))
     parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")
 
 
@@ -46,11 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise output.Failure(f"{given}: add --to FORMAT (see prock export --help)", 2)
     if arguments.json and arguments.output is None:
         raise output.Failure("--json needs a file for the recording: add -o FILE", 2)
-    if arguments.output is not None and os.path.exists(arguments.output):
+    if arguments.output is not None and all(map(os.path.exists, (arguments.output, arguments.recording))):
         if os.path.samefile(arguments.output, arguments.recording):
             raise output.Failure(f"{escape(arguments.output)} is the recording itself: write to another file")
-    recording = Recording(arguments.recording)
-    data = b"".join(export.chunks(recording, name))
+    if name in benchmarks.FORMATS:
+        data = benchmarks.FORMATS[name](read_results(arguments.recording)).encode("utf-8", "backslashreplace") + b"\n"
+    else:
+        data = b"".join(export.chunks(Recording(arguments.recording), name))
     if arguments.output is None:
         if name in ("parquet", "perfetto") and output.is_terminal(sys.stdout):
             raise output.Failure(f"{name} is binary, and standard output a terminal: add -o FILE", 2)

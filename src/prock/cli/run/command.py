@@ -133,6 +133,10 @@ def _open_outlets(settings: Settings, command: Sequence[str]) -> list[Outlet]:
         from prock.cli.run.telemetry import Telemetry
 
         outlets.append(Telemetry(settings, command))
+    if settings.ci:
+        from prock.cli.run.ci import Summary
+
+        outlets.append(Summary(settings, command))
     if settings.push is not None:
         from prock.cli.run.push import Push
 
@@ -342,7 +346,7 @@ def _exit_code(results: Sequence[RunResult], settings: Settings) -> tuple[int, l
     """The exit code, and the limits or budgets that were exceeded."""
     for result in results:
         if result.timed_out:
-            return 124, []
+            return 124, ["timed out"]
         if result.limit_exceeded is not None:
             from prock.report.text import limit_line
 

@@ -153,6 +153,7 @@ ELSEWHERE: Group = (
         metavar="DURATION",
         help="with --otlp: shorter processes are part of their parent's span (default: 10ms)",
     ),
+    Option("--ci", action="store_true", help="write a summary for GitHub, GitLab or prock-summary.md while it runs"),
     Option("--push", metavar="URL", help="push the figures to a Pushgateway of Prometheus"),
 )
 RUN: Mapping[str, Group] = {
@@ -190,6 +191,7 @@ class Settings:
     args: bool = False
     spans_min: float | None = None
     push: str | None = None
+    ci: bool = False
     timeout: float | None = None
     kill_tree: bool = False
     die_with_prock: bool = False
