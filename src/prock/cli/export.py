@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise output.Failure(f"{given}: add --to FORMAT (see prock export --help)", 2)
     if arguments.json and arguments.output is None:
         raise output.Failure("--json needs a file for the recording: add -o FILE", 2)
-    if arguments.output is not None and all(map(os.path.exists, (arguments.output, arguments.recording))):
-        if os.path.samefile(arguments.output, arguments.recording):
-            raise output.Failure(f"{escape(arguments.output)} is the recording itself: write to another file")
+    files = arguments.output, arguments.recording
+    if arguments.output is not None and all(map(os.path.exists, files)) and os.path.samefile(*files):
+        raise output.Failure(f"{escape(arguments.output)} is the recording itself: write to another file")
     if name in benchmarks.FORMATS:
         data = benchmarks.FORMATS[name](read_results(arguments.recording)).encode("utf-8", "backslashreplace") + b"\n"
     else:

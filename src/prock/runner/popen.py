@@ -59,7 +59,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # bytes or text, as it
     - `whole_tree`: measure until the whole tree has ended, not until the command has. Default: False.
     - `reap_orphans`: be the subreaper of the command's orphans and reap every child of this process that ends. Only for
       programs that start no other children meanwhile, as they could not wait for them. Default: False; `run` does it
-      where this process has no other thread, no other child and no signal handlers, which could start children.
+      where this process has no other thread and no other child.
     - `die_with_caller`: end the tree by SIGKILL, what the command leaves included, when this process ends, whatever
       ends it. A helper process waits for that (15 ms of CPU time, 11 MB, half of it shared); it is a child of this
       process, and does not depend on the thread that started the command. Without a cgroup, an orphan that left its
@@ -533,13 +533,10 @@ def _check_pipes(given: Any, capture_output: bool, options: dict[str, Any]) -> N
 
 
 def _is_alone() -> bool:
-    """Whether this process has no other thread and no other child, and no handler that could start one."""
+    """Whether this process has no other thread and no other child."""
     if not engines.active.reads_proc:  # orphans are not reparented to this process
         return False
     from prock.accounting.wait_linux import reap_left_behind
 
     reap_left_behind()
-    handlers = {kernel.getsignal(number) for number in range(1, kernel.NSIG)}
-    if any(map(callable, handlers - {kernel.default_int_handler})):
-        return False
     return threading.active_count() == 1 and not engines.active.children(None)

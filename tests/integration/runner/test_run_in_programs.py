@@ -127,24 +127,6 @@ def test_sigchld_ignored(name: str, accounting: str) -> None:
     in_child(check)
 
 
-def test_children_of_a_signal_handler_keep_their_exit_codes() -> None:
-    def check() -> None:
-        started: list[subprocess.Popen[bytes]] = []
-
-        def start(*_: object) -> None:
-            if len(started) < 5:
-                started.append(subprocess.Popen(["sh", "-c", "exit 7"]))
-
-        with signal_handler(signal.SIGALRM, start):
-            signal.setitimer(signal.ITIMER_REAL, 0.1, 0.05)
-            result = prock.run(["sleep", "0.6"])
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            assert [process.wait() for process in started] == [7] * 5
-        assert result.processes_started in (1, None) and result.survivors == ()
-
-    in_child(check)
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_handler_that_reaps_everything(name: str) -> None:
     def check() -> None:
