@@ -135,7 +135,7 @@ def test_a_recording_is_not_replaced_by_its_export(recorded: Path, tmp_path: Pat
     os.link(copy, tmp_path / "a.csv")
     before = copy.read_bytes()
     for name in ("a.prock", "a.csv"):
-        arguments = ["export", copy, "--to", "csv", "-o", tmp_path / name]
+        arguments = ["export", str(copy), "--to", "csv", "-o", str(tmp_path / name)]
         refused = subprocess.run([*PROCK, *arguments], stderr=subprocess.PIPE, text=True, timeout=60)
         assert refused.returncode == 1 and "write to another file" in refused.stderr
         assert refused.stderr.count("\n") == 1 and copy.read_bytes() == before

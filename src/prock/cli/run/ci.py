@@ -43,7 +43,7 @@ class Block:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
         try:
             if os.fstat(descriptor).st_size + BLOCK_BYTES > GITHUB_BYTES:
-                raise OSError(27, f"no room within the {GITHUB_BYTES >> 20} MiB of a step")
+                raise OSError(27, f"it would exceed the {GITHUB_BYTES >> 20} MiB of a step")
             os.write(descriptor, data.ljust(BLOCK_BYTES, b"\n"))
             return os.lseek(descriptor, 0, os.SEEK_CUR) - BLOCK_BYTES
         finally:
