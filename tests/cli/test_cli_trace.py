@@ -67,12 +67,13 @@ class Traced:
 def test_each_process_of_a_tree_with_its_ending() -> None:
     traced = Traced("/bin/true one; sh -c 'exit 3'; sh -c 'kill -9 $$'; :")
     rows = [line.split(None, 8) for line in traced.lines()]
-    assert [(row[7], row[8]) for row in rows[:3]] == [
-        ("0", "true one"),
-        ("3", "sh -c 'exit 3'"),
-        ("KILL", "sh -c 'kill -9 $$'"),
-    ]
-    assert [row[2] for row in rows] == [str(traced.shell.pid)] * 3 + [str(os.getpid())]
+    shell = str(traced.shell.pid)  # the kernel frees processes in any order
+    assert {(row[2], row[7], row[8]) for row in rows if row[1] != shell} == {
+        (shell, "0", "true one"),
+        (shell, "3", "sh -c 'exit 3'"),
+        (shell, "KILL", "sh -c 'kill -9 $$'"),
+    }
+    assert len(rows) == 4 and [row[2] for row in rows if row[1] == shell] == [str(os.getpid())]
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d", row[0]) and row[5].endswith(("K", "M")) for row in rows)
 
 
@@ -98,8 +99,10 @@ def test_passwords_names_and_arguments(tmp_path: Path) -> None:
     program = tmp_path / "na\x1b[31mme"
     shutil.copy("/bin/true", program)
     script = f"'{program}' --password hunter2"
-    assert Traced(f"{script}; :").lines()[0].endswith("na\\x1b[31mme --password ***")
-    assert Traced(f"{script}; :", "--no-args").lines()[0].endswith(" na\\x1b[31mme")
+    lines = Traced(f"{script}; :").lines()
+    assert any(line.endswith("na\\x1b[31mme --password ***") for line in lines)
+    lines = Traced(f"{script}; :", "--no-args").lines()
+    assert any(line.endswith(" na\\x1b[31mme") for line in lines)
 
 
 @needs_bpf
@@ -117,16 +120,19 @@ def documents() -> Iterator[Any]:
     """A trace of the machine, as JSON, and a reader of its next document of a command."""
     trace = subprocess.Popen(command("trace", "--all", "--json"), stdout=subprocess.PIPE, encoding="utf-8")
     assert trace.stdout is not None
+    others = subprocess.Popen(["sh", "-c", "while sleep 0.05; do :; done"])  # so that there is always a next document
 
     def read(*arguments: str) -> Any:
         while True:  # until prock records, and has written it
             subprocess.run(arguments, check=False)
-            for _ in range(50):
+            for _ in range(20):
                 document = json.loads(trace.stdout.readline())  # type: ignore[union-attr]
                 if document["cmdline"] == list(arguments):
                     return document
 
     yield read
+    others.kill()
+    others.wait()
     trace.send_signal(signal.SIGINT)
     trace.communicate(timeout=TIMEOUT_S)
     assert trace.returncode == -signal.SIGINT

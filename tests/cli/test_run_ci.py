@@ -105,7 +105,7 @@ def test_no_room_is_said_before_the_command_runs(tmp_path: Path) -> None:
     file.write_bytes(b"\n" * (GITHUB_BYTES - BLOCK_BYTES + 1))
     done = prock("run", "-q", "--ci", "touch", tmp_path / "ran", env=env)
     assert done.returncode == 125
-    assert is_one_line(done.stderr, f"prock run: --ci: cannot write {file}: no room")
+    assert is_one_line(done.stderr, f"prock run: --ci: cannot write {file}: it would exceed")
     assert not (tmp_path / "ran").exists()
 
 
