@@ -80,7 +80,7 @@ static PyObject *Recorder_new(PyTypeObject *type, PyObject *arguments, PyObject 
         return NULL;
     self->owner = getpid();
     int error;
-    Py_BEGIN_ALLOW_THREADS /* 25 ms */
+    Py_BEGIN_ALLOW_THREADS /* 40 ms */
         error = prock_bpf_open(&self->bpf, everything, ring_bytes, max_members, receive, self);
     Py_END_ALLOW_THREADS if (!error) return (PyObject *)self;
     Py_DECREF((PyObject *)self);

@@ -6,9 +6,9 @@
  * same arguments, descriptors, process group and signal mask; prock-sh passes on the signals that processes send to it,
  * and ends as the shell did. Whatever fails here, the command runs.
  *
- * CPU time and the largest process are those of wait4 for the shell and for orphans, whose parent is prock-sh: both
- * include what each of them has waited for. I/O is read from zombies before they are reaped, as their proc file still
- * has it. */
+ * CPU time and the largest process are those of wait4 for the shell and for orphans, which prock-sh adopts. They
+ * include what each of these processes has waited for. I/O is read from zombies before they are reaped, as their proc
+ * file still has it. */
 #define _GNU_SOURCE
 #include "launcher/redact.h"
 #include "procfs/procfs.h"
@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@ static const int FORWARDED[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUS
 
 struct usage {
     long long user_ns, system_ns, largest_kib, major_faults;
-    unsigned long long read_bytes, written_bytes;
+    unsigned long long read_bytes, write_bytes;
     bool io_known, left_running;
     int status; /* of the shell */
 };
@@ -64,7 +65,7 @@ static void add_io(pid_t pid, struct usage *usage)
         return;
     }
     usage->read_bytes += io.read_bytes;
-    usage->written_bytes += io.write_bytes;
+    usage->write_bytes += io.write_bytes;
 }
 
 /* Reaps all that has ended. Returns whether the shell has. */
@@ -140,17 +141,29 @@ static size_t command_text(int argc, char **argv, char *out, size_t cap)
     return prock_redact(raw, len, out, cap);
 }
 
+/* A regular file of this user: others may have put a link, a pipe or a file of theirs into its directory. */
+static int open_log(const char *log)
+{
+    struct stat found;
+    int fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    if (fd < 0 || (fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_uid == geteuid()))
+        return fd;
+    close(fd);
+    errno = EPERM;
+    return -1;
+}
+
 static void append_line(
     const char *log, const char *id, const char *outer, const char *command, size_t command_len, double start_time,
     long long wall_ns, const struct usage *usage)
 {
     static char line[LINE_CAP];
-    char quoted[6 * COMMAND_CAP + 8], above[80] = "null", io[96] = "\"read_bytes\":null,\"written_bytes\":null";
+    char quoted[6 * COMMAND_CAP + 8], above[80] = "null", io[96] = "\"read_bytes\":null,\"write_bytes\":null";
     quoted[prock_json_text(command, command_len, quoted, sizeof quoted - 1)] = 0;
     if (*outer)
         snprintf(above, sizeof above, "\"%s\"", outer);
     if (usage->io_known)
-        snprintf(io, sizeof io, "\"read_bytes\":%llu,\"written_bytes\":%llu", usage->read_bytes, usage->written_bytes);
+        snprintf(io, sizeof io, "\"read_bytes\":%llu,\"write_bytes\":%llu", usage->read_bytes, usage->write_bytes);
     bool killed = WIFSIGNALED(usage->status);
     int len = snprintf(
         line, sizeof line,
@@ -160,7 +173,7 @@ static void append_line(
         id, above, quoted, killed ? 128 + WTERMSIG(usage->status) : WEXITSTATUS(usage->status), start_time, wall_ns,
         usage->user_ns + usage->system_ns, usage->user_ns, usage->system_ns, usage->largest_kib * 1024, io,
         usage->major_faults, usage->left_running ? "true" : "false");
-    int fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    int fd = open_log(log);
     if (fd < 0 || write(fd, line, (size_t)len) != len)
         dprintf(STDERR_FILENO, "prock-sh: cannot write to PROCK_LOG: %s\n", strerror(errno));
     if (fd >= 0)

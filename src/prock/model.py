@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
+BPF_LACKS = (
+    "lower bound, by a scheduler tick for each running thread and 0.5 % of short processes at most, unless records "
+    "were lost"
+)
+"""Bias of CPU time from eBPF records."""
+
 CpuPercent: TypeAlias = float
 """CPU time over elapsed time, in percent: 100.0 is one core for the whole interval, a tree on 8 cores reaches 800.0."""
 
@@ -705,7 +711,7 @@ class TreeTotals(NamedTuple):
     def cpu_bias(self) -> str:
         """Bias of `cpu_ns`, in one line."""
         if self.accounting == "bpf":
-            return "lower bound, by less than a scheduler tick for each running thread"
+            return BPF_LACKS
         if self.accounting == "perf":
             return "lower bound, plus time stolen by a VM's host"
         return "lower bound: lacks processes neither sampled nor reaped"

@@ -139,3 +139,9 @@ def test_a_recording_is_not_replaced_by_its_export(recorded: Path, tmp_path: Pat
         refused = subprocess.run([*PROCK, *arguments], stderr=subprocess.PIPE, text=True, timeout=60)
         assert refused.returncode == 1 and "write to another file" in refused.stderr
         assert refused.stderr.count("\n") == 1 and copy.read_bytes() == before
+
+
+def test_a_command_that_is_not_utf8_can_be_exported(tmp_path: Path) -> None:
+    path = tmp_path / "a.prock"
+    subprocess.run([*PROCK, "run", "-q", "--record", str(path), "sh", "-c", "sleep 0.05", b"\xff"], check=True)
+    assert rb"\\xff" in export(path, "--to", "openmetrics")

@@ -154,6 +154,31 @@ def test_concurrent_scrapes(spawn: processes.Spawn) -> None:
         assert len(found) == 20 and len(set(found)) == 1
 
 
+def test_an_error_after_the_start_is_printed_once(spawn: processes.Spawn, tmp_path: Path) -> None:
+    program = spawn("say(); wait()")
+    program.hears()
+    config, pidfile = tmp_path / "prock.toml", tmp_path / "one.pid"
+    pidfile.write_text(f"{program.pid}\n")
+    config.write_text(f"[trees.one]\npidfile = '{pidfile}'\n[trees.missing]\nname = 'no such process'\n")
+    name = 'prock_serve_search_errors_total{tree="one"}'
+    with serving("--config", config) as serve:
+        assert serve.values()[name] == 0
+        pidfile.write_text("nothing\n")
+        while serve.values()[name] < 3:
+            time.sleep(0.1)
+        assert "no pid in the first line" in serve.line()
+        config.write_text(f"[trees.one]\npid = {program.pid}\n")
+        serve.popen.send_signal(signal.SIGHUP)
+        assert serve.line() == "prock serve: reloaded: 1 trees\n"
+
+
+def test_a_name_that_is_not_utf8(spawn: processes.Spawn) -> None:
+    program = spawn("say(); wait()")
+    program.hears()
+    with serving("--pid", program.pid, "--tree", os.fsdecode(b"a\xff\\")) as serve:
+        assert serve.values()[r'prock_tree_processes{tree="a\\xff\\"}'] == 1
+
+
 def test_reload_and_errors_of_one_tree(spawn: processes.Spawn, tmp_path: Path) -> None:
     program = spawn("say(); wait()")
     program.hears()

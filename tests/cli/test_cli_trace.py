@@ -19,25 +19,7 @@ from support.command_line import NO_PID, TIMEOUT_S, command, environment, is_one
 if sys.platform != "linux":
     pytest.skip("eBPF needs Linux", allow_module_level=True)
 
-from prock.engine.bpf import Unavailable, open_recorder
-
-
-def why_unavailable() -> str | None:
-    try:
-        open_recorder(everything=False).close()
-    except Unavailable as error:
-        return str(error)
-    return None
-
-
-@pytest.fixture(scope="module")
-def _allowed() -> None:
-    reason = why_unavailable()
-    if reason is not None:
-        pytest.skip(reason)
-
-
-needs_bpf = pytest.mark.usefixtures("_allowed")
+from support.bpf import needs_bpf, why_unavailable
 
 
 class Traced:
@@ -67,7 +49,7 @@ class Traced:
 def test_each_process_of_a_tree_with_its_ending() -> None:
     traced = Traced("/bin/true one; sh -c 'exit 3'; sh -c 'kill -9 $$'; :")
     rows = [line.split(None, 8) for line in traced.lines()]
-    shell = str(traced.shell.pid)  # the kernel frees processes in any order
+    shell = str(traced.shell.pid)  # between two reads, the kernel frees processes in any order
     assert {(row[2], row[7], row[8]) for row in rows if row[1] != shell} == {
         (shell, "0", "true one"),
         (shell, "3", "sh -c 'exit 3'"),

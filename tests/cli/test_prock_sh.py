@@ -62,7 +62,7 @@ def test_figures_are_those_of_the_whole_tree(log: Path, tmp_path: Path) -> None:
 def test_bytes_of_processes_that_have_ended_count(log: Path, tmp_path: Path) -> None:
     shell(log, "-c", f"dd if=/dev/zero of={tmp_path}/file bs=1M count=4 2>/dev/null")
     (line,) = lines(log)
-    assert line["written_bytes"] is None or line["written_bytes"] >= 4 << 20 or _is_memory(tmp_path)
+    assert line["write_bytes"] is None or line["write_bytes"] >= 4 << 20 or _is_memory(tmp_path)
 
 
 def _is_memory(path: Path) -> bool:
@@ -185,6 +185,25 @@ def test_lines_of_commands_at_once_are_whole(log: Path) -> None:
     many = [subprocess.Popen([SHELL, "-c", long], env=env) for _ in range(50)]
     assert [popen.wait(20) for popen in many] == [0] * 50
     assert len({line["id"] for line in lines(log)}) == 50
+
+
+def test_no_entry_of_others_is_written(log: Path, tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_bytes(b"")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    places = [link, pipe]
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    if os.geteuid() == 0:
+        log.write_bytes(b"")
+        os.chown(log, 65534, 65534)
+        places.append(log)
+    for place in places:
+        done = shell(place, "-c", "exit 5")
+        assert done.returncode == 5 and is_one_line(done.stderr, "prock-sh: cannot write to PROCK_LOG: ")
+    assert target.read_bytes() == b"" == os.read(reader, 1)
+    os.close(reader)
+    assert os.geteuid() != 0 or log.read_bytes() == b""
 
 
 @pytest.mark.parametrize("place", ["/no/such/directory/log", "/"])

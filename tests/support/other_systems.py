@@ -93,6 +93,7 @@ NOBODY = 65534
 _BEFORE = (
     "argparse", "asyncio", "concurrent.futures", "contextlib", "ctypes", "datetime", "json", "logging", "pathlib",
     "pickle", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "traceback", "psutil",
+    "urllib.request",
 )  # fmt: skip
 
 

@@ -56,8 +56,6 @@ PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended and 10 µ
 PERF_STOPPED = "lower bound: lacks programs with other privileges, and unreadable ones"
 """The kernel has ended the events of such a process."""
 PERF_NEW_CPU = "lower bound: lacks what ran on CPUs that came online during the run"
-BPF_LACKS = "lower bound, by less than a scheduler tick for each running thread"
-"""And, on Linux 6.18, 0 to 0.5 % of processes of 2 ms: what the kernel does for them after it has freed them."""
 BPF_LOST = "lower bound: records of processes were lost, as a buffer or a map of the kernel was full"
 BETWEEN_SAMPLES = "lower bound: lacks processes that ended between two samples"
 

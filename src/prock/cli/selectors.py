@@ -245,7 +245,7 @@ TABLE = {
         "PATTERN",
         "the outermost processes with a name, cut by the kernel or not, that matches a regular expression", by_name,
     ),
-    "pidfile": Row("FILE", "the process whose pid is in this file, and its successors", _by_pidfile),
+    "pidfile": Row("FILE", "the process with the pid in this file", _by_pidfile),
     "cgroup": Row("GROUP", "the processes of a cgroup: its path, or the name of a systemd unit", _by_cgroup),
     "user": Row("USER", "the outermost processes of a user, by name or number", _by_user),
     "all": Row("", "all processes of this machine, without kernel threads", _all),

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prock import __version__
 from prock._compat import signals
+from prock._compat.namedtuple import NamedTuple
 from prock.cli import output, selectors
 from prock.export import exposition
 from prock.report.layout import escape
@@ -53,12 +54,11 @@ PAGE = b"""<!doctype html><title>prock serve</title><h1>prock serve</h1>
 """
 
 
-class Settings:
+class Settings(NamedTuple):
     """What the options and the configuration file say."""
 
-    def __init__(self, listen: str, trees: Chosen) -> None:
-        self.listen = listen
-        self.trees = trees
+    listen: str
+    trees: Chosen
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,13 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
         pss=arguments.pss,
         fds=arguments.fds,
         accounting="ledger",
+        on_error=_report_error,
     )
     try:
         if arguments.config is None:
             ((name, chosen),) = settings.trees.items()
             if name not in trees.errors and not trees.sample()[name].process_count:
                 raise output.Failure(chosen.missing)
-        _report_errors(trees, {})
         return _serve(address, trees, arguments)
     finally:
         trees.close()
@@ -213,19 +213,15 @@ def _reload(trees: NamedTrees, arguments: argparse.Namespace) -> None:
     """An invalid file changes nothing."""
     try:
         settings = _settings(arguments)
-        before = dict(trees.errors)
         trees.finds = {name: chosen.find for name, chosen in settings.trees.items()}
-        _report_errors(trees, before)
     except output.Failure as error:
         output.write_error(f"prock serve: not reloaded: {escape(str(error))}\n")
     else:
         output.write_error(f"prock serve: reloaded: {len(settings.trees)} trees\n")
 
 
-def _report_errors(trees: NamedTrees, before: dict[str, str]) -> None:
-    for name, text in trees.errors.items():
-        if before.get(name) != text:
-            output.write_error(f"prock serve: {escape(name)}: {escape(text)}\n")
+def _report_error(name: str, text: str) -> None:
+    output.write_error(f"prock serve: {escape(name)}: {escape(text)}\n")
 
 
 class _Server(ThreadingHTTPServer):

@@ -93,18 +93,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Sum:
-    """Of the processes of one command."""
+    """Of the processes of one command, as far as their figures are known."""
 
     def __init__(self) -> None:
-        self.processes = self.failed = self.cpu_ns = self.wall_ns = self.peak_bytes = self.written_bytes = 0
+        self.processes = self.failed = self.cpu_ns = self.wall_ns = 0
+        self.peak_rss_bytes: int | None = None
+        self.write_bytes: int | None = None
 
     def add(self, ended: EndedProcess) -> None:
         self.processes += 1
         self.failed += ended.exit_code != 0
         self.cpu_ns += ended.cpu_ns or 0
         self.wall_ns += ended.wall_ns
-        self.peak_bytes = max(self.peak_bytes, ended.peak_rss_bytes or 0)
-        self.written_bytes += ended.disk_io.write_bytes or 0 if ended.disk_io else 0
+        if ended.peak_rss_bytes is not None:
+            self.peak_rss_bytes = max(self.peak_rss_bytes or 0, ended.peak_rss_bytes)
+        if ended.disk_io is not None and ended.disk_io.write_bytes is not None:
+            self.write_bytes = (self.write_bytes or 0) + ended.disk_io.write_bytes
 
 
 class Trace:
@@ -153,7 +157,7 @@ class Trace:
         return [self._cmdlines.get(*process) for process in named]
 
     def _report(self, ended: list[EndedProcess]) -> None:
-        chosen = [process for process in ended if self._is_chosen(process)]
+        chosen = sorted(filter(self._is_chosen, ended), key=lambda process: process.end_ns)
         if self._arguments.summary:
             for process in chosen:
                 self._sums.setdefault(process.comm, Sum()).add(process)
@@ -174,7 +178,7 @@ class Trace:
         columns = (
             time.strftime("%H:%M:%S", time.localtime(_epoch_seconds(process.end_ns))),
             str(process.pid),
-            format_number(process.ppid or None).replace(",", ""),
+            str(process.ppid or "-"),
             format_span(process.wall_ns),
             format_span(process.cpu_ns),
             format_bytes(process.peak_rss_bytes),
@@ -202,8 +206,8 @@ class Trace:
                 format_cpu(of.wall_ns),
                 format_number(of.processes),
                 format_number(of.failed),
-                format_bytes(of.peak_bytes),
-                format_bytes(of.written_bytes),
+                format_bytes(of.peak_rss_bytes),
+                format_bytes(of.write_bytes),
                 self._screen.clean(comm),
             )
             for comm, of in sums

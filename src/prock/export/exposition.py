@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
+from prock.results import plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ def render(families: Iterable[Family], *, openmetrics: bool) -> bytes:
         if openmetrics and (unit := family.name.rpartition("_")[2]) in ("seconds", "bytes"):
             lines.append(f"# UNIT {name} {unit}")
         for labels, value in family.rows:
-            inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+            inside = ",".join(f'{label}="{escaped(text)}"' for label, text in labels.items())
             lines.append(f"{family.name}{total}{f'{{{inside}}}' if inside else ''} {value}")
     if openmetrics:
         lines.append("# EOF")
-    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def escaped(text: str) -> str:
+    """The value of a label."""
+    return plain_text(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

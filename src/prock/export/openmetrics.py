@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from prock.export.exposition import escaped
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ METRICS: tuple[tuple[str, str, str, Callable[[RecordedSample], float | None]], .
 
 
 def chunks(recording: Recording) -> Iterator[bytes]:
-    label = recording.title.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    label = escaped(recording.title)
     for name, kind, text, value_of in METRICS:
         rows = [(sample, value) for sample in recording.samples if (value := value_of(sample)) is not None]
         if not rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from opentelemetry.metrics import Observation
@@ -20,25 +19,22 @@ if TYPE_CHECKING:
     from prock.sampling.options import SamplingKeywords
 
 # fmt: off
-INSTRUMENTS: tuple[tuple[str, str, str, str, str, float, dict[str, str]], ...] = (
-    ("cpu.time", "observable_counter", "s", "CPU time of the tree, ended processes included", "cpu_ns", 1e9, {}),
-    ("disk.io", "observable_counter", "By", "Bytes from and to storage", "read_bytes", 1,
-     {"disk.io.direction": "read"}),
-    ("disk.io", "observable_counter", "By", "Bytes from and to storage", "write_bytes", 1,
-     {"disk.io.direction": "write"}),
-    ("process.started", "observable_counter", "{process}", "Processes that began in the tree", "processes_started", 1,
-     {}),
-    ("memory.usage", "observable_up_down_counter", "By", "Sum of resident sets", "rss_bytes", 1, {}),
-    ("memory.proportional", "observable_up_down_counter", "By", "Sum of proportional set sizes", "pss_bytes", 1, {}),
-    ("memory.virtual", "observable_up_down_counter", "By", "Address space in use", "vsize_bytes", 1, {}),
-    ("process.count", "observable_up_down_counter", "{process}", "Processes, zombies included", "process_count", 1, {}),
-    ("thread.count", "observable_up_down_counter", "{thread}", "Threads", "thread_count", 1, {}),
-    ("unix.file_descriptor.count", "observable_up_down_counter", "{file_descriptor}", "Open file descriptors",
-     "fd_count", 1, {}),
+INSTRUMENTS: tuple[tuple[str, str, str, str, float, dict[str, dict[str, str]]], ...] = (
+    ("cpu.time", "counter", "s", "CPU time of the tree, ended processes included", 1e9, {"cpu_ns": {}}),
+    ("disk.io", "counter", "By", "Bytes from and to storage", 1,
+     {"read_bytes": {"disk.io.direction": "read"}, "write_bytes": {"disk.io.direction": "write"}}),
+    ("process.started", "counter", "{process}", "Processes that began in the tree", 1, {"processes_started": {}}),
+    ("memory.usage", "up_down_counter", "By", "Sum of resident sets", 1, {"rss_bytes": {}}),
+    ("memory.proportional", "up_down_counter", "By", "Sum of proportional set sizes", 1, {"pss_bytes": {}}),
+    ("memory.virtual", "up_down_counter", "By", "Address space in use", 1, {"vsize_bytes": {}}),
+    ("process.count", "up_down_counter", "{process}", "Processes, zombies included", 1, {"process_count": {}}),
+    ("thread.count", "up_down_counter", "{thread}", "Threads", 1, {"thread_count": {}}),
+    ("unix.file_descriptor.count", "up_down_counter", "{file_descriptor}", "Open file descriptors", 1,
+     {"fd_count": {}}),
 )
 # fmt: on
-"""Name after ``prock.tree.``, kind, unit, text, field of `NamedTotals`, its units in one, and attributes. What follows
-the prefix is named as in the semantic conventions for processes."""
+"""Name after ``prock.tree.``, kind, unit, text, units of the field in one of it, and attributes by field of
+`NamedTotals`. What follows the prefix is named as in the semantic conventions for processes."""
 
 
 def observe_trees(
@@ -63,16 +59,12 @@ def observe_trees(
     True
     >>> trees.close()
     """
-    this = os.getpid()
-    named = NamedTrees({"self": lambda: [this]} if trees is None else trees, **options)
+    named = NamedTrees(trees, **options)
     latest = _Latest(named)
     meter = meter_provider.get_meter("prock")
-    fields: dict[str, list[tuple[str, float, dict[str, str]]]] = {}
-    for name, _, _, _, field, divisor, attributes in INSTRUMENTS:
-        fields.setdefault(name, []).append((field, divisor, attributes))
-    for name, kind, unit, text, *_ in {instrument[0]: instrument for instrument in INSTRUMENTS}.values():
-        create = getattr(meter, f"create_{kind}")
-        create(f"prock.tree.{name}", [latest.callback(name, fields[name])], unit=unit, description=text)
+    for name, kind, unit, text, divisor, fields in INSTRUMENTS:
+        create = getattr(meter, f"create_observable_{kind}")
+        create(f"prock.tree.{name}", [latest.callback(name, divisor, fields)], unit=unit, description=text)
     return named
 
 
@@ -86,7 +78,7 @@ class _Latest:
         self._observed: set[str] | None = None
 
     def callback(
-        self, instrument: str, fields: list[tuple[str, float, dict[str, str]]]
+        self, instrument: str, divisor: float, fields: dict[str, dict[str, str]]
     ) -> Callable[[CallbackOptions], list[Observation]]:
         def observe(_: CallbackOptions) -> list[Observation]:
             with self._lock:
@@ -97,7 +89,7 @@ class _Latest:
             return [
                 Observation(value / divisor if divisor != 1 else value, {"prock.tree.name": tree, **attributes})
                 for tree, totals in sample.items()
-                for field, divisor, attributes in fields
+                for field, attributes in fields.items()
                 if (value := getattr(totals, field)) is not None
             ]
 

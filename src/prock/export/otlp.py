@@ -81,10 +81,10 @@ def checked_url(url: str) -> str:
 
 def _pairs(text: str) -> dict[str, str]:
     """``key=value,key=value``, percent-encoded, of OTEL_EXPORTER_OTLP_HEADERS and OTEL_RESOURCE_ATTRIBUTES."""
+    from urllib.parse import unquote
+
     pairs = {}
     for part in filter(None, map(str.strip, text.split(","))):
-        from urllib.parse import unquote
-
         key, equals, value = part.partition("=")
         if not (equals and key.strip()):
             raise ProckError("invalid OTEL_* variable: use KEY=VALUE,KEY=VALUE for headers and attributes")

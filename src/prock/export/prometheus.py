@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from prock.export.exposition import tree_families
@@ -45,8 +43,7 @@ class TreeCollector:
         trees: Mapping[str, Callable[[], Iterable[int]]] | None = None,
         **options: Unpack[SamplingKeywords],
     ) -> None:
-        this = os.getpid()
-        self._trees = NamedTrees({"self": lambda: [this]} if trees is None else trees, **options)
+        self._trees = NamedTrees(trees, **options)
 
     def collect(self) -> Families:
         """Called by the registry."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from prock.results import plain_text
+from prock.export.exposition import Family, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,13 +64,8 @@ def prometheus_text(run: RunFigures) -> str:
     labels = {"command": command_name(run)}
     for key, value in run.labels:
         labels[re.sub(r"[^a-zA-Z0-9_]", "_", key if key[0].isalpha() else f"label_{key}")] = value
-    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    lines = []
-    for metric, unit, text, number in values(run):
-        full = f"prock_run_{metric}{f'_{unit}' if unit else ''}"
-        lines += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f"{full}{{{pairs}}} {number}"]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    return plain_text(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    families = [
+        Family(f"prock_run_{metric}{f'_{unit}' if unit else ''}", "gauge", text, [(labels, number)])
+        for metric, unit, text, number in values(run)
+    ]
+    return render(families, openmetrics=False).decode()

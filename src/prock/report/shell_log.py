@@ -48,7 +48,7 @@ def log_report(path: str, columns: int) -> str:
     outermost = [row for row in rows if row.get("outer") is None]
     nested = len(rows) - len(outermost)
     within = f", {count(nested, 'command')} within them" if nested else ""
-    read, written = _sum(outermost, "read_bytes"), _sum(outermost, "written_bytes")
+    read, written = _sum(outermost, "read_bytes"), _sum(outermost, "write_bytes")
     failed = sum(row.get("exit_code") != 0 for row in outermost)
     lines = [
         f"prock-sh: {count(len(outermost), 'command')}{within}, {failed} failed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -57,7 +58,8 @@ class NamedTrees:
     """Samples the trees of any number of names in one pass. Threads may share it; close it at the end.
 
     - `finds`: by name, a function that returns the pids of the roots that exist now. What it raises is kept in
-      `errors`, and stops no other name.
+      `errors`, and stops no other name. Default: the tree of this process, named ``self``.
+    - `on_error`: called with the name and the text of an error that the search before did not have.
     - `options`: as of `Forest`.
 
     A process belongs to the nearest root above it; where two names claim a process, to the first.
@@ -69,7 +71,12 @@ class NamedTrees:
     >>> trees.close()
     """
 
-    def __init__(self, finds: Mapping[str, Find], **options: Unpack[SamplingKeywords]) -> None:
+    def __init__(
+        self,
+        finds: Mapping[str, Find] | None = None,
+        on_error: Callable[[str, str], None] | None = None,
+        **options: Unpack[SamplingKeywords],
+    ) -> None:
         self._forest = Forest(**options)
         self._lock = threading.Lock()
         self._names: dict[int, str] = {}
@@ -83,7 +90,9 @@ class NamedTrees:
         self.errors: dict[str, str] = {}
         """Of the latest search, by name."""
         self.error_counts: dict[str, int] = {}
-        self.finds = finds
+        self._on_error = on_error
+        this = os.getpid()
+        self.finds = {"self": lambda: [this]} if finds is None else finds
 
     @property
     def finds(self) -> Mapping[str, Find]:
@@ -100,7 +109,6 @@ class NamedTrees:
             now_ns = time.monotonic_ns()
             self._totals = {name: self._totals.get(name, NamedTotals()) for name in finds}
             self._seen_ns = {name: self._seen_ns.get(name, now_ns) for name in finds}
-            self.errors = {name: text for name, text in self.errors.items() if name in finds}
             self.error_counts = {name: self.error_counts.get(name, 0) for name in finds}
             self._search()
 
@@ -166,8 +174,8 @@ class NamedTrees:
         """Returns whether a root was found."""
         began_ns, began = time.monotonic_ns(), time.time()
         before = set(self._names)
+        known, self.errors = self.errors, {}
         for name, find in self._finds.items():
-            self.errors.pop(name, None)
             try:
                 for root in find():
                     try:
@@ -176,6 +184,9 @@ class NamedTrees:
                         self._note_error(name, error)
             except Exception as error:  # whatever it is, the other names are not affected
                 self._note_error(name, error)
+        for name, text in self.errors.items():
+            if self._on_error is not None and known.get(name) != text:
+                self._on_error(name, text)
         ended_ns = time.monotonic_ns()
         self._searched = began
         self._early_search_due_ns = ended_ns + SEARCH_SHARE * (ended_ns - began_ns)

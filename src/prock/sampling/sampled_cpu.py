@@ -5,7 +5,6 @@ from __future__ import annotations
 from prock.accounting.protocol import (
     BETWEEN_SAMPLES,
     BPF,
-    BPF_LACKS,
     BPF_LOST,
     LEDGER,
     NOT_ADOPTED,
@@ -16,6 +15,7 @@ from prock.accounting.protocol import (
     CpuReading,
 )
 from prock.errors import ProckError
+from prock.model import BPF_LACKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

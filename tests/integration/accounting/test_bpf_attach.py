@@ -19,8 +19,9 @@ import prock
 if sys.platform != "linux":
     pytest.skip("eBPF needs Linux", allow_module_level=True)
 
-from prock.engine.bpf import Unavailable, open_recorder
+from support.bpf import needs_bpf
 
+pytestmark = needs_bpf
 MS = 1_000_000
 STORM = """
 for _ in range(200):
@@ -37,14 +38,6 @@ for _ in range(50):
     child(lambda: (child(lambda: burn(0.01)), os._exit(0))); os.wait()
 time.sleep(1.5)
 say(0)"""
-
-
-@pytest.fixture(autouse=True)
-def _allowed() -> None:
-    try:
-        open_recorder(everything=False).close()
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("workload", [STORM, AUTO_REAPED, ORPHANS], ids=["storm", "auto-reaped", "orphans"])

@@ -17,20 +17,14 @@ import prock
 if sys.platform != "linux":
     pytest.skip("eBPF needs Linux", allow_module_level=True)
 
+from support.bpf import needs_bpf
+
 from prock import engine
-from prock.engine.bpf import Unavailable, open_recorder
 from prock.engine.bpf.records import EndedProcess, ProcessRecords
 from prock.model import ProcessInfo
 
+pytestmark = needs_bpf
 DEADLINE_S = 20
-
-
-@pytest.fixture(autouse=True)
-def _allowed() -> None:
-    try:
-        open_recorder(everything=False).close()
-    except Unavailable as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_a_collector_without_trees_shows_nothing() -> None:
     collector.close()
 
 
-def test_observable_instruments_share_a_sample_in_a_collection() -> None:
+def test_observable_instruments_share_a_sample_in_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -106,12 +106,22 @@ def test_observable_instruments_share_a_sample_in_a_collection() -> None:
             for point in metric.data.data_points
         }
 
+    samples: list[object] = []
+    take = trees.sample
+
+    def counted() -> object:
+        samples.append(take())
+        return samples[-1]
+
+    monkeypatch.setattr(trees, "sample", counted)
     first = collected()
+    assert len(samples) == 1
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
         end = time.process_time() + 0.1
         while time.process_time() < end:
             pass
         second = collected()
+        assert len(samples) == 2
         child.kill()
     assert second["prock.tree.process.count", "pytest"] == first["prock.tree.process.count", "pytest"] + 1
     used = second["prock.tree.cpu.time", "pytest"] - first["prock.tree.cpu.time", "pytest"]

@@ -28,7 +28,7 @@ import importlib, pkgutil, sys
 import prock
 
 only_linux = set(sys.argv[1:])
-others = {"prock.__main__", "prock._core", "prock.export.prometheus"}  # the last: its library imports urllib.request
+others = {"prock.__main__", "prock._core"}
 if sys.platform == "win32":  # two that take Windows to import them, the second as textual does
     others |= {"prock.accounting.wait_windows", "prock.cli.top.app"}
 for module in pkgutil.walk_packages(prock.__path__, "prock."):

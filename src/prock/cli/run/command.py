@@ -216,7 +216,26 @@ def _launch(
     if not command[0]:  # joined to a directory of PATH, an empty name is that directory
         raise Failure("'': command not found", 127)
     try:
-        return _start(command, settings, signals, recorder, outlets)
+        from prock import engine
+
+        if engine.active.launcher is None:
+            from prock.runner.spawn_portable import start_command
+
+            env = [] if sys.platform == "win32" else _environment(recorder, outlets)
+            running = start_command(
+                command, session_options(settings, recorder), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
+            )
+            signals.enable_child_signal()
+            return running
+        from prock.runner.session import RunSession
+        from prock.runner.spawn_linux import SpawnOptions
+
+        spawn = SpawnOptions(
+            _environment(recorder, outlets), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True
+        )
+        return RunSession.launch(
+            command, spawn, session_options(settings, recorder), meanwhile=signals.enable_child_signal
+        )
     except NotSupported as error:
         raise Failure(f"{error} (see prock doctor)", PROCK_FAILED) from None
     except ProckError as error:
@@ -226,33 +245,6 @@ def _launch(
     except OSError as error:
         reason = errno.EISDIR if os.path.isdir(command[0]) else error.errno
         raise Failure(f"cannot execute {escape(command[0])}: {os.strerror(reason or 0)}", 126) from None
-
-
-def _start(
-    command: list[str],
-    settings: Settings,
-    signals: SignalSource,
-    recorder: Recorder | None,
-    outlets: Sequence[Outlet],
-) -> RunSession:
-    from prock import engine
-
-    if engine.active.launcher is None:
-        from prock.runner.spawn_portable import start_command
-
-        env = [] if sys.platform == "win32" else _environment(recorder, outlets)
-        running = start_command(
-            command, session_options(settings, recorder), env, mask=signals.original, defaults=IGNORED_BY_PYTHON
-        )
-        signals.enable_child_signal()
-        return running
-    from prock.runner.session import RunSession
-    from prock.runner.spawn_linux import SpawnOptions
-
-    spawn = SpawnOptions(
-        _environment(recorder, outlets), mask=signals.original, defaults=IGNORED_BY_PYTHON, scripts=True
-    )
-    return RunSession.launch(command, spawn, session_options(settings, recorder), meanwhile=signals.enable_child_signal)
 
 
 def session_options(settings: Settings, recorder: Recorder | None) -> Options:

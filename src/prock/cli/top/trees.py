@@ -9,6 +9,7 @@ from prock.cli import output
 from prock.cli.top.model import Picture
 from prock.sampling.command_lines import CommandLines
 from prock.sampling.forest import Forest
+from prock.sampling.named_trees import SEARCH_SHARE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from prock.cli.top.model import Totals
     from prock.model import MemberSample
     from prock.sampling.options import SamplingKeywords
-
-SEARCH_SHARE = 20
-"""Searches for trees by name, each a scan of the machine, take at most one 20th of the time."""
 
 
 class MemberCommandLines:
