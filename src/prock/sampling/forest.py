@@ -44,6 +44,8 @@ SCAN_EVERY_NS = 30_000_000_000
 SCAN_AFTER_CHURN_NS = 1_000_000_000
 SCAN_SHARE = 500
 """Scans of the machine take at most one 500th of the time, however large the machine is."""
+SEARCH_SHARE = 20
+"""Searches for the roots of trees, each a scan of the machine, take at most one 20th of the time."""
 
 
 class Forest:

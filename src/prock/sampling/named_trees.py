@@ -8,7 +8,7 @@ import time
 
 from prock._compat.namedtuple import NamedTuple
 from prock.errors import AccessDenied, NoSuchProcess
-from prock.sampling.forest import Forest
+from prock.sampling.forest import SEARCH_SHARE, Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     Find = Callable[[], Iterable[int]]
 
 SEARCH_EVERY_NS = 5_000_000_000
-SEARCH_SHARE = 20
-"""Searches for roots, each a scan of the machine, take at most one 20th of the time."""
 EMPTY_FOR_NS = 300_000_000_000
 """A tree without processes is left out after this time."""
 

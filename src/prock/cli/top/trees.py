@@ -8,8 +8,7 @@ from prock import engine
 from prock.cli import output
 from prock.cli.top.model import Picture
 from prock.sampling.command_lines import CommandLines
-from prock.sampling.forest import Forest
-from prock.sampling.named_trees import SEARCH_SHARE
+from prock.sampling.forest import SEARCH_SHARE, Forest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
