@@ -15,6 +15,7 @@ from support.browser import CHROMIUM, Page
 import prock
 from prock.recording.rows import RecordedProcess, RecordedSample
 from prock.recording.timeline import timeline
+from prock.report.page import Bar, Quality, page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,19 @@ def test_a_long_command_line_is_cut_in_a_table_and_whole_on_hovering(recorded: P
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", text)
     assert max(map(len, cells)) < 300 and any("…" in cell for cell in cells)
     assert re.search(r'<td title="sh -c [^"]{160,}">', text)
+
+
+def test_a_command_of_unknown_peak_is_not_shown_with_0_bytes() -> None:
+    quality = Quality(1, 10**8, 0, 0, 0, 0, 0)
+    bars = [
+        Bar(10, "known", "known", 0, 0, 10**9, 1000, 2**20),
+        Bar(11, "known", "known", 1, 0, 10**9, 1000, None),
+        Bar(12, "unseen", "unseen", 1, 0, 10**9, 500, None),
+    ]
+    text = page("a", {}, timeline([], [], [], [], 10**9, 1), bars, None, "", quality)
+    section = text.partition("<h2>By command</h2>")[2].partition("<h2>")[0]
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in section.split("<tr>")[2:]]
+    assert [row[1:] for row in rows] == [["2", "1.0M", "known"], ["1", "?", "unseen"]]
 
 
 @needs_chromium

@@ -231,12 +231,13 @@ def _size(size: int | None) -> str:
 
 
 def _commands(bars: Sequence[Bar]) -> str:
-    sums: dict[str, tuple[int, int, int]] = {}
+    sums: dict[str, tuple[int, int, int | None]] = {}
     for bar in bars:
-        processes, cpu_ns, peak = sums.get(bar.comm, (0, 0, 0))
-        sums[bar.comm] = processes + 1, cpu_ns + bar.cpu_ns, max(peak, bar.rss_bytes or 0)
+        processes, cpu_ns, peak = sums.get(bar.comm, (0, 0, None))
+        sizes = [size for size in (peak, bar.rss_bytes) if size is not None]
+        sums[bar.comm] = processes + 1, cpu_ns + bar.cpu_ns, max(sizes, default=None)
     rows = [
-        (format_span(cpu_ns), f"{processes:,}", format_bytes(peak), name)
+        (format_span(cpu_ns), f"{processes:,}", _size(peak), name)
         for name, (processes, cpu_ns, peak) in sorted(sums.items(), key=lambda item: -item[1][1])[:40]
     ]
     return "<h2>By command</h2>\n" + _table(("CPU", "processes", "largest", "command"), rows)
