@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -180,11 +182,44 @@ def test_options_that_make_no_sense(recorded: Path, tmp_path: Path) -> None:
     for words, message in (
         (("-o", tmp_path / "a.doc"), "unknown suffix"),
         (("--json", "-o", tmp_path / "a.svg"), "contradict"),
+        (("--force",), "--force needs a file to replace"),
     ):
         done = report(recorded, *words)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
     done = report(recorded, "-o", tmp_path / "no" / "a.svg")
     assert done.returncode == 1 and "cannot write" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", [".html", ".svg", ".txt"])
+def test_a_file_that_exists_is_replaced_only_by_force(recorded: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"a{suffix}"
+    out.write_text("kept")
+    done = report(recorded, "-o", out)
+    assert done.returncode == 1 and "--force" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert out.read_text() == "kept" and list(tmp_path.iterdir()) == [out]
+    assert report(recorded, "--force", "-o", out).returncode == 0
+    assert report(recorded, "-o", tmp_path / f"new{suffix}").returncode == 0
+    assert out.read_text() == (tmp_path / f"new{suffix}").read_text()
+
+
+def test_a_recording_is_never_replaced_by_its_report(recorded: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.prock"
+    shutil.copy(recorded, copy)
+    os.link(copy, tmp_path / "a.svg")
+    before = copy.read_bytes()
+    for force in ((), ("--force",)):
+        done = report(copy, *force, "-o", tmp_path / "a.svg")
+        assert done.returncode == 1 and "write to another file" in done.stderr and len(done.stderr.splitlines()) == 1
+        assert copy.read_bytes() == before
+
+
+def test_a_report_is_written_to_a_pipe(recorded: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "a.svg"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        done = report(recorded, "-o", pipe)
+        text, _ = reader.communicate(timeout=60)
+    assert done.returncode == 0 and text.startswith("<svg")
 
 
 def sample(number: int, at_ns: int, *, footprint: int | None = None) -> RecordedSample:

@@ -10,7 +10,7 @@ import os
 
 from prock.cli import output
 from prock.recording.reader import Recording
-from prock.report.layout import DEFAULT_WIDTH, LABEL_WIDTH, Style, describe, format_bytes, format_span
+from prock.report.layout import DEFAULT_WIDTH, LABEL_WIDTH, Style, describe, escape, format_bytes, format_span
 from prock.report.text import run_report
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ EPILOG = """\
 FILE is a recording, as prock run --record writes it. The suffix of the file of
 -o says what it becomes: .html, one page that needs no other file and no
 network; .svg, a picture of CPU, memory and processes over time; .txt.
+A file that exists is replaced only with --force.
 FILE may also be a log of prock-sh, which is shown as a table of its commands.
 
 examples:
@@ -37,10 +38,13 @@ SUFFIXES = (".html", ".svg", ".txt")
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a recording, or a log of prock-sh")
     parser.add_argument("-o", "--output", metavar="FILE", help=f"write to FILE: {', '.join(SUFFIXES)}")
+    parser.add_argument("--force", action="store_true", help="with -o: replace FILE if it exists")
 
 
 def run(arguments: argparse.Namespace) -> int:
     suffix = os.path.splitext(arguments.output or "")[1].lower()
+    if arguments.force and arguments.output is None:
+        raise output.Failure("--force needs a file to replace: add -o FILE", 2)
     if arguments.output is not None:
         if arguments.json:
             raise output.Failure("-o and --json contradict each other: leave one out", 2)
@@ -53,6 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
             raise output.Failure(f"{arguments.file} is a log of prock-sh, JSON already: leave -o and --json out", 2)
         output.write(log_report(arguments.file, output.terminal_width() or DEFAULT_WIDTH).split("\n"))
         return 0
+    if arguments.output is not None and os.path.isfile(arguments.output):
+        if os.path.exists(arguments.file) and os.path.samefile(arguments.file, arguments.output):
+            raise output.Failure(f"{escape(arguments.output)} is the recording itself: write to another file")
+        if not arguments.force:
+            reason = "it exists: choose another name, or replace it with --force"
+            raise output.Failure(f"cannot write {escape(arguments.output)}: {reason}")
     recording = Recording(arguments.file)
     if not recording.samples and not recording.documents:
         raise output.Failure(f"{arguments.file} has no samples: the run ended before the first one", 1)
