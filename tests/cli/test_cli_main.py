@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import prock as package
 from prock.cli import COMMANDS, main
 from prock.cli.argtypes import pid_argument
 from prock.cli.output import Failure
+from prock.cli.parser import GROUPS
 
 pytestmark = on_both
 
@@ -59,7 +61,9 @@ def test_alone_it_prints_help_as_an_error() -> None:
 def test_help_lists_the_commands(option: str) -> None:
     done = prock(option)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
+    assert re.findall(r"^  ([a-z]+) ", done.stdout.partition("\nmeasure:")[2], re.M) == list(COMMANDS)
+    assert re.findall(r"^([a-z ]+):$", done.stdout, re.M) == ["options", *GROUPS]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

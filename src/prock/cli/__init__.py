@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 COMMANDS = {
-    "stat": "show one process in detail",
-    "tree": "show a process tree with the totals of each subtree",
-    "scan": "show the process trees of this machine that use the most CPU or memory",
-    "top": "follow process trees, full-screen or as tables",
-    "serve": "serve the figures of process trees to Prometheus",
-    "trace": "show each process as it ends, with its CPU time, memory and I/O (root)",
     "run": "run a command and report the CPU time, memory and I/O of its whole process tree",
     "attach": "measure a process tree that is already running, and report it as prock run does",
+    "top": "follow process trees, full-screen or as tables",
+    "tree": "show a process tree with the totals of each subtree",
+    "stat": "show one process in detail",
+    "scan": "show the process trees of this machine that use the most CPU or memory",
+    "trace": "show each process as it ends, with its CPU time, memory and I/O (root)",
     "report": "show a recording as text, as a page, or as a picture",
     "diff": "show what has changed between two runs, and fail where that is too much",
     "export": "write a recording in the format of another program",
     "mark": "mark the beginning of a phase in the recording of the calling command",
+    "serve": "serve the figures of process trees to Prometheus",
     "doctor": "show what prock can measure on this machine, and what would enable the rest",
 }
 

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 
 HELP_WIDTH, MIN_WIDTH = 80, 30
+GROUPS = {
+    "measure": ("run", "attach"),
+    "look": ("top", "tree", "stat", "scan", "trace"),
+    "keep and show": ("report", "diff", "export", "mark"),
+    "send": ("serve",),
+    "about": ("doctor",),
+}
+"""The commands as `prock --help` shows them."""
 
 
 def run_subcommand(name: str, summary: str, arguments: Sequence[str]) -> int:
@@ -56,14 +64,16 @@ def new_parser(prog: str, summary: str, epilog: str, usage: str | None = None) -
 def run_without_subcommand(arguments: Sequence[str], commands: Mapping[str, str]) -> int:
     width = max(map(len, commands))
     indent = " " * (width + 4)
-    table = "".join(
-        "\n".join(textwrap.wrap(f"  {name:{width}}  {summary}", _help_width(), subsequent_indent=indent)) + "\n"
-        for name, summary in commands.items()
-    )
+    lines: list[str] = []
+    for group, names in GROUPS.items():
+        lines.append(f"{group}:")
+        for name in names:
+            lines += textwrap.wrap(f"  {name:{width}}  {commands[name]}", _help_width(), subsequent_indent=indent)
+        lines.append("")
     parser = new_parser(
         "prock",
         "CPU, memory and I/O of process trees: accurate, cheap, simple.",
-        f"commands:\n{table}\nprock COMMAND --help describes each, with examples.",
+        "\n".join([*lines, "prock COMMAND --help describes each, with examples."]),
         usage="prock COMMAND [ARGUMENT ...]",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
