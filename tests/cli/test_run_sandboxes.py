@@ -110,16 +110,21 @@ def test_a_refused_system_call_is_named_and_nothing_is_started(call: str, error:
 
 @needs_filters
 @on_linux
-def test_without_clone3_a_command_runs_and_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
+def test_without_clone3_a_command_runs_and_is_counted(error: int, tmp_path: Path) -> None:
     """It is forked, and joins its cgroup before the command is executed."""
 
     def check() -> None:
         pid = os.fork()
         if pid == 0:
-            refuse("clone3", errno.ENOSYS)
+            refuse("clone3", error)
             os.chdir(tmp_path)
-            os.execv(PROCK[0], [*PROCK, "run", "-q", "--json", "x.json", "sh", "-c", "true & wait; exit 3"])
+            with open("inherited", "wb") as file:
+                os.dup2(file.fileno(), 7)
+            command = "true & wait; echo here >&7; exit 3"
+            os.execv(PROCK[0], [*PROCK, "run", "-q", "--json", "x.json", "sh", "-c", command])
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+        assert (tmp_path / "inherited").read_text() == "here\n"
         document = json.loads((tmp_path / "x.json").read_text())
         assert document["cpu_ns"] > 0 and document["survivors"] == []
         assert has_cgroups() is ("cgroup" in document["cpu_by_source"])

@@ -174,14 +174,20 @@ def _spawn(
         # dup2 of a descriptor onto itself clears its close-on-exec flag.
         kept = (control, *((group,) if group >= 0 else ()), *(setup.keep or ()))
         actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in kept]
-        return os.posix_spawn(
-            launcher,
-            [b"prock-launcher", *argv],
-            environment,
-            file_actions=actions,
-            setsigmask=(*setup.mask, *STOPS),
-            setsigdef=setup.defaults,
-        )
+        words = [b"prock-launcher", *argv]
+        try:
+            return os.posix_spawn(
+                launcher,
+                words,
+                environment,
+                file_actions=actions,
+                setsigmask=(*setup.mask, *STOPS),
+                setsigdef=setup.defaults,
+            )
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+            return _spawn_without_clone3(launcher, words, environment, setup, kept)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EACCES):  # the launcher itself
             raise
@@ -192,6 +198,43 @@ def _spawn(
     finally:
         for descriptor in lifted:
             os.close(descriptor)
+
+
+def _spawn_without_clone3(
+    launcher: str, words: list[bytes], environment: dict[bytes, bytes], setup: SpawnOptions, kept: tuple[int, ...]
+) -> int:
+    """By vfork(2): where a sandbox refuses clone3 with EPERM, posix_spawn(3) of the C library does not try clone."""
+    import subprocess
+
+    if setup.keep is None:
+        kept = (*kept, *_inheritable_fds())
+    before = kernel.pthread_sigmask(kernel.SIG_SETMASK, (*setup.mask, *STOPS))
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            words,
+            executable=launcher,
+            env=environment,
+            stdin=None if setup.stdio[0] < 0 else setup.stdio[0],
+            stdout=None if setup.stdio[1] < 0 else setup.stdio[1],
+            stderr=None if setup.stdio[2] < 0 else setup.stdio[2],
+            pass_fds=kept,
+            restore_signals=bool(setup.defaults),
+        )
+    finally:
+        kernel.pthread_sigmask(kernel.SIG_SETMASK, before)
+    process.returncode = 0  # it is reaped by its pid: subprocess is not to wait for it
+    return process.pid
+
+
+def _inheritable_fds() -> list[int]:
+    found = []
+    for number in map(int, os.listdir("/dev/fd")):
+        try:
+            if number > 2 and os.get_inheritable(number):
+                found.append(number)
+        except OSError:  # that of the directory, which is closed
+            continue
+    return found
 
 
 def _converse(
