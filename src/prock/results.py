@@ -29,13 +29,14 @@ class Source(NamedTuple):
 class CommandUsage(NamedTuple):
     """All processes of one name. A process that executed several programs counts for the last.
 
-    - `process_count`: Number of processes of this name.
+    - `process_count`: Number of processes of this name. None: unknown, as the kernel ended the records at the exec of a
+      program with other privileges.
     - `cpu_ns`: Own CPU time of all of them, in nanoseconds. None: unknown. The bias is that of source ``commands``.
     - `peak_rss_bytes`: Largest resident set size of one of them, as `ProcessUsage.peak_rss_bytes`.
     """
 
     comm: str
-    process_count: int
+    process_count: int | None
     cpu_ns: int | None
     peak_rss_bytes: int | None
 

@@ -8,7 +8,16 @@ best lower bound.
 from __future__ import annotations
 
 from prock._compat.namedtuple import NamedTuple
-from prock.accounting.protocol import CGROUP, LEDGER, PERF, PERF_NEW_CPU, PERF_STOPPED, SOURCES, WAITED
+from prock.accounting.protocol import (
+    CGROUP,
+    LEDGER,
+    PERF,
+    PERF_NEW_CPU,
+    PERF_STOPPED,
+    SOURCES,
+    STOPPED_AND_NOT_REAPED,
+    WAITED,
+)
 from prock.results import Source
 
 TYPE_CHECKING = False
@@ -74,7 +83,12 @@ def estimate_cpu(wanted: str, readings: Iterable[CpuReading], upper_ns: int | No
         )
         sources.append(Source("user_system", split.source, f"estimate: {how}"))
     missing = [
-        sentence for sentence in candidates[0].missing if all(sentence in reading.missing for reading in known.values())
+        sentence
+        for sentence in candidates[0].missing
+        if all(
+            sentence in reading.missing or (sentence == STOPPED_AND_NOT_REAPED and reading.missing)
+            for reading in known.values()
+        )
     ]
     return CpuEstimate(total_ns, upper_ns, user_ns, system_ns, best.source, by_source, tuple(sources), tuple(missing))
 

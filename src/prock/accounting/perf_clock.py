@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 
-from prock.accounting.protocol import PERF, PERF_LACKS, PERF_NEW_CPU, PERF_STOPPED, CpuReading
+from prock.accounting.protocol import PERF, PERF_LACKS, PERF_NEW_CPU, PERF_STOPPED, STOPPED_AND_NOT_REAPED, CpuReading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class PerfSource:
             bias = PERF_STOPPED
         if self.lacks_cpus:
             bias = PERF_NEW_CPU
-        return CpuReading(PERF, round(total_ns * (1 - part)), bias, proven_ns=proven_ns)
+        missing = (STOPPED_AND_NOT_REAPED,) if self._clock.stopped else ()
+        return CpuReading(PERF, round(total_ns * (1 - part)), bias, missing, proven_ns=proven_ns)
 
     def close(self) -> None:
         self._clock.close()

@@ -150,7 +150,7 @@ class TaskRecords:
                 self._rename(event)
             else:
                 self.stopped += 1
-                self._exit(event)
+                self._exit(event, is_stop=True)
 
     def total_ns(self) -> int:
         """CPU time of the tree since the exec, ended processes included. Never decreases.
@@ -239,11 +239,14 @@ class TaskRecords:
             self.peak_thread_count = self._threads
         return process
 
-    def _end(self, process: _Process, end_ns: int) -> None:
+    def _end(self, process: _Process, end_ns: int, *, is_stop: bool = False) -> None:
+        """`is_stop`: only its events have ended, so its end and its CPU time are unknown."""
         del self._living[process.pid]
         if self._starts is not None:
             self._starts[process.pid] = process.start_ns
         self._threads -= process.threads
+        if is_stop:
+            return
         used = self._commands.get(process.comm)
         if used is None:
             used = self._commands[process.comm] = _Used()
@@ -285,14 +288,14 @@ class TaskRecords:
         if not self._lost:
             self.peak_thread_count = max(self.peak_thread_count, self._threads)
 
-    def _exit(self, event: TaskEvent) -> None:
+    def _exit(self, event: TaskEvent, *, is_stop: bool = False) -> None:
         _, time_ns, pid, tid, _, _, _, cpu_ns = event
         process = self._living.get(pid)
         if process is None:  # its fork was lost
             return
         process.cpu_ns += cpu_ns
         if process.threads == 1:
-            self._end(process, time_ns + self._offset_ns)
+            self._end(process, time_ns + self._offset_ns, is_stop=is_stop)
             return
         process.threads -= 1
         self._threads -= 1

@@ -55,6 +55,11 @@ NOT_ADOPTED = "Processes that outlived their parent are missing, except for what
 PERF_LACKS = "lower bound, by about 0.1 ms for each process that ended and 10 µs for each context switch"
 PERF_STOPPED = "lower bound: lacks programs with other privileges, and unreadable ones"
 """The kernel has ended the events of such a process."""
+STOPPED_AND_NOT_REAPED = (
+    "CPU time of programs with other privileges, of unreadable ones and of what they started is missing where a parent "
+    "ignores SIGCHLD, except for what samples saw."
+)
+"""`PERF_STOPPED`, where the other sources lack anything."""
 PERF_NEW_CPU = "lower bound: lacks what ran on CPUs that came online during the run"
 BPF_LOST = "lower bound: records of processes were lost, as a buffer or a map of the kernel was full"
 BETWEEN_SAMPLES = "lower bound: lacks processes that ended between two samples"

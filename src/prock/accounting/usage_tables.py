@@ -23,17 +23,24 @@ def by_command(
     counted: dict[str, tuple[int, int | None]] | None,
     sampled: dict[str, tuple[int, int, int | None]],
     total_ns: int | None,
+    *,
+    stopped: bool = False,
 ) -> tuple[CommandUsage, ...]:
     """By name, the most CPU first: processes and CPU time by perf records (`counted`), else as sampled.
 
     CPU time that the records do not know is as sampled if samples have nearly all of the total, otherwise unknown.
+    `stopped`: the records ended before the processes; samples do not know how many there were.
     """
     sampled_ns = sum(cpu_ns for _, cpu_ns, _ in sampled.values())
     samples_count = total_ns is not None and sampled_ns >= NEARLY_ALL * total_ns
     rows = []
     for name in sampled if counted is None else counted:
+        processes: int | None
+        cpu_ns: int | None
         processes, cpu_ns, peak = sampled.get(name, (0, None, None))
-        if counted is not None:
+        if stopped:
+            processes, cpu_ns = None, cpu_ns if samples_count else None
+        elif counted is not None:
             processes, counted_ns = counted[name]
             cpu_ns = counted_ns if counted_ns is not None else cpu_ns if samples_count else None
         rows.append(CommandUsage(name, processes, cpu_ns, peak))

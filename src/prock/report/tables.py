@@ -55,7 +55,7 @@ def _commands(result: RunFigures, style: Style) -> list[str]:
     rows = [("CPU", "PROCESSES", "PEAK RSS", "COMMAND")]
     for usage in shown:
         rss = format_bytes(usage.peak_rss_bytes)
-        rows.append((format_span(usage.cpu_ns), f"{usage.process_count:,}", rss, escape(usage.comm)))
+        rows.append((format_span(usage.cpu_ns), format_number(usage.process_count), rss, escape(usage.comm)))
     lines = _block("by command", rows, len(result.commands) - len(shown))
     if result.unattributed_cpu_ns:
         lines.append(f"    {format_span(result.unattributed_cpu_ns)} CPU not attributed to a command")

@@ -189,7 +189,7 @@ def _disk(result: RunFigures) -> str:
 
 
 def _tree(result: RunFigures) -> str:
-    seen = sum(usage.process_count for usage in result.commands)
+    seen = sum(usage.process_count or 0 for usage in result.commands)
     if result.processes_started is not None:
         parts = [count(result.processes_started, "process", "processes")]
     else:

@@ -392,8 +392,11 @@ class ResultBuilder:
         rows = [] if stats is None else stats.processes()
         if records is None or stopped:
             if sampled:
-                self._sources.append(Source("commands", "samples", "lower bound: as sampled"))
-            commands = by_command(None, sampled, total_ns)
+                bias = "lower bound: as sampled"
+                if stopped:
+                    bias += "; unknown where samples lack more than a little"
+                self._sources.append(Source("commands", "samples", bias))
+            commands = by_command(None, sampled, total_ns, stopped=stopped)
         else:
             bias = "estimate: by context switches; lacks the start and the end of each process"
             if not records.has_switches:

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.accounts import CpuReference, open_account
+from support.elsewhere import become_nobody, in_child
 from support.engines import on_linux_engines
 from support.runs import JOINING_NS, MS, TICK_NS, Cost, has_cgroups, has_perf, measure, python
 
@@ -269,6 +271,33 @@ def test_a_program_of_another_user_ends_the_events_of_its_process(tmp_path: Path
     assert by_perf is not None and "about 0.1 ms" not in by_perf.bias
     quick = prock.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do /bin/true & done; wait"], check=True)
     assert (quick.processes_started, bias_of_count(quick)) == (10, "exact")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not has_perf(), reason="needs root and perf events")
+@pytest.mark.parametrize("reaped", [True, False])
+def test_what_set_id_programs_start_is_unknown_by_command(reaped: bool) -> None:
+    """Short processes, which samples lack: no wrong number, and `missing` names them if nothing else counts them."""
+    loop = "i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done"
+    each = "for j in 1 2 3 4 5 6 7 8 9 10; do"
+
+    def run() -> dict[str, Any]:
+        become_nobody()
+        return prock.run(command, cwd="/").as_document()
+
+    with tempfile.TemporaryDirectory() as directory:  # not tmp_path: only its owner may enter the directories above
+        os.chmod(directory, 0o755)
+        shell = shutil.copy(os.path.realpath("/bin/sh"), f"{directory}/other")
+        os.chown(shell, 65533, -1)
+        os.chmod(shell, 0o4755)
+        command = [shell, "-p", "-c", f"{each} /bin/sh -c '{loop}'; done"]
+        if not reaped:
+            command = ["/bin/sh", "-c", f"trap '' CHLD; {each} {shell} -p -c '{loop}'; done"]
+        document = in_child(run)
+    assert [source["bias"][:11] for source in document["sources"] if source["figure"] == "processes"] == ["lower bound"]
+    assert document["commands"] and all(row["process_count"] is None for row in document["commands"])
+    samples_count = sum(row["cpu_ns"] or 0 for row in document["commands"]) >= 0.9 * document["cpu_ns"]
+    assert samples_count or all(row["cpu_ns"] is None for row in document["commands"])
+    assert any("other privileges" in sentence for sentence in document["missing"])
 
 
 @pytest.mark.skipif(not has_perf(), reason="no perf events here")
