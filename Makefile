@@ -29,6 +29,7 @@ help:
 	@echo "make check-recording cost and size of recordings, 100 SIGKILLs, reports on an hour"
 	@echo "make check-peak      the peak memory of 25 builds, beside their frozen trees (root)"
 	@echo "make check-chaos     fork bombs, reused pids, processes that end during a read (root; some minutes)"
+	@echo "make check-races     what ends, adopts and counts processes that race with it, PASSES=20 times (some minutes)"
 	@echo "make check-windows   a Windows Python under Wine (installs both)"
 	@echo "make dist            the audited sdist and wheel of the last commit, in dist/"
 	@echo "make clean           remove everything these targets create"
@@ -134,6 +135,15 @@ docs: $(PACKAGE) $(VENV)/.docs-installed
 	@$(BIN)/python -m sphinx -b html -n -W --keep-going -q -E docs build/docs/html
 	@echo "the manual: build/docs/html/index.html"
 
+# Each pass is a process of its own; a failure in one of them is a failure.
+PASSES ?= 20
+RACES := $(patsubst %,tests/integration/runner/test_%.py,kill_tree run_orphans run_terminate)
+RACING := orphan or chain or left_alone or session or evidence or survivors or daemon
+check-races: $(PACKAGE) $(VENV)/.test-installed
+	@for pass in $$(seq $(PASSES)); do \
+		echo "pass $$pass of $(PASSES)"; $(BIN)/python -m pytest -q -x $(RACES) -k "$(RACING)" || exit 1; \
+	done
+
 check-peak: $(PACKAGE)
 	@$(BIN)/python -m benchmarks peak
 
@@ -148,8 +158,8 @@ check-recording: $(PACKAGE)
 # One after the other, also after a failure. Quick ones first. PARTS selects some. LIMIT_S is three times the slowest part
 # on two slow cores: a part that takes longer hangs.
 LIMIT_S := 3600
-PARTS ?= test docs check-collector check-peak check-recording check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-chaos
-.PHONY: check check-peak check-recording check-collector
+PARTS ?= test docs check-collector check-peak check-recording check-analyze check-sanitize check-threads check-leaks check-properties check-wheel check-cross check-fuzz check-races check-chaos
+.PHONY: check check-races check-peak check-recording check-collector
 check:
 	@mkdir -p build/check; failed=; \
 	for part in $(PARTS); do \
